@@ -1,0 +1,53 @@
+# Midwatch. `make help` lists what there is.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check fmt bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; install Python 3.11 or later, or run: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 14)))' || { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1); Midwatch needs Python 3.11 to 3.14, for example: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(STAMP): $(UV) pyproject.toml uv.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --inexact --extra lab
+	@touch $@
+
+install: $(STAMP) ## make the environment in .venv from the lock file
+
+demo: $(STAMP) ## one incident, from alert to verified fix, on a lab of real processes (ARGS="--yes --json out.json")
+	@$(BIN)/midwatch demo $(ARGS)
+
+test: $(STAMP) ## the tests that need no network, no cluster and no key
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(STAMP) ## every test, the slow and the ones against the originals too
+	$(BIN)/python -m pytest --all $(ARGS)
+
+check: $(STAMP) ## lint, format, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright
+
+fmt: $(STAMP) ## format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## benchmarks, one JSON line a figure
+	@$(BIN)/midwatch bench $(ARGS)
+
+docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
+	$(BIN)/python docs/generate.py
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

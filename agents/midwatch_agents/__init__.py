@@ -1,0 +1,1 @@
+"""The supervisor, the terminal chat and the command line's host."""

@@ -1,0 +1,72 @@
+"""Canonical JSON (RFC 8785) and the hashes over it: the one place where numbers become text (CONTRACTS §2)."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import rfc8785
+from pydantic import BaseModel
+
+from midwatch_contracts.errors import CanonicalError
+
+_MAX_INT = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8785 §3.2.2.3, I-JSON)."""
+
+
+def float_text(value: float) -> str:
+    """Return the text by which Prometheus writes NaN and the infinities; other numbers as their shortest repr."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(value)
+
+
+def to_jsonable(value: Any) -> Any:
+    """Return `value` as plain JSON data that has a canonical form.
+
+    NaN and infinities become `"NaN"`, `"+Inf"`, `"-Inf"`; integers of 2^53 and more become decimal strings; bytes that
+    are not UTF-8 become U+FFFD. Models become objects under their wire names.
+
+    Raises:
+        CanonicalError: for a value that JSON has no form for, or a key that is not text.
+    """
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return value if -_MAX_INT <= value <= _MAX_INT else str(value)
+        case float():
+            return value if math.isfinite(value) else float_text(value)
+        case bytes():
+            return value.decode("utf-8", errors="replace")
+        case BaseModel():
+            return to_jsonable(value.model_dump(by_alias=True))
+        case Mapping():
+            return _object(cast("Mapping[Any, Any]", value))
+        case Sequence() | set() | frozenset():
+            items = cast("Sequence[Any]", value)
+            return [to_jsonable(item) for item in (sorted(items) if isinstance(value, set | frozenset) else items)]
+        case _:
+            raise CanonicalError(f"{type(value).__name__} has no JSON form: give text, a number, a list or an object")
+
+
+def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
+    for key in value:
+        if not isinstance(key, str):
+            raise CanonicalError(f"the key {key!r} is not text: JSON objects have text keys only")
+    return {key: to_jsonable(item) for key, item in value.items()}
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """Return the RFC 8785 canonical JSON of `value` as UTF-8."""
+    try:
+        return rfc8785.dumps(to_jsonable(value))
+    except rfc8785.CanonicalizationError as error:
+        raise CanonicalError(f"no canonical form: {error}") from error
+
+
+def sha256_hex(value: Any) -> str:
+    """Return the lower-case hex SHA-256 over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()

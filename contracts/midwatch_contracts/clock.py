@@ -1,0 +1,82 @@
+"""Time as a parameter (DESIGN §1.5, CONTRACTS §7): everything that waits is handed a `Clock`."""
+
+import asyncio
+import heapq
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time and waits. Seconds throughout; `now` counts from the Unix epoch."""
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once `seconds` have passed on this clock."""
+        ...
+
+
+class WallClock:
+    """The clock on the wall."""
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for real."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class VirtualClock:
+    """A clock that stands still until it is advanced; sleepers wake in the order of their deadlines.
+
+    With `auto=True` a sleep that finds no earlier sleeper moves the clock itself once the event loop is idle of other
+    ready work, which suits tests with a single flow of time.
+    """
+
+    start: float = 1_700_000_000.0
+    auto: bool = False
+    _now: float = field(init=False)
+    _sleepers: "list[tuple[float, int, asyncio.Future[None]]]" = field(init=False, default_factory=list)
+    _order: "itertools.count[int]" = field(init=False, default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self._now = self.start
+
+    def now(self) -> float:
+        """Return the virtual Unix seconds."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock was advanced by `seconds`."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        deadline = self._now + seconds
+        heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
+        while self.auto and not woken.done():
+            # Let every ready task run first, so that a task about to sleep for less registers before time moves.
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if not woken.done() and self._sleepers and self._sleepers[0][2] is woken:
+                await self.advance(to=deadline)
+        await woken
+
+    async def advance(self, by: float = 0.0, *, to: float | None = None) -> None:
+        """Move the clock forward and wake, in order, whoever is due; each is run before the next is woken."""
+        target = self._now + by if to is None else to
+        while self._sleepers and self._sleepers[0][0] <= target:
+            deadline, _, woken = heapq.heappop(self._sleepers)
+            self._now = max(self._now, deadline)
+            if not woken.done():
+                woken.set_result(None)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        self._now = max(self._now, target)

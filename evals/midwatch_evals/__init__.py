@@ -1,0 +1,1 @@
+"""Incidents: demo, replay, scoring, benchmarks."""

@@ -1,0 +1,1 @@
+"""An embedded cluster to practise on: Kubernetes API, controllers, metrics, load, faults."""

@@ -1,0 +1,1 @@
+"""Thin MCP servers (kubernetes, metrics, serving, changes) and the safe-apply envelope."""

@@ -1,0 +1,1 @@
+"""The CPU reference backend: scheduler, paged KV cache, executor, OpenAI API."""

@@ -1,0 +1,58 @@
+"""What every test shares: markers, and where the original binaries are."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("slow", "original", "kubectl", "packaging")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests marked " + ", ".join(HEAVY))
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure (CI has every original)")
+
+
+def _binary(name: str) -> Path | None:
+    folder = os.environ.get("KUBEBUILDER_ASSETS")
+    if folder and (Path(folder) / name).is_file():
+        return Path(folder) / name
+    found = shutil.which(name)
+    return Path(found) if found and name == "kubectl" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all") or config.getoption("-m"):
+        return
+    for item in items:
+        marks = [name for name in HEAVY if item.get_closest_marker(name)]
+        if marks:
+            item.add_marker(pytest.mark.skip(reason=f"marked {', '.join(marks)}: run with --all"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if item.config.getoption("--no-skips") and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and --no-skips is given: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Path:
+    """A real kubectl."""
+    found = _binary("kubectl")
+    if found is None:
+        pytest.skip("no kubectl: put one on PATH, or name its folder in KUBEBUILDER_ASSETS")
+    return found
+
+
+@pytest.fixture(scope="session")
+def original_binaries() -> Path:
+    """The folder with kube-apiserver, etcd and prometheus (envtest's convention)."""
+    folder = os.environ.get("KUBEBUILDER_ASSETS")
+    if not folder or not (Path(folder) / "kube-apiserver").is_file():
+        pytest.skip("KUBEBUILDER_ASSETS names no folder with kube-apiserver: the tests against the original need it")
+    return Path(folder)

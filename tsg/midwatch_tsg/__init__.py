@@ -1,0 +1,1 @@
+"""Guides: format, linter, compiler to a graph, runner, and the library of guides."""
