@@ -34,22 +34,22 @@ def to_jsonable(value: Any) -> Any:
     """
     match value:
         case None | bool() | str():
-            return value
+            plain: Any = value
         case int():
-            return value if -_MAX_INT <= value <= _MAX_INT else str(value)
+            plain = value if -_MAX_INT <= value <= _MAX_INT else str(value)
         case float():
-            return value if math.isfinite(value) else float_text(value)
+            plain = value if math.isfinite(value) else float_text(value)
         case bytes():
-            return value.decode("utf-8", errors="replace")
+            plain = value.decode("utf-8", errors="replace")
         case BaseModel():
-            return to_jsonable(value.model_dump(by_alias=True))
+            plain = to_jsonable(value.model_dump(by_alias=True))
         case Mapping():
-            return _object(cast("Mapping[Any, Any]", value))
-        case Sequence() | set() | frozenset():
-            items = cast("Sequence[Any]", value)
-            return [to_jsonable(item) for item in (sorted(items) if isinstance(value, set | frozenset) else items)]
+            plain = _object(cast("Mapping[Any, Any]", value))
+        case Sequence():
+            plain = [to_jsonable(item) for item in cast("Sequence[Any]", value)]
         case _:
             raise CanonicalError(f"{type(value).__name__} has no JSON form: give text, a number, a list or an object")
+    return plain
 
 
 def _object(value: Mapping[Any, Any]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import asyncio
 import heapq
 import itertools
 import time
-from dataclasses import dataclass, field
 from typing import Protocol
+
+_YIELDS = 10
+"""Turns of the event loop given to ready tasks between two wake-ups."""
 
 
 class Clock(Protocol):
@@ -32,22 +34,18 @@ class WallClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass
 class VirtualClock:
     """A clock that stands still until it is advanced; sleepers wake in the order of their deadlines.
 
-    With `auto=True` a sleep that finds no earlier sleeper moves the clock itself once the event loop is idle of other
-    ready work, which suits tests with a single flow of time.
+    With `auto=True` the earliest sleeper moves the clock itself once the event loop is idle of other ready work, which
+    suits tests and replays with a single flow of time. `start` is in Unix seconds.
     """
 
-    start: float = 1_700_000_000.0
-    auto: bool = False
-    _now: float = field(init=False)
-    _sleepers: "list[tuple[float, int, asyncio.Future[None]]]" = field(init=False, default_factory=list)
-    _order: "itertools.count[int]" = field(init=False, default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        self._now = self.start
+    def __init__(self, start: float = 1_700_000_000.0, *, auto: bool = False) -> None:
+        self.auto = auto
+        self._now = start
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> float:
         """Return the virtual Unix seconds."""
@@ -62,9 +60,7 @@ class VirtualClock:
         deadline = self._now + seconds
         heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
         while self.auto and not woken.done():
-            # Let every ready task run first, so that a task about to sleep for less registers before time moves.
-            for _ in range(10):
-                await asyncio.sleep(0)
+            await _let_ready_tasks_run()
             if not woken.done() and self._sleepers and self._sleepers[0][2] is woken:
                 await self.advance(to=deadline)
         await woken
@@ -77,6 +73,11 @@ class VirtualClock:
             self._now = max(self._now, deadline)
             if not woken.done():
                 woken.set_result(None)
-            for _ in range(10):
-                await asyncio.sleep(0)
+            await _let_ready_tasks_run()
         self._now = max(self._now, target)
+
+
+async def _let_ready_tasks_run() -> None:
+    """Yield often enough that a task about to sleep for less registers before time moves."""
+    for _ in range(_YIELDS):
+        await asyncio.sleep(0)

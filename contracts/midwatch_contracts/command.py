@@ -32,7 +32,7 @@ class Settings:
     lab: Path | None = None
     """Folder of a running lab; `kubeconfig` and `prometheus` then default to what its `lab.json` names."""
     policy: Path | None = None
-    """Policy file of the safe-apply envelope; None means `<state>/policy.toml`, and a built-in one if that is missing."""
+    """Policy file of the safe-apply envelope; None: `<state>/policy.toml`, or a built-in one if that is missing."""
     guides: tuple[Path, ...] = ()
     """Folders of guides beside the built-in library."""
     origins: tuple[tuple[str, str], ...] = ()

@@ -26,9 +26,8 @@ def mechanisms() -> dict[str, Mechanism]:
     Raises:
         VocabularyError: when an id stands twice or a parent does not exist.
     """
-    raw: list[dict[str, Any]] = yaml.safe_load(
-        files("midwatch_contracts").joinpath("mechanisms.yaml").read_text("utf-8")
-    )
+    text = files("midwatch_contracts").joinpath("mechanisms.yaml").read_text("utf-8")
+    raw: list[dict[str, Any]] = yaml.safe_load(text)
     found = {entry.id: entry for entry in map(Mechanism.model_validate, raw)}
     if len(found) != len(raw):
         raise VocabularyError("mechanisms.yaml has an id twice")

@@ -1,0 +1,100 @@
+"""Write the generated documents: JSON Schemas of the contracts and the command line's help.
+
+`python docs/generate.py` writes them; `--check` exits 1 naming each document that is not as the code says.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from midwatch_agents.cli import help_pages
+from midwatch_evals.demo import DemoResult
+from midwatch_evals.scenario import Scenario
+
+from midwatch_contracts.alert import Alert
+from midwatch_contracts.causes import Cause
+from midwatch_contracts.evidence import EvidenceRef, LedgerEntry
+from midwatch_contracts.mechanisms import mechanisms
+from midwatch_contracts.plan import Approval, Change, Expectation, Operation, Plan, Preview
+from midwatch_contracts.surface import surface
+
+DOCS = Path(__file__).resolve().parent
+SHAPES = (
+    Alert,
+    Approval,
+    Cause,
+    Change,
+    DemoResult,
+    EvidenceRef,
+    Expectation,
+    LedgerEntry,
+    Operation,
+    Plan,
+    Preview,
+    Scenario,
+)
+
+
+def _schema_pages() -> dict[str, str]:
+    return {
+        f"schemas/{shape.__name__.lower()}.json": json.dumps(shape.model_json_schema(by_alias=True), indent=2) + "\n"
+        for shape in SHAPES
+    }
+
+
+def _help_page() -> str:
+    parts = ["# The command line\n", "Generated from the code by `make docs`.\n"]
+    parts += [f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in help_pages().items()]
+    return "\n".join(parts)
+
+
+def _tools_page() -> str:
+    rows = [
+        f"| `{tool.name}` | {tool.server} | {'reads' if tool.read_only else '**changes**'} | {tool.cost} | "
+        f"{tool.description.splitlines()[0]} |"
+        for tool in surface().values()
+    ]
+    head = "# The tools\n\nGenerated from the reviewed surface by `make docs`.\n\n"
+        "| tool | server | effect | cost | what it answers |\n|---|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _mechanisms_page() -> str:
+    rows = [f"| `{m.id}` | {f'`{m.parent}`' if m.parent else ''} | {m.says} |" for m in mechanisms().values()]
+    head = "# What can go wrong\n\nGenerated from `mechanisms.yaml` by `make docs`.\n\n"
+        "| mechanism | a kind of | in words |\n|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """Return every generated document by its path under `docs/`."""
+    return {
+        **_schema_pages(),
+        "command-line.md": _help_page(),
+        "tools.md": _tools_page(),
+        "mechanisms.md": _mechanisms_page(),
+    }
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a document is out of date")
+    check = parser.parse_args().check
+    stale = [name for name, text in pages().items() if not _same(DOCS / name, text)]
+    for name in stale:
+        if check:
+            sys.stderr.write(f"docs/{name} is not what the code says: run `make docs`\n")
+            continue
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / name).write_text(pages()[name], "utf-8")
+    return 1 if check and stale else 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
