@@ -55,16 +55,17 @@ def _tools_page() -> str:
         f"{tool.description.splitlines()[0]} |"
         for tool in surface().values()
     ]
-    head = "# The tools\n\nGenerated from the reviewed surface by `make docs`.\n\n"
-        "| tool | server | effect | cost | what it answers |\n|---|---|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    return _table("The tools", "the reviewed surface", ("tool", "server", "effect", "cost", "what it answers"), rows)
 
 
 def _mechanisms_page() -> str:
     rows = [f"| `{m.id}` | {f'`{m.parent}`' if m.parent else ''} | {m.says} |" for m in mechanisms().values()]
-    head = "# What can go wrong\n\nGenerated from `mechanisms.yaml` by `make docs`.\n\n"
-        "| mechanism | a kind of | in words |\n|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    return _table("What can go wrong", "`mechanisms.yaml`", ("mechanism", "a kind of", "in words"), rows)
+
+
+def _table(title: str, source: str, columns: tuple[str, ...], rows: list[str]) -> str:
+    head = [f"# {title}", "", f"Generated from {source} by `make docs`.", ""]
+    return "\n".join([*head, f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]) + "\n"
 
 
 def pages() -> dict[str, str]:
