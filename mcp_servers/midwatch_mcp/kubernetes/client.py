@@ -1,0 +1,268 @@
+"""An async client of the Kubernetes API that speaks raw JSON: the only importer of the `kubernetes` package.
+
+That package is used for what it does best, kubeconfig and credentials (exec plugins, OIDC, certificates) and the
+connection pool; its typed models are not, since parsing 1,000 pods into them takes half a second (DESIGN §5). It is
+imported at the first call (0.7 s), never at `--help` or at the start of a server.
+"""
+
+import asyncio
+import importlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+
+from midwatch_contracts.untrusted import clean
+from midwatch_mcp.errors import KubeError, SettingsError, UnreachableError
+from midwatch_mcp.kubernetes.discovery import Discovery, from_aggregated, from_lists
+from midwatch_mcp.redact import redact_text
+
+JSON = "application/json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+_AGGREGATED = (
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
+)
+_DISCOVERY_TTL_S = 300.0
+_SHOWN_BODY = 500
+_KEPT_BODY = 16_384
+_HTTP_ERROR = 400
+
+Query = Mapping[str, str | int | bool | None]
+
+
+@dataclass(frozen=True)
+class KubeResponse:
+    """A successful answer as it came. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """Return the decoded JSON body.
+
+        Raises:
+            KubeError: when the body is no JSON.
+        """
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError as error:
+            shown = _shown(self.content)
+            raise KubeError(self.status, "NotJSON", f"the answer is no JSON but: {shown}", body=self.content) from error
+
+
+class KubeClient:
+    """One context of one kubeconfig, pinned when first used.
+
+    Closed with `aclose`, after which the next call opens it again. Not for use from two event loops at once.
+    """
+
+    def __init__(self, kubeconfig: Path | None = None, context: str | None = None, *, timeout_s: float = 15.0) -> None:
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._timeout_s = timeout_s
+        self._api: Any = None
+        self._opening = asyncio.Lock()
+        self._discovery: Discovery | None = None
+        self._discovered = 0.0
+        self._cluster: str | None = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = JSON,
+        query: Query | None = None,
+        *,
+        accept: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> KubeResponse:
+        """Send one request and return its answer. `body` is JSON data for any of the content types above.
+
+        Raises:
+            KubeError: for a status of 400 and more.
+            UnreachableError: no whole answer; its `may_have_arrived` tells whether the request got out.
+            SettingsError: the kubeconfig or context does not work.
+        """
+        api = await self._open()
+        limit = timeout_s or self._timeout_s
+        url = api.configuration.host + path + _encoded(query)
+        sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
+        await api.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
+        http = importlib.import_module("aiohttp")
+        try:
+            async with asyncio.timeout(limit):
+                answer = await api.rest_client.request(
+                    method, url, headers=sent, body=body, _request_timeout=http.ClientTimeout(total=limit)
+                )
+                content = cast("bytes", await answer.read())
+        except http.ClientConnectorError as error:
+            raise UnreachableError(f"{self._where(api)} cannot be reached: {error}", may_have_arrived=False) from error
+        except TimeoutError as error:
+            message = f"{self._where(api)} did not answer {method} {path} within {limit:g} s"
+            raise UnreachableError(message, may_have_arrived=True) from error
+        except http.ClientError as error:
+            message = f"{self._where(api)} broke off while answering {method} {path}: {error}"
+            raise UnreachableError(message, may_have_arrived=True) from error
+        if answer.status >= _HTTP_ERROR:
+            raise _kube_error(answer.status, content)
+        return KubeResponse(answer.status, {k.lower(): v for k, v in answer.headers.items()}, content)
+
+    async def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
+        """GET one JSON object."""
+        return cast("dict[str, Any]", (await self.request("GET", path, query=query)).json())
+
+    async def list(self, path: str, query: Query | None = None) -> dict[str, Any]:
+        """GET a list: `{metadata: {resourceVersion, continue?, remainingItemCount?}, items: [...]}`."""
+        found = await self.get(path, query)
+        if not isinstance(found.get("items"), list):
+            raise KubeError(200, "NotAList", f"{path} answered a {found.get('kind', 'document')}, not a list")
+        return found
+
+    async def table(self, path: str, query: Query | None = None) -> dict[str, Any]:
+        """GET a `meta.k8s.io/v1` Table: `{columnDefinitions, rows: [{cells, object?}], metadata}`."""
+        found = cast("dict[str, Any]", (await self.request("GET", path, query=query, accept=_TABLE)).json())
+        if found.get("kind") != "Table":
+            raise KubeError(200, "NotATable", f"{path} answered a {found.get('kind', 'document')}, not a Table")
+        return found
+
+    async def text(self, path: str, query: Query | None = None) -> str:
+        """GET text, such as a log; bytes that are not UTF-8 become U+FFFD."""
+        answer = await self.request("GET", path, query=query, accept="text/plain, */*")
+        return answer.content.decode("utf-8", errors="replace")
+
+    async def patch(
+        self, path: str, body: Any, *, content_type: str = STRATEGIC_MERGE, query: Query | None = None
+    ) -> dict[str, Any]:
+        """PATCH, and return the object that results."""
+        return cast("dict[str, Any]", (await self.request("PATCH", path, body, content_type, query)).json())
+
+    async def create(self, path: str, body: Mapping[str, Any], *, query: Query | None = None) -> dict[str, Any]:
+        """POST an object to a collection (or a subresource), and return what results."""
+        return cast("dict[str, Any]", (await self.request("POST", path, dict(body), query=query)).json())
+
+    async def delete(
+        self, path: str, *, query: Query | None = None, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """DELETE an object; `body` is a DeleteOptions, for instance with `preconditions`."""
+        options = None if body is None else dict(body)
+        return cast("dict[str, Any]", (await self.request("DELETE", path, options, query=query)).json())
+
+    async def discover(self, *, fresh: bool = False) -> Discovery:
+        """Return the kinds that the server has; kept for five minutes unless `fresh`."""
+        age = time.monotonic() - self._discovered
+        if self._discovery is None or fresh or age > _DISCOVERY_TTL_S:
+            self._discovery = await self._read_discovery()
+            self._discovered = time.monotonic()
+        return self._discovery
+
+    async def cluster_uid(self) -> str:
+        """Return the uid of the `kube-system` namespace, which names the cluster (CONTRACTS §5)."""
+        if self._cluster is None:
+            found = await self.get("/api/v1/namespaces/kube-system")
+            self._cluster = str(found["metadata"]["uid"])
+        return self._cluster
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        api, self._api = self._api, None
+        if api is not None:
+            await api.close()
+
+    async def _read_discovery(self) -> Discovery:
+        roots = [(await self.request("GET", path, accept=_AGGREGATED)).json() for path in ("/api", "/apis")]
+        if all(root.get("kind") == "APIGroupDiscoveryList" for root in roots):
+            return from_aggregated(roots)
+        core, groups = roots
+        versions = [("", version, f"/api/{version}") for version in core.get("versions", [])]
+        for group in groups.get("groups", []):
+            preferred = group.get("preferredVersion", {}).get("version")
+            names = sorted((v["version"] for v in group["versions"]), key=lambda version: version != preferred)
+            versions += [(group["name"], version, f"/apis/{group['name']}/{version}") for version in names]
+        documents = await asyncio.gather(*(self.get(path) for _, _, path in versions))
+        return from_lists((group, v, found) for (group, v, _), found in zip(versions, documents, strict=True))
+
+    async def _open(self) -> Any:
+        if self._api is not None:
+            return self._api
+        async with self._opening:
+            if self._api is None:
+                kube = await asyncio.to_thread(importlib.import_module, "kubernetes.aio")
+                self._api = await self._connect(kube)
+        return self._api
+
+    async def _connect(self, kube: ModuleType) -> Any:
+        configuration = kube.client.Configuration()
+        configuration.retries = False
+        try:
+            await kube.config.load_kube_config(
+                config_file=None if self._kubeconfig is None else str(self._kubeconfig),
+                context=self._context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        except (kube.config.ConfigException, OSError, ValueError) as error:
+            where = self._kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+            wanted = f" (context {self._context})" if self._context else ""
+            raise SettingsError(
+                f"no cluster to talk to: the kubeconfig {where}{wanted} does not work: {error}; "
+                "give --kubeconfig and --context, or --lab for a running lab"
+            ) from error
+        # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
+        configuration.client_session_kwargs = {"trust_env": not _loopback(configuration.host)}
+        return kube.client.ApiClient(configuration)
+
+    @staticmethod
+    def _where(api: Any) -> str:
+        return f"the Kubernetes API at {api.configuration.host}"
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _encoded(query: Query | None) -> str:
+    given = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in (query or {}).items()
+        if value is not None
+    }
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _shown(content: bytes) -> str:
+    text = redact_text(clean(content[:_SHOWN_BODY].decode("utf-8", errors="replace"))).strip()
+    return text or "an empty body"
+
+
+def _kube_error(status: int, content: bytes) -> KubeError:
+    """Read a Status object; what answers through a proxy may send anything."""
+    try:
+        found: Any = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or cast("dict[str, Any]", found).get("kind") != "Status":
+        return KubeError(status, "", _shown(content), body=content[:_KEPT_BODY])
+    answer = cast("dict[str, Any]", found)
+    details = cast("dict[str, Any]", answer.get("details") or {})
+    causes = tuple(
+        f"{cause.get('field', '')}: {cause.get('message', '')}".removeprefix(": ")
+        for cause in cast("list[dict[str, Any]]", details.get("causes") or [])
+    )
+    message = redact_text(clean(str(answer.get("message") or "the request failed")))
+    return KubeError(status, str(answer.get("reason") or ""), message, causes, body=content[:_KEPT_BODY])
