@@ -3,7 +3,7 @@
 ContractError                 what was handed over does not fit the contract
 ├── CanonicalError            a value has no canonical JSON form
 ├── VocabularyError           an entity or mechanism is not written as the contract says
-├── CelError                  an expression does not parse, or does not fit its names
+├── CelError                  an expression does not parse, or does not fit its names (carries a position)
 └── PromqlError               a query does not parse (carries a position)
 """
 
@@ -21,7 +21,14 @@ class VocabularyError(ContractError):
 
 
 class CelError(ContractError):
-    """A CEL expression does not parse or uses what the environment does not offer."""
+    """A CEL expression does not parse, does not fit its names, or fails on its values.
+
+    `position` is the zero-based character offset into the expression, or None when it as a whole is at fault.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class PromqlError(ContractError):
