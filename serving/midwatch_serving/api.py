@@ -1,0 +1,99 @@
+"""The HTTP application: OpenAI's and vLLM's endpoints, and `/admin`."""
+
+import logging
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from midwatch_serving import protocol
+from midwatch_serving.admin import AdminEndpoints
+from midwatch_serving.chat import ChatEndpoint
+from midwatch_serving.errors import EngineDead, RequestError
+from midwatch_serving.service import Service
+
+log = logging.getLogger("midwatch.serving")
+
+
+def build_app(service: Service) -> Starlette:
+    """Return the application over `service`."""
+    chat, admin, public = ChatEndpoint(service), AdminEndpoints(service), PublicEndpoints(service)
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat.post, methods=["POST"]),
+            Route("/v1/models", public.models),
+            Route("/health", public.health),
+            Route("/version", public.version),
+            Route("/metrics", public.metrics),
+            Route("/admin/config", admin.get_config, methods=["GET"]),
+            Route("/admin/config", admin.patch_config, methods=["PATCH"]),
+            Route("/admin/requests", admin.requests),
+            Route("/admin/blocks", admin.blocks),
+        ],
+        exception_handlers={
+            RequestError: _request_error,
+            EngineDead: _engine_dead,
+            HTTPException: _http_error,
+            Exception: _our_error,
+        },
+    )
+
+
+class PublicEndpoints:
+    """What needs no body: models, health, version, metrics."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def models(self, _request: Request) -> Response:
+        """List the one model, with what it is."""
+        service = self._service
+        card = {
+            "id": service.model_name,
+            "object": "model",
+            "created": service.created,
+            "owned_by": "midwatch",
+            "root": service.model_root,
+            "parent": None,
+            "max_model_len": service.engine.scheduler.max_model_len,
+            "description": service.model_about,
+        }
+        return JSONResponse({"object": "list", "data": [card]})
+
+    async def health(self, _request: Request) -> Response:
+        """Answer 200, or 503 while draining or when the engine is dead."""
+        return Response(status_code=200 if self._service.healthy else 503)
+
+    async def version(self, _request: Request) -> Response:
+        """Return Midwatch's version."""
+        return JSONResponse({"version": self._service.version})
+
+    async def metrics(self, _request: Request) -> Response:
+        """Return the metrics in Prometheus' text format."""
+        return Response(self._service.metrics.exposition(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def _request_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestError):
+        raise error
+    body = protocol.error_body(str(error), status=error.status, param=error.param, code=error.code)
+    return JSONResponse(body, error.status, headers={"retry-after": "1"} if error.status == 503 else None)  # noqa: PLR2004 (HTTP)
+
+
+async def _engine_dead(_request: Request, error: Exception) -> Response:
+    return JSONResponse(protocol.error_body(str(error), status=500, code="engine_dead"), 500)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse(protocol.error_body(message, status=error.status_code), error.status_code, error.headers)
+
+
+async def _our_error(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse(protocol.error_body("internal error: see the server's log", status=500), 500)

@@ -1,0 +1,38 @@
+"""The errors of the serving backend.
+
+ServingError
+├── RequestError              a request cannot be served as it is asked (carries HTTP status, field, code)
+├── ConfigError               a configuration value is not acceptable (carries the field)
+├── EngineDead                the engine stopped after an error of its own; nothing can be served any more
+└── IntegrityError            the scheduler's books do not balance: a defect of ours, never of a request
+"""
+
+
+class ServingError(Exception):
+    """Anything that goes wrong in the serving backend."""
+
+
+class RequestError(ServingError):
+    """A request cannot be served as it is asked. `param` names the field at fault, `code` is OpenAI's word for it."""
+
+    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+
+
+class ConfigError(ServingError):
+    """A configuration value is not acceptable; `field` is its name."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
+class EngineDead(ServingError):  # noqa: N818 (a state that is reported, as vLLM's EngineDeadError)
+    """The engine stopped after an error of its own."""
+
+
+class IntegrityError(ServingError):
+    """The scheduler's books do not balance: a block is lost or held twice, or a request is in two places."""

@@ -1,0 +1,57 @@
+"""One request as the scheduler sees it: its tokens, its blocks, and the times that its metrics are made of."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from midwatch_serving.sampling import SamplingParams
+
+FinishReason = Literal["stop", "length", "abort", "error"]
+FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length", "abort", "error")
+
+
+class State(Enum):
+    """Where a sequence is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A prompt and what was generated for it. Times are Unix seconds on the scheduler's clock."""
+
+    id: str
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    arrived: float
+    order: int = 0
+    """Rank of arrival, given by the scheduler; the lowest goes first, the highest is preempted first."""
+    output: list[int] = field(default_factory=list[int])
+    block_table: list[int] = field(default_factory=list[int])
+    num_computed: int = 0
+    """Tokens whose keys and values are in the cache."""
+    state: State = State.WAITING
+    finish_reason: FinishReason | None = None
+    preemptions: int = 0
+    first_scheduled: float | None = None
+    first_token: float | None = None
+    last_token: float | None = None
+    token_gap: float | None = None
+    """Seconds between the last two tokens; None while there is one at most."""
+    finished: float | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and output together."""
+        return len(self.prompt) + len(self.output)
+
+    @property
+    def most_cached(self) -> int:
+        """Tokens that the cache must hold at the very end: the last one generated is never computed."""
+        return len(self.prompt) + self.params.max_tokens - 1
+
+    def tokens(self, start: int, count: int) -> list[int]:
+        """Return `count` token ids from position `start` of prompt and output."""
+        return [*self.prompt, *self.output][start : start + count]

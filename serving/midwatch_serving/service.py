@@ -1,0 +1,31 @@
+"""What the HTTP endpoints share: the engine, its configuration and metrics, and whether the server is draining."""
+
+from dataclasses import dataclass
+
+from midwatch_contracts.clock import Clock
+from midwatch_serving.config import ConfigResource
+from midwatch_serving.engine import Engine
+from midwatch_serving.metrics import Metrics
+
+
+@dataclass
+class Service:
+    """One model served by one engine."""
+
+    engine: Engine
+    config: ConfigResource
+    metrics: Metrics
+    clock: Clock
+    model_name: str
+    model_root: str
+    """`tiny`."""
+    model_about: str
+    version: str
+    created: int
+    """Unix seconds."""
+    draining: bool = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether new requests are taken."""
+        return not (self.draining or self.engine.dead)
