@@ -1,0 +1,1 @@
+"""The lab's traffic: open- and closed-loop clients that speak OpenAI to a Service."""

@@ -1,0 +1,46 @@
+"""The errors of the metrics room (a branch of `midwatch_lab.errors.LabError`).
+
+MetricsError               what a client of the metrics asked for cannot be done; `kind` is Prometheus's errorType
+├── BadDataError           the request is wrong: a query that does not parse, a time that is none
+├── ExecutionError         the query parses and fails on the data: many-to-many matching, two series with one label set
+├── LimitError             the answer would be larger than the limits allow
+├── OutOfOrderError        a sample is older than the series' newest, or as old and different
+├── ExpositionError        a scraped page is not the Prometheus text format
+└── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
+"""
+
+from midwatch_lab.errors import LabError
+
+
+class MetricsError(LabError):
+    """What was asked for cannot be done; the message says what was wrong and what to do."""
+
+    kind = "internal"
+
+
+class BadDataError(MetricsError):
+    """The request itself is wrong."""
+
+    kind = "bad_data"
+
+
+class ExecutionError(MetricsError):
+    """The query fails on the data at hand."""
+
+    kind = "execution"
+
+
+class LimitError(ExecutionError):
+    """The answer would exceed a limit."""
+
+
+class OutOfOrderError(MetricsError):
+    """A sample comes too late."""
+
+
+class ExpositionError(MetricsError):
+    """A scraped page is not in the Prometheus text format; the message names the line."""
+
+
+class RulesError(BadDataError):
+    """A rule file cannot be loaded; the message names the group and the rule."""

@@ -1,0 +1,49 @@
+"""RE2 patterns as Prometheus uses them: anchored at both ends, `.` matches line ends too."""
+
+from functools import lru_cache
+from typing import Any, cast
+
+import re2  # pyright: ignore[reportMissingTypeStubs] (google-re2 ships none)
+
+from midwatch_lab.metrics.errors import BadDataError
+
+_RE2 = cast("Any", re2)
+_QUIET = _RE2.Options()
+_QUIET.log_errors = False
+
+
+class Pattern:
+    """One compiled pattern."""
+
+    __slots__ = ("_compiled", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self._compiled = _RE2.compile(f"^(?s:{text})$", options=_QUIET)
+        except _RE2.error as error:
+            reason = error.args[0]
+            shown = reason.decode() if isinstance(reason, bytes) else str(reason)
+            raise BadDataError(f"the pattern {text!r} is not one of RE2: {shown}") from error
+
+    def matches(self, value: str) -> bool:
+        """Say whether the whole of `value` matches."""
+        return self._compiled.match(value) is not None
+
+    def groups(self, value: str) -> "dict[str, str] | None":
+        """Return the groups of a match by number and by name (all text), or None where `value` does not match."""
+        found = self._compiled.match(value)
+        if found is None:
+            return None
+        groups = {str(i): found.group(i) or "" for i in range(self._compiled.groups + 1)}
+        return groups | {name: found.group(name) or "" for name in self._compiled.groupindex}
+
+
+@lru_cache(maxsize=512)
+def pattern(text: str) -> Pattern:
+    """Return a compiled pattern.
+
+    Raises:
+        BadDataError: when RE2 refuses it.
+    """
+    return Pattern(text)
