@@ -75,7 +75,7 @@ class CpuExecutor:
     def warm_up(self) -> None:
         """Compute a token for nobody, so that no request pays for first touches; leaves only unused slots written."""
         nobody = SamplingParams(max_tokens=1)
-        self.logits([Work([0], 0, [0], nobody, 0), Work([0, 0], 0, [0], nobody, None)])
+        self.logits([Work([0], 0, [0], nobody, 0), Work([0, 0], 0, [0, 0], nobody, None)])
 
     def execute(self, work: list[Work]) -> StepResult:
         """Compute one step and choose the tokens that are due."""

@@ -80,9 +80,9 @@ class Model:
         )
 
 
-def tiny(seed: int) -> Model:
+def tiny(seed: int, config: ModelConfig = TINY) -> Model:
     """Return the tiny model of this seed. It answers in printable ASCII and never ends before `max_tokens`."""
-    c = TINY
+    c = config
     rng = np.random.default_rng(seed)
 
     def weight(inner: int, outer: int, gain: float = 1.0) -> Floats:
