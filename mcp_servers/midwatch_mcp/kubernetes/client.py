@@ -9,7 +9,8 @@ import asyncio
 import importlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -98,29 +99,61 @@ class KubeClient:
             UnreachableError: no whole answer; its `may_have_arrived` tells whether the request got out.
             SettingsError: the kubeconfig or context does not work.
         """
-        api = await self._open()
         limit = timeout_s or self._timeout_s
+        async with self._exchange(method, path, body, content_type, query, accept, headers, limit) as answer:
+            content = cast("bytes", await answer.read())
+        if answer.status >= _HTTP_ERROR:
+            raise _kube_error(answer.status, content)
+        return KubeResponse(answer.status, {k.lower(): v for k, v in answer.headers.items()}, content)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Send one request and hand out the bytes of its answer as they come. Errors as of `request`."""
+        async with self._exchange(method, path, body, JSON, None, "*/*", None, timeout_s) as answer:
+            if answer.status >= _HTTP_ERROR:
+                raise _kube_error(answer.status, cast("bytes", await answer.read()))
+            yield cast("AsyncIterator[bytes]", answer.response.content.iter_any())
+
+    @asynccontextmanager
+    async def _exchange(  # noqa: PLR0917 (private, and always called with all of them)
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        content_type: str,
+        query: Query | None,
+        accept: str,
+        headers: Mapping[str, str] | None,
+        limit: float,
+    ) -> AsyncGenerator[Any]:
+        """Send a request, lend the answer, and turn what goes wrong on the way into UnreachableError."""
+        api = await self._open()
         url = api.configuration.host + path + _encoded(query)
         sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
         await api.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
         http = importlib.import_module("aiohttp")
+        where = f"the Kubernetes API at {api.configuration.host}"
+        answer: Any = None
         try:
             async with asyncio.timeout(limit):
                 answer = await api.rest_client.request(
                     method, url, headers=sent, body=body, _request_timeout=http.ClientTimeout(total=limit)
                 )
-                content = cast("bytes", await answer.read())
+                yield answer
         except http.ClientConnectorError as error:
-            raise UnreachableError(f"{self._where(api)} cannot be reached: {error}", may_have_arrived=False) from error
+            raise UnreachableError(f"{where} cannot be reached: {error}", may_have_arrived=False) from error
         except TimeoutError as error:
-            message = f"{self._where(api)} did not answer {method} {path} within {limit:g} s"
+            message = f"{where} did not answer {method} {path} within {limit:g} s"
             raise UnreachableError(message, may_have_arrived=True) from error
         except http.ClientError as error:
-            message = f"{self._where(api)} broke off while answering {method} {path}: {error}"
+            message = f"{where} broke off while answering {method} {path}: {error}"
             raise UnreachableError(message, may_have_arrived=True) from error
-        if answer.status >= _HTTP_ERROR:
-            raise _kube_error(answer.status, content)
-        return KubeResponse(answer.status, {k.lower(): v for k, v in answer.headers.items()}, content)
+        finally:
+            if answer is not None:
+                # A body read to its end went back to the pool; one that was not must not be reused.
+                answer.response.close()
 
     async def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """GET one JSON object."""
@@ -225,10 +258,6 @@ class KubeClient:
         # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
         configuration.client_session_kwargs = {"trust_env": not _loopback(configuration.host)}
         return kube.client.ApiClient(configuration)
-
-    @staticmethod
-    def _where(api: Any) -> str:
-        return f"the Kubernetes API at {api.configuration.host}"
 
 
 def _loopback(url: str) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from midwatch_mcp.errors import RefusedError
 
-_NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9:._-]{0,251}[A-Za-z0-9])?$")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9:._-]{0,251}[A-Za-z0-9])?")
 """Names that may stand in a path: DNS names, and RBAC's with colons. No slash, no percent, no leading dot."""
 
 
@@ -85,7 +85,7 @@ def checked_name(name: str) -> str:
     Raises:
         RefusedError: when it is no name of a Kubernetes object.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise RefusedError(f"{name!r} is no name of a Kubernetes object: letters, digits, '-', '.' and ':' only")
     return quote(name, safe="")
 

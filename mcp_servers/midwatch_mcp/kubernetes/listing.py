@@ -18,9 +18,9 @@ from midwatch_mcp.tool import Answer, tool
 CHUNK = 5_000
 """Objects counted at once; a longer list goes on by the server's continue token."""
 
-_FRACTION = re.compile(r"^(\d+)/(\d+)$")
+_FRACTION = re.compile(r"(\d+)/(\d+)")
 _FINE = frozenset({"Running", "Completed", "Succeeded", "Bound", "Active", "Available", "Ready", "Complete", "True"})
-_STATE = re.compile(r"^[A-Za-z][A-Za-z0-9:/,.-]{0,63}$")
+_STATE = re.compile(r"[A-Za-z][A-Za-z0-9:/,.-]{0,63}")
 """One machine word, such as `Init:CrashLoopBackOff`: a state column of a custom kind may hold anything."""
 _CURSOR = r"^[0-9]{1,6}(?:\.[A-Za-z0-9_=-]{0,4000})?$"
 
@@ -139,11 +139,11 @@ def _read(table: Mapping[str, Any], *, spread: bool) -> tuple[list[str], list[_R
 def _state(places: Mapping[str, int], cells: list[Any]) -> tuple[str, bool]:
     """Return (state, whether it is fine) as far as the table's columns tell; no such column is fine."""
     word = next((str(cells[places[name]]) for name in ("Status", "Phase") if name in places), "")
-    fraction = _FRACTION.match(str(cells[places["Ready"]])) if "Ready" in places else None
+    fraction = _FRACTION.fullmatch(str(cells[places["Ready"]])) if "Ready" in places else None
     whole = fraction is None or fraction[1] == fraction[2]
     if not word:
         return ("", True) if fraction is None else (("ready", True) if whole else ("not ready", False))
-    if not _STATE.match(word):
+    if not _STATE.fullmatch(word):
         return "other", False
     if word == "Running" and not whole:
         return "Running, not ready", False

@@ -13,7 +13,7 @@ from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.kubernetes.discovery import Resource
 from midwatch_mcp.redact import redact_object
 
-_WORD = re.compile(r"^[A-Za-z][A-Za-z0-9]{0,63}$")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def seconds(moment: Any) -> float | None:
 
 def word(said: Any) -> str:
     """Return a machine word such as `CrashLoopBackOff`; anything that is not one word is `Unknown`."""
-    return said if isinstance(said, str) and _WORD.match(said) else "Unknown"
+    return said if isinstance(said, str) and _WORD.fullmatch(said) else "Unknown"
 
 
 def entity(kind: str, namespace: str, name: str) -> str:

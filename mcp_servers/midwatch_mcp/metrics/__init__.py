@@ -1,0 +1,1 @@
+"""The metrics server, over any API that speaks as Prometheus does."""

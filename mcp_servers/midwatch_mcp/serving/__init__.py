@@ -1,0 +1,1 @@
+"""The serving server, over the reference backend and vLLM, by what the endpoint offers."""
