@@ -13,6 +13,9 @@ from midwatch_contracts.errors import CanonicalError
 _MAX_INT = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8785 §3.2.2.3, I-JSON)."""
 
+_FIRST_WITH_EXPONENT = 1e21
+"""The smallest double that RFC 8785 (ECMAScript) writes with an exponent."""
+
 
 def float_text(value: float) -> str:
     """Return the text by which Prometheus writes NaN and the infinities; other numbers as their shortest repr."""
@@ -38,7 +41,7 @@ def to_jsonable(value: Any) -> Any:
         case int():
             plain = value if -_MAX_INT <= value <= _MAX_INT else str(value)
         case float():
-            plain = value if math.isfinite(value) else float_text(value)
+            plain = _float(value)
         case bytes():
             plain = value.decode("utf-8", errors="replace")
         case BaseModel():
@@ -50,6 +53,13 @@ def to_jsonable(value: Any) -> Any:
         case _:
             raise CanonicalError(f"{type(value).__name__} has no JSON form: give text, a number, a list or an object")
     return plain
+
+
+def _float(value: float) -> float | str:
+    if not math.isfinite(value):
+        return float_text(value)
+    # RFC 8785 writes these doubles without a point, so a reader takes them for integers, which have another form here.
+    return str(int(value)) if value.is_integer() and _MAX_INT < abs(value) < _FIRST_WITH_EXPONENT else value
 
 
 def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
