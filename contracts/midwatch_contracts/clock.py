@@ -45,6 +45,7 @@ class VirtualClock:
         self.auto = auto
         self._now = start
         self._order = itertools.count()
+        self._woken = 0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> float:
@@ -59,20 +60,36 @@ class VirtualClock:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         deadline = self._now + seconds
         heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
-        while self.auto and not woken.done():
-            await _let_ready_tasks_run()
-            if not woken.done() and self._sleepers and self._sleepers[0][2] is woken:
-                await self.advance(to=deadline)
-        await woken
+        try:
+            while self.auto and not woken.done():
+                woken_before = self._woken
+                await _let_ready_tasks_run()
+                # Whoever was woken meanwhile may be about to sleep for less: it runs first.
+                if self._woken == woken_before and self._is_next(woken):
+                    self._wake_next()
+            await woken
+        finally:
+            # A sleeper that was cancelled (the loser of a race with a timeout) must not hold up the others.
+            woken.cancel()
+
+    def _is_next(self, woken: asyncio.Future[None]) -> bool:
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return bool(self._sleepers) and self._sleepers[0][2] is woken
+
+    def _wake_next(self) -> None:
+        deadline, _, woken = heapq.heappop(self._sleepers)
+        if woken.done():
+            return
+        self._now = max(self._now, deadline)
+        woken.set_result(None)
+        self._woken += 1
 
     async def advance(self, by: float = 0.0, *, to: float | None = None) -> None:
         """Move the clock forward and wake, in order, whoever is due; each is run before the next is woken."""
         target = self._now + by if to is None else to
         while self._sleepers and self._sleepers[0][0] <= target:
-            deadline, _, woken = heapq.heappop(self._sleepers)
-            self._now = max(self._now, deadline)
-            if not woken.done():
-                woken.set_result(None)
+            self._wake_next()
             await _let_ready_tasks_run()
         self._now = max(self._now, target)
 

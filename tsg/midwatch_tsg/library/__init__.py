@@ -1,0 +1,1 @@
+"""Guides that come with Midwatch, as Markdown files."""
