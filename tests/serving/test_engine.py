@@ -63,8 +63,6 @@ async def test_the_cpu_time_of_steps_over_wall_time_reaches_the_limit_and_stays_
 
 
 def test_a_late_wake_up_is_caught_up_but_idle_time_is_not_saved() -> None:
-    throttle = Throttle(0.5)
-    assert throttle.charge(0.01, started=100.0, now=100.01) == pytest.approx(0.02 - 0.01 - SLACK if SLACK < 0.01 else 0)
     busy = Throttle(0.5)
     now, cpu = 0.0, 0.0
     for _ in range(200):

@@ -173,3 +173,34 @@ def test_where_it_listens_can_be_had_as_json(server: Any) -> None:
     assert facts["url"] == f"http://127.0.0.1:{facts['port']}"
     assert facts["model"] == "tiny"
     assert httpx2.get(f"{facts['url']}/health").status_code == 200
+
+
+DYING = """
+import sys
+from midwatch_serving import executor
+from midwatch_serving.__main__ import main
+
+def die(self, work):
+    raise MemoryError("no room for the step")
+
+executor.CpuExecutor.execute = die
+sys.exit(main())
+"""
+
+
+def test_an_engine_that_dies_tells_its_client_and_ends_the_process_with_1() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DYING, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            answer = httpx2.post(f"{url}/v1/chat/completions", json=body(4), timeout=DEADLINE_S)
+            _, log = process.communicate(timeout=DEADLINE_S)
+        finally:
+            process.kill()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "engine_dead")
+    assert process.returncode == 1
+    assert "the engine died" in log
+    assert "no room for the step" in log
