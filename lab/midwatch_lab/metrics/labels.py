@@ -1,0 +1,43 @@
+"""Label sets: tuples of (name, value) pairs, sorted by name, without empty values. Equal sets are equal tuples."""
+
+from collections.abc import Collection, Mapping
+
+Labels = tuple[tuple[str, str], ...]
+
+NAME = "__name__"
+METADATA = frozenset({NAME, "__type__", "__unit__"})
+"""What a function that changes a series' meaning drops."""
+
+
+def from_dict(labels: Mapping[str, str]) -> Labels:
+    """Return a label set; an empty value is a label that is not there."""
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
+
+
+def value_of(labels: Labels, name: str) -> str:
+    """Return a label's value, or the empty string."""
+    for key, value in labels:
+        if key == name:
+            return value
+    return ""
+
+
+def keep(labels: Labels, names: Collection[str]) -> Labels:
+    """Return only the labels named."""
+    return tuple(pair for pair in labels if pair[0] in names)
+
+
+def drop(labels: Labels, names: Collection[str]) -> Labels:
+    """Return the labels that are not named."""
+    return tuple(pair for pair in labels if pair[0] not in names)
+
+
+def drop_name(labels: Labels) -> Labels:
+    """Return the labels without the metric's name and metadata."""
+    return tuple(pair for pair in labels if pair[0] not in METADATA)
+
+
+def show(labels: Labels) -> str:
+    """Return a label set for a person: `up{job="a"}`."""
+    rest = ", ".join(f'{name}="{value}"' for name, value in labels if name != NAME)
+    return f"{value_of(labels, NAME)}{{{rest}}}"
