@@ -158,6 +158,21 @@ def plain_forward(model: Model, tokens: list[int]) -> np.ndarray[tuple[int], np.
     return norm(x[-1:])[0] @ model.unembedding
 
 
+def test_a_product_has_the_same_shape_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: set[tuple[int, ...]] = set()
+    real = np.matmul
+
+    def matmul(x: Floats, weight: Floats) -> Floats:
+        shapes.add(x.shape[1:])
+        return real(x, weight)
+
+    monkeypatch.setattr(np, "matmul", matmul)
+    weight = np.ones((8, 3), dtype=np.float32)
+    for rows in (4, 8, 100):
+        assert linear(np.ones((rows, 8), dtype=np.float32), weight, 4).shape == (rows, 3)
+    assert shapes == {(4, 8)}
+
+
 def test_a_machine_whose_products_depend_on_the_place_gets_one_row_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = np.ones((8, 8), dtype=np.float32)
     assert pick_tile([weight]) == linear_module.TILE
