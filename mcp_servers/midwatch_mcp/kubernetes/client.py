@@ -240,7 +240,6 @@ class KubeClient:
 
     async def _connect(self, kube: ModuleType) -> Any:
         configuration = kube.client.Configuration()
-        configuration.retries = False
         try:
             await kube.config.load_kube_config(
                 config_file=None if self._kubeconfig is None else str(self._kubeconfig),

@@ -1,0 +1,66 @@
+"""A double of a serving backend: vLLM's metric names, the configuration resource, and a streamed chat answer."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+
+@dataclass
+class BackendDouble:
+    """One replica."""
+
+    model: str = "tiny"
+    running: int = 1
+    waiting: int = 0
+    kv_usage: float = 0.25
+    blocks: int = 256
+    values: dict[str, Any] = field(default_factory=lambda: {"max_num_seqs": 4, "block_size": 16})
+    version: int = 1
+    configurable: bool = True
+    """Whether it has `/admin/config`; vLLM has not."""
+    words: tuple[str, ...] = ("po", "ng")
+    """Text of the streamed answer, a token each."""
+    exposition: str | None = None
+    """Text of `/metrics` in place of the one made of the fields above."""
+
+    async def answer(self, request: Request, path: str) -> Response:
+        """Answer one request to `path`."""
+        match (request.method, path):
+            case ("GET", "/metrics"):
+                return PlainTextResponse(self._metrics() if self.exposition is None else self.exposition)
+            case ("GET", "/version"):
+                return Response(orjson.dumps({"version": "0.1.0+double"}), media_type="application/json")
+            case ("GET", "/v1/models"):
+                listed = {"object": "list", "data": [{"id": self.model, "max_model_len": 2048}]}
+                return Response(orjson.dumps(listed), media_type="application/json")
+            case ("GET", "/admin/config") if self.configurable:
+                body: dict[str, Any] = {"version": self.version, "values": self.values, "restart_required": []}
+                headers = {"ETag": f'"{self.version}"'}
+                return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+            case ("POST", "/v1/chat/completions"):
+                return StreamingResponse(self._stream(), media_type="text/event-stream")
+            case _:
+                return PlainTextResponse("404 page not found", status_code=404)
+
+    def _metrics(self) -> str:
+        labels = f'{{engine="0",model_name="{self.model}"}}'
+        cache = f'{{block_size="16",engine="0",num_gpu_blocks="{self.blocks}"}}'
+        return (
+            "# TYPE vllm:num_requests_running gauge\n"
+            f"vllm:num_requests_running{labels} {self.running}.0\n"
+            f"vllm:num_requests_waiting{labels} {self.waiting}.0\n"
+            f"vllm:kv_cache_usage_perc{labels} {self.kv_usage}\n"
+            f"vllm:num_preemptions_total{labels} 3.0\n"
+            f"vllm:cache_config_info{cache} 1.0\n"
+        )
+
+    async def _stream(self) -> AsyncGenerator[bytes]:
+        for word in self.words:
+            event = {"choices": [{"index": 0, "delta": {"content": word}}]}
+            yield b"data: " + orjson.dumps(event) + b"\n\n"
+        usage: dict[str, Any] = {"choices": [], "usage": {"completion_tokens": len(self.words)}}
+        yield b"data: " + orjson.dumps(usage) + b"\n\ndata: [DONE]\n\n"
