@@ -54,6 +54,8 @@ class ServingTarget(Model):
     """A serving backend's configuration, by URL or entity."""
 
     serving: str
+    cluster: str | None = None
+    """For an entity: the cluster that it is in, so that the same plan on another cluster is another plan."""
 
 
 class GitTarget(Model):

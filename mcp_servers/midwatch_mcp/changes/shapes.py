@@ -1,0 +1,63 @@
+"""What the tools of the changes server return."""
+
+from typing import Any
+
+from pydantic import Field
+
+from midwatch_contracts.expectations import Observation
+from midwatch_contracts.model import Model
+from midwatch_contracts.plan import Change, ChangeState, Plan, Preview
+from midwatch_mcp.shapes import UNTRUSTED
+
+
+class ProposedPlan(Model):
+    """A plan with what it would do. Titles, values and diffs carry text from outside."""
+
+    plan: Plan = Field(json_schema_extra=UNTRUSTED)
+    preview: Preview = Field(json_schema_extra=UNTRUSTED)
+    preview_sha256: str
+    text: str = Field(json_schema_extra=UNTRUSTED)
+    """What the approval screen shows."""
+
+
+class PreviewedPlan(Model):
+    """What a plan would do now."""
+
+    preview: Preview = Field(json_schema_extra=UNTRUSTED)
+    preview_sha256: str
+    text: str = Field(json_schema_extra=UNTRUSTED)
+
+
+class ChangeAnswer(Model):
+    """One change. Its note quotes objects and servers."""
+
+    change: Change = Field(json_schema_extra=UNTRUSTED)
+
+
+class ChangeStatusAnswer(Model):
+    """A change, its times (Unix seconds) and what was observed while verifying, oldest first."""
+
+    change: Change = Field(json_schema_extra=UNTRUSTED)
+    started: float
+    applied: float | None
+    ended: float | None
+    observations: list[Observation] = Field(json_schema_extra=UNTRUSTED)
+
+
+class PlanLine(Model):
+    """A plan that no change was made of yet."""
+
+    plan_id: str
+    title: str = Field(json_schema_extra=UNTRUSTED)
+    state: ChangeState
+    created: str
+
+
+class ChangeList(Model):
+    """Changes, oldest first, and plans that wait."""
+
+    changes: list[Change] = Field(json_schema_extra=UNTRUSTED)
+    plans: list[PlanLine]
+
+
+DraftJson = dict[str, Any]

@@ -1,0 +1,168 @@
+"""`midwatch change approve`: the only process that reads a private key, and the one that asks the person."""
+
+import secrets
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.console import Console
+from rich.text import Text
+
+from midwatch_contracts.clock import WallClock
+from midwatch_contracts.command import CommandError, Settings
+from midwatch_contracts.exit_codes import Exit
+from midwatch_contracts.plan import Approval, Change, OperationState, Plan
+from midwatch_contracts.times import parse_duration
+from midwatch_mcp.safe_apply.approvals import clusters_of, put_approval, signed_approval, withdraw
+from midwatch_mcp.safe_apply.audit import Audit
+from midwatch_mcp.safe_apply.errors import KeyFileError
+from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
+from midwatch_mcp.safe_apply.policy import load, policy_path
+from midwatch_mcp.safe_apply.render import plan_text
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose key signs."""
+
+    name: str
+    key: Ed25519PrivateKey
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of the question; `approval` is None when it was refused."""
+
+    plan: Plan
+    preview_sha256: str
+    approval: Approval | None
+    why: str
+
+
+def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decided:
+    """Show the plan, take the answer, and write an approval or a denial.
+
+    Raises:
+        CommandError: there is no preview, nobody to ask, or no key that may sign.
+    """
+    plan = journal.plan(arguments.plan)
+    kept = journal.preview(plan.id)
+    if kept is None:
+        raise CommandError(f"plan {plan.id[:12]} has no preview: run `midwatch change preview {plan.id[:12]}`")
+    preview, sha256 = kept
+    show(plan_text(plan, preview, sha256))
+    if arguments.deny:
+        return _deny(plan, sha256, settings, journal, "refused with --deny")
+    if preview.risk == "forbidden":
+        _deny(plan, sha256, settings, journal, "the plan is forbidden")
+        raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
+    expires_s = parse_duration(arguments.expires)
+    longest = load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
+    if expires_s > longest.approvals.max_age_s:
+        raise CommandError(
+            f"--expires {arguments.expires} is longer than the policy's {longest.approvals.max_age_s:g} s"
+        )
+    if arguments.yes:
+        signer = _lab_signer(plan, settings)
+    elif not sys.stdin.isatty():
+        raise CommandError(
+            "the approval is missing: this is no terminal to ask on; run the command on one", Exit.NOT_APPROVED
+        )
+    else:
+        signer = _signer(arguments.key, plan, settings)
+        if not _asked(plan, signer):
+            return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
+    now = WallClock().now()
+    method = "cli" if arguments.yes else "terminal"
+    approval = signed_approval(
+        plan, sha256, approver=signer.name, key=signer.key, method=method, now=now, expires_s=expires_s
+    )
+    _audit(settings).append(
+        "approved",
+        run=plan.id,
+        body={"preview_sha256": sha256, "approver": signer.name, "method": method, "nonce": approval.nonce},
+    )
+    put_approval(settings.state, approval)
+    return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}")
+
+
+def show(text: str) -> None:
+    """Print a plan's text to standard error, its diff coloured, nothing cut and nothing taken as markup."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for line in text.splitlines():
+        console.print(Text(line, style=_style(line)))
+
+
+def _style(line: str) -> str:
+    if line.startswith(("---", "+++", "@@")):
+        return "bold"
+    return {"+": "green", "-": "red"}.get(line[:1], "yellow" if line.startswith("  !") else "")
+
+
+def _asked(plan: Plan, signer: Signer) -> bool:
+    """Ask until the answer is a clear one; the end of the input is a no."""
+    while True:
+        sys.stderr.write(f"Approve plan {plan.id[:12]} as {signer.name}? [y/n] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+        if answer.strip().lower() in ("y", "yes"):
+            return True
+        if not answer or answer.strip().lower() in ("n", "no"):
+            return False
+
+
+def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: str) -> Decided:
+    """Record a refusal and take back approvals of the plan that were not used."""
+    withdrawn = withdraw(settings.state, plan.id, lambda nonce: journal.spent_by(nonce) is not None)
+    change = Change(
+        change_id=f"chg-{secrets.token_hex(8)}",
+        plan_id=plan.id,
+        preview_sha256=sha256,
+        approval=None,
+        state="rejected",
+        operations=tuple(OperationState(id=operation.id, state="pending") for operation in plan.operations),
+        note=f"{why[0].upper()}{why[1:]}. Nothing was written.",
+    )
+    journal.end_before_apply(change, now=WallClock().now(), nonce=None)
+    _audit(settings).append("denied", run=plan.id, body={"why": why, "withdrawn": withdrawn})
+    return Decided(plan, sha256, None, why)
+
+
+def _audit(settings: Settings) -> Audit:
+    return Audit(settings.state, WallClock())
+
+
+def _lab_matches(plan: Plan, lab: Path | None) -> bool:
+    if lab is None:
+        return False
+    try:
+        return clusters_of(plan) == frozenset({lab_cluster(lab)})
+    except KeyFileError:
+        # No lab runs there, so it is not the plan's cluster.
+        return False
+
+
+def _lab_signer(plan: Plan, settings: Settings) -> Signer:
+    """Return the lab's own key, which signs for the lab's own cluster only."""
+    if settings.lab is None or not _lab_matches(plan, settings.lab):
+        raise CommandError(
+            "--yes is for plans on a running lab; for this cluster a person answers on a terminal", Exit.NOT_APPROVED
+        )
+    return Signer(LAB, private_key(settings.lab / "lab.key"))
+
+
+def _signer(name: str | None, plan: Plan, settings: Settings) -> Signer:
+    folder = key_folder(settings.state)
+    names = sorted(file.stem for file in folder.glob("*.key"))
+    if name is None and not names and _lab_matches(plan, settings.lab):
+        return _lab_signer(plan, settings)
+    if name is None and len(names) != 1:
+        how = "make one with `midwatch keys new NAME`" if not names else f"choose with --key: {', '.join(names)}"
+        raise CommandError(f"there {'is no key' if not names else 'are several keys'} to sign with: {how}")
+    chosen = names[0] if name is None else name
+    if chosen not in approvers(settings.state):
+        raise CommandError(f"{chosen} is no approver here: approvers.toml lists those who are")
+    return Signer(chosen, private_key(folder / f"{chosen}.key"))

@@ -1,0 +1,71 @@
+"""The arguments of `midwatch change|policy|keys|audit`: argparse only, since `midwatch --help` loads this."""
+
+import argparse
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def configure_change(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `midwatch change`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    found = verbs.add_parser("list", help="plans and changes, newest last")
+    _json(found)
+
+    found = verbs.add_parser("show", help="one plan or change, with its steps")
+    found.add_argument("id", metavar="ID", help="a plan (8 characters of its id suffice) or a change (chg-...)")
+    _json(found)
+
+    found = verbs.add_parser("preview", help="try a plan by server dry run, and show what it would change")
+    found.add_argument("plan", metavar="PLAN")
+    _json(found)
+
+    found = verbs.add_parser("approve", help="look at what a plan would change, and approve or refuse it")
+    found.add_argument("plan", metavar="PLAN")
+    answer = found.add_mutually_exclusive_group()
+    answer.add_argument("--yes", action="store_true", help="approve without asking; for a running lab only")
+    answer.add_argument("--deny", action="store_true", help="refuse without asking")
+    found.add_argument("--key", metavar="NAME", help="sign as this principal (default: the only key there is)")
+    found.add_argument(
+        "--expires", metavar="DURATION", default="15m", help="how long the approval is good for (default: 15m)"
+    )
+    _json(found)
+
+    found = verbs.add_parser("recover", help="finish or undo changes that were cut off")
+    found.add_argument("change", metavar="CHANGE", nargs="?", help="one change, a stuck one too (default: all)")
+    _json(found)
+
+    found = verbs.add_parser("undo", help="draft a new plan that undoes a verified change")
+    found.add_argument("change", metavar="CHANGE")
+    _json(found)
+
+
+def configure_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `midwatch policy`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, text in (
+        ("show", "the policy that is in force"),
+        ("check", "read the policy file and say whether it fits"),
+        ("unfreeze", "let new writes through again"),
+    ):
+        _json(verbs.add_parser(name, help=text))
+    found = verbs.add_parser("freeze", help="stop every new write at once; undoing goes on")
+    found.add_argument("reason", nargs="?", default="frozen by hand", help="shown to whoever is refused")
+    _json(found)
+
+
+def configure_keys(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `midwatch keys`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    found = verbs.add_parser("new", help="make a key that signs approvals, and list its public half")
+    found.add_argument("name", metavar="NAME")
+    _json(found)
+    _json(verbs.add_parser("list", help="who may approve"))
+
+
+def configure_audit(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `midwatch audit`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _json(verbs.add_parser("verify", help="check the chain of the log of changes"))

@@ -1,0 +1,305 @@
+"""The journal: SQLite, on disk before each step, from which a change that was cut off is finished or undone.
+
+Every method that writes is one transaction with `synchronous=FULL`: when it returns, the disk has it. Tables: plans and
+their previews, changes (the current state) with what each operation must find, the objects that a running change
+holds, spent nonces, every step in order, and what was observed while verifying.
+"""
+
+import json
+import sqlite3
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from midwatch_contracts.expectations import Observation
+from midwatch_contracts.plan import (
+    TERMINAL_STATES,
+    Approval,
+    Change,
+    ChangeState,
+    OperationState,
+    Plan,
+    Preview,
+    check_plan,
+    preview_sha256,
+)
+from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
+from midwatch_mcp.safe_apply.preview import Expected
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE plans (id TEXT PRIMARY KEY, body TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE previews (plan_id TEXT PRIMARY KEY REFERENCES plans, body TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE changes (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT UNIQUE NOT NULL, plan_id TEXT NOT NULL REFERENCES plans,
+  body TEXT NOT NULL, started REAL NOT NULL, applied REAL, ended REAL
+);
+CREATE TABLE expected (change_id TEXT NOT NULL, operation TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (change_id, operation));
+CREATE TABLE holds (target TEXT PRIMARY KEY, change_id TEXT NOT NULL);
+CREATE TABLE nonces (nonce TEXT PRIMARY KEY, change_id TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE steps (seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT NOT NULL, at REAL NOT NULL,
+  step TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE observations (seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX observations_by_change ON observations (change_id, seq);
+"""
+
+_FOLLOWS: dict[ChangeState, frozenset[ChangeState]] = {
+    "approved": frozenset({"applying", "superseded"}),
+    "applying": frozenset({"applied", "undoing", "superseded"}),
+    "applied": frozenset({"verifying"}),
+    "verifying": frozenset({"verified", "undoing"}),
+    "undoing": frozenset({"undone", "stuck"}),
+    "stuck": frozenset({"undoing"}),
+}
+"""Which state may follow which; `stuck` is left only when a person asks to recover."""
+
+
+class Record(NamedTuple):
+    """A change with its times (Unix seconds)."""
+
+    change: Change
+    started: float
+    applied: float | None
+    ended: float | None
+
+
+class Journal:
+    """One SQLite file. Every call opens nothing and waits at most ten seconds for another process."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        self._migrate(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _migrate(self, path: Path) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+        self._db.execute("COMMIT")
+        if version > VERSION:
+            raise JournalError(f"{path} was written by a newer Midwatch (schema {version}): use that one")
+
+    @contextmanager
+    def transaction(self, step: str) -> Generator[sqlite3.Connection]:
+        """Make what happens inside one step: all of it on disk when this ends, or none. `step` names it in tests."""
+        del step
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Plans
+
+    def put_plan(self, plan: Plan, now: float) -> None:
+        """Keep a plan; one with the same content is the same plan."""
+        with self.transaction("put_plan") as db:
+            db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?)", (plan.id, _dump(plan), now))
+
+    def plan(self, plan_id: str) -> Plan:
+        """Return a plan by its id or the first eight and more characters of it.
+
+        Raises:
+            UnknownPlanError: none, or more than one.
+            ContractError: the stored plan was changed.
+        """
+        rows = self._db.execute(
+            "SELECT body FROM plans WHERE id = ? OR (length(?) >= 8 AND substr(id, 1, length(?)) = ?) LIMIT 2",
+            (plan_id, plan_id, plan_id, plan_id),
+        ).fetchall()
+        if len(rows) != 1:
+            what = "no plan" if not rows else "more than one plan"
+            raise UnknownPlanError(f"there is {what} {plan_id!r}: `midwatch change list` shows those there are")
+        plan = Plan.model_validate_json(rows[0][0])
+        check_plan(plan)
+        return plan
+
+    def plans(self) -> list[tuple[Plan, float]]:
+        """Return all plans with the times they were made, oldest first."""
+        rows = self._db.execute("SELECT body, at FROM plans ORDER BY at, id").fetchall()
+        return [(Plan.model_validate_json(body), at) for body, at in rows]
+
+    def put_preview(self, preview: Preview, now: float) -> None:
+        """Keep the newest preview of a plan."""
+        with self.transaction("put_preview") as db:
+            db.execute("INSERT OR REPLACE INTO previews VALUES (?, ?, ?)", (preview.plan_id, _dump(preview), now))
+
+    def preview(self, plan_id: str) -> tuple[Preview, str] | None:
+        """Return a plan's newest preview and the hash over it as it is stored, or None."""
+        row = self._db.execute("SELECT body FROM previews WHERE plan_id = ?", (plan_id,)).fetchone()
+        if row is None:
+            return None
+        preview = Preview.model_validate_json(row[0])
+        return preview, preview_sha256(preview)
+
+    # Changes
+
+    def begin(
+        self,
+        change: Change,
+        *,
+        now: float,
+        nonce: str,
+        targets: Iterable[str],
+        expected: Mapping[str, Expected],
+    ) -> None:
+        """Start a change: its nonce is spent, its objects are held, and it is `applying`, all in one transaction.
+
+        Raises:
+            RefusedChangeError: the nonce was used, or another change holds one of the objects.
+        """
+        with self.transaction("begin") as db:
+            _spend(db, nonce, change.change_id, now)
+            for target in targets:
+                holder = db.execute("SELECT change_id FROM holds WHERE target = ?", (target,)).fetchone()
+                if holder is not None:
+                    raise RefusedChangeError("busy", f"{target} is held by {holder[0]}, which has not ended yet")
+                db.execute("INSERT INTO holds VALUES (?, ?)", (target, change.change_id))
+            _insert(db, change, now)
+            for operation, found in expected.items():
+                row = (change.change_id, operation, found.model_dump_json())
+                db.execute("INSERT INTO expected VALUES (?, ?, ?)", row)
+            _step(db, change.change_id, now, "approved", {"nonce": nonce})
+            _step(db, change.change_id, now, change.state, {})
+
+    def end_before_apply(self, change: Change, *, now: float, nonce: str | None) -> None:
+        """Record an attempt that ended before anything was written."""
+        if change.state not in TERMINAL_STATES:
+            raise JournalError(f"{change.change_id} is {change.state}, which is no end")
+        with self.transaction("end_before_apply") as db:
+            if nonce is not None:
+                _spend(db, nonce, change.change_id, now)
+            _insert(db, change, now)
+            db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change.change_id))
+            _step(db, change.change_id, now, change.state, {"note": change.note})
+
+    def move(self, change_id: str, state: ChangeState, *, now: float, note: str | None = None) -> Change:
+        """Put a change into its next state; an end gives its objects free.
+
+        Raises:
+            JournalError: that state cannot follow.
+        """
+        with self.transaction(f"move:{state}") as db:
+            change = self.record(change_id).change
+            if state not in _FOLLOWS.get(change.state, ()):
+                raise JournalError(f"{change_id} is {change.state}: {state} cannot follow")
+            moved = change.model_copy(update={"state": state, "note": change.note if note is None else note})
+            _update(db, moved)
+            if state == "applied":
+                db.execute("UPDATE changes SET applied = ? WHERE change_id = ?", (now, change_id))
+            if state in TERMINAL_STATES:
+                db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change_id))
+                db.execute("DELETE FROM holds WHERE change_id = ?", (change_id,))
+            _step(db, change_id, now, state, {} if note is None else {"note": note})
+        return moved
+
+    def operation(
+        self, change_id: str, operation: str, state: str, *, now: float, body: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record how far one operation is. Written before a write is sent, and after it is known what became of it."""
+        with self.transaction(f"operation:{state}") as db:
+            change = self.record(change_id).change
+            operations = tuple(
+                OperationState.model_validate({"id": one.id, "state": state}) if one.id == operation else one
+                for one in change.operations
+            )
+            _update(db, change.model_copy(update={"operations": operations}))
+            _step(db, change_id, now, f"{operation}:{state}", body or {})
+
+    def record(self, change_id: str) -> Record:
+        """Return a change with its times.
+
+        Raises:
+            UnknownPlanError: there is none.
+        """
+        row = self._db.execute(
+            "SELECT body, started, applied, ended FROM changes WHERE change_id = ?", (change_id,)
+        ).fetchone()
+        if row is None:
+            raise UnknownPlanError(f"there is no change {change_id!r}: `midwatch change list` shows those there are")
+        return Record(Change.model_validate_json(row[0]), *row[1:])
+
+    def records(self) -> list[Record]:
+        """Return all changes, oldest first."""
+        rows = self._db.execute("SELECT body, started, applied, ended FROM changes ORDER BY seq").fetchall()
+        return [Record(Change.model_validate_json(row[0]), *row[1:]) for row in rows]
+
+    def under_way(self, plan_id: str | None = None) -> list[Record]:
+        """Return the changes that have not ended, of one plan or of all."""
+        return [
+            record
+            for record in self.records()
+            if record.change.state not in TERMINAL_STATES and plan_id in (None, record.change.plan_id)
+        ]
+
+    def expected(self, change_id: str) -> dict[str, Expected]:
+        """Return what each operation of a change must find."""
+        rows = self._db.execute("SELECT operation, body FROM expected WHERE change_id = ?", (change_id,)).fetchall()
+        return {operation: Expected.model_validate_json(body) for operation, body in rows}
+
+    def spent_by(self, nonce: str) -> str | None:
+        """Return the change that used a nonce, or None."""
+        row = self._db.execute("SELECT change_id FROM nonces WHERE nonce = ?", (nonce,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def steps(self, change_id: str) -> list[tuple[float, str, dict[str, Any]]]:
+        """Return (time, step, body) of a change in order."""
+        rows = self._db.execute(
+            "SELECT at, step, body FROM steps WHERE change_id = ? ORDER BY seq", (change_id,)
+        ).fetchall()
+        return [(at, step, json.loads(body)) for at, step, body in rows]
+
+    def observe(self, change_id: str, observation: Observation) -> None:
+        """Keep one look at an expectation."""
+        with self.transaction("observe") as db:
+            row = (change_id, observation.model_dump_json())
+            db.execute("INSERT INTO observations (change_id, body) VALUES (?, ?)", row)
+
+    def observations(self, change_id: str, limit: int = 200) -> list[Observation]:
+        """Return the newest observations of a change, oldest first."""
+        rows = self._db.execute(
+            "SELECT body FROM observations WHERE change_id = ? ORDER BY seq DESC LIMIT ?", (change_id, limit)
+        ).fetchall()
+        return [Observation.model_validate_json(body) for (body,) in reversed(rows)]
+
+
+def _dump(model: Plan | Preview | Change | Approval) -> str:
+    return model.model_dump_json(by_alias=True)
+
+
+def _insert(db: sqlite3.Connection, change: Change, now: float) -> None:
+    db.execute(
+        "INSERT INTO changes (change_id, plan_id, body, started) VALUES (?, ?, ?, ?)",
+        (change.change_id, change.plan_id, _dump(change), now),
+    )
+
+
+def _update(db: sqlite3.Connection, change: Change) -> None:
+    db.execute("UPDATE changes SET body = ? WHERE change_id = ?", (_dump(change), change.change_id))
+
+
+def _step(db: sqlite3.Connection, change_id: str, now: float, step: str, body: Mapping[str, Any]) -> None:
+    row = (change_id, now, step, json.dumps(dict(body)))
+    db.execute("INSERT INTO steps (change_id, at, step, body) VALUES (?, ?, ?, ?)", row)
+
+
+def _spend(db: sqlite3.Connection, nonce: str, change_id: str, now: float) -> None:
+    try:
+        db.execute("INSERT INTO nonces VALUES (?, ?, ?)", (nonce, change_id, now))
+    except sqlite3.IntegrityError as error:
+        raise RefusedChangeError("replayed", "the approval was used already: approve the plan again") from error

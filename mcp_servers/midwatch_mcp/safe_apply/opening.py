@@ -1,0 +1,42 @@
+"""The envelope over a real cluster, as the changes server and the command line open it."""
+
+from dataclasses import dataclass
+
+from midwatch_contracts.clock import Clock, WallClock
+from midwatch_mcp.kubernetes.client import KubeClient
+from midwatch_mcp.metrics.client import PrometheusClient
+from midwatch_mcp.safe_apply.envelope import Envelope
+from midwatch_mcp.safe_apply.targets import KubeTargets, LiveReader
+from midwatch_mcp.settings import ServerSettings
+
+
+@dataclass(frozen=True)
+class OpenEnvelope:
+    """An envelope with the connections that are its own."""
+
+    envelope: Envelope
+    kube: KubeClient
+    metrics: PrometheusClient
+
+    async def aclose(self) -> None:
+        """Stop watching over changes and close the connections."""
+        await self.envelope.aclose()
+        await self.kube.aclose()
+        await self.metrics.aclose()
+
+
+def open_envelope(settings: ServerSettings, *, allow_write: bool, clock: Clock | None = None) -> OpenEnvelope:
+    """Open the journal; the connections open at the first call."""
+    kube = KubeClient(settings.kubeconfig, settings.context)
+    metrics = PrometheusClient(settings.prometheus)
+    targets = KubeTargets(kube)
+    envelope = Envelope(
+        state=settings.state,
+        api=targets,
+        reader=LiveReader(targets, metrics),
+        clock=clock or WallClock(),
+        policy=settings.policy,
+        lab=settings.lab,
+        allow_write=allow_write,
+    )
+    return OpenEnvelope(envelope, kube, metrics)

@@ -1,0 +1,43 @@
+"""`scale`: another number of replicas."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from midwatch_contracts.model import Model
+from midwatch_mcp.safe_apply.operations.base import OperationKind, Touched
+from midwatch_mcp.safe_apply.ports import Write
+from midwatch_mcp.safe_apply.values import lookup
+
+REPLICAS = "/spec/replicas"
+
+
+class Scale(Model):
+    """`replicas`: how many there shall be; null, in an undo only, takes the field away again."""
+
+    replicas: int | None = Field(ge=0, le=10_000)
+
+
+class ScaleOperation(OperationKind[Scale]):
+    """Set `spec.replicas`."""
+
+    name = "scale"
+    kinds = ("Deployment", "StatefulSet")
+    arguments = Scale
+
+    def touched(self, args: Scale, value: Mapping[str, Any]) -> Touched:
+        """Return the number of replicas as it is."""
+        del args
+        return {REPLICAS: lookup(value, REPLICAS)}
+
+    def request(self, args: Scale, value: Mapping[str, Any]) -> Write:
+        """Return a merge patch of the one field."""
+        del value
+        return Write("merge", {"spec": {"replicas": args.replicas}})
+
+    def undo(self, args: Scale, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a scale to the number before."""
+        del args, after
+        old = lookup(before, REPLICAS)
+        return self.name, {"replicas": old[0] if old else None}

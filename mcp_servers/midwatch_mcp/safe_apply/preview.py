@@ -1,0 +1,233 @@
+"""What a plan would do: every operation tried by server dry run (CONTRACTS §5)."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from midwatch_contracts.canonical import sha256_hex
+from midwatch_contracts.model import Model
+from midwatch_contracts.plan import (
+    RISKS,
+    Blast,
+    Diff,
+    KubeTarget,
+    Operation,
+    Owner,
+    Plan,
+    Preview,
+    Risk,
+    ServingTarget,
+    Target,
+    preview_sha256,
+)
+from midwatch_mcp.safe_apply.classify import GITOPS_MANAGERS, Judgement, judge_operation
+from midwatch_mcp.safe_apply.errors import RefusedChangeError
+from midwatch_mcp.safe_apply.masking import masked, masked_changes
+from midwatch_mcp.safe_apply.operations import operation_kind
+from midwatch_mcp.safe_apply.owners import managers
+from midwatch_mcp.safe_apply.policy import Policy
+from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
+from midwatch_mcp.safe_apply.values import as_yaml, cleaned
+
+_GITOPS_LABELS = ("app.kubernetes.io/managed-by", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
+_GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
+
+
+class Expected(Model):
+    """What a step must find before it writes and after it wrote, and the same for its undo.
+
+    The four hashes are over the touched values; `before` and `after` are the cleaned objects, for the proof of an undo.
+    """
+
+    uid: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    pre_sha256: str
+    post_sha256: str
+    undo_pre_sha256: str
+    """Over what the undo replaces, as it stands once the operation is applied."""
+    undo_post_sha256: str
+    """The same once it is undone."""
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A preview, its hash, and what each operation must find."""
+
+    preview: Preview
+    sha256: str
+    expected: dict[str, Expected]
+    reasons: tuple[str, ...]
+    """Why the risk is what it is, where it is more than `change`."""
+
+
+def target_text(target: Target) -> str:
+    """Return a target as a person reads it."""
+    if isinstance(target, KubeTarget):
+        return f"{target.apiVersion} {target.entity}"
+    return f"configuration of {target.serving}" if isinstance(target, ServingTarget) else "a Git working tree"
+
+
+def touched_sha256(operation: str, args: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """Return the hash over the values that an operation replaces in `value`."""
+    kind = operation_kind(operation)
+    return sha256_hex(kind.touched(kind.parse(args), value))
+
+
+def unified(before: Mapping[str, Any], after: Mapping[str, Any], title: str) -> str:
+    """Return the unified diff of two objects as YAML, with three lines of context."""
+    old, new = (as_yaml(dict(value)).splitlines(keepends=True) for value in (before, after))
+    return "".join(difflib.unified_diff(old, new, f"{title} (as it is)", f"{title} (as it would be)"))
+
+
+async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
+    """Try every operation by dry run. Nothing is stored in the cluster.
+
+    Raises:
+        TargetError: a target cannot be read, or its server refuses the dry run.
+        RefusedChangeError: an operation no longer fits the object that it finds.
+    """
+    diffs: list[Diff] = []
+    owners: list[Owner] = []
+    expected: dict[str, Expected] = {}
+    judged = Judgement()
+    warnings: list[str] = []
+    blasts: list[tuple[int, int]] = []
+    for operation in plan.operations:
+        snapshot = await api.read(operation.target)
+        tried = await try_out(operation, snapshot, api)
+        diff, expectation = tried.diff, tried.expected
+        owned = _owners(operation, diff, snapshot.value)
+        kind = operation_kind(operation.op)
+        one = judge_operation(
+            operation,
+            before=snapshot.value,
+            after=expectation.after,
+            diff=diff,
+            said=kind.pointers(kind.parse(operation.args), snapshot.value),
+            owners=owned,
+            policy=policy,
+        )
+        for reason in one.reasons or [""]:
+            judged.at_least(one.risk, reason and f"{operation.id} {reason.partition(': ')[2]}")
+        diffs.append(diff)
+        owners += owned
+        expected[operation.id] = expectation
+        blasts.append(_blast(diff, snapshot.value))
+        warnings += await _warnings(operation, snapshot.value, diff, api)
+    if len(plan.operations) > policy.limits.max_objects:
+        judged.at_least("dangerous", f"{len(plan.operations)} objects are more than {policy.limits.max_objects}")
+    preview = Preview(
+        plan_id=plan.id,
+        diffs=tuple(diffs),
+        owners=tuple(owners),
+        risk=_risk(judged),
+        blast=_sum(blasts),
+        warnings=(*judged.reasons, *warnings),
+    )
+    return Rehearsed(preview, preview_sha256(preview), expected, tuple(judged.reasons))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One operation's dry run, and the way back from it as (operation, args)."""
+
+    diff: Diff
+    expected: Expected
+    undo: tuple[str, dict[str, Any]]
+
+
+async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> Tried:
+    """Dry-run one operation on the target as it was read, and say what that would change."""
+    kind = operation_kind(operation.op)
+    args = kind.parse(operation.args)
+    write = kind.request(args, snapshot.value)
+    result = await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+    before, after = cleaned(snapshot.value), cleaned(result.value)
+    undo = _undo(operation) or kind.undo(args, snapshot.value, result.value)
+    title = target_text(operation.target)
+    diff = Diff(
+        operation=operation.id,
+        target=title,
+        unified=unified(masked(before), masked(after), title),
+        changes=masked_changes(before, after),
+    )
+    expected = Expected(
+        uid=snapshot.uid,
+        before=before,
+        after=after,
+        pre_sha256=sha256_hex(kind.touched(args, snapshot.value)),
+        post_sha256=sha256_hex(kind.touched(args, result.value)),
+        undo_pre_sha256=touched_sha256(*undo, result.value),
+        undo_post_sha256=touched_sha256(*undo, snapshot.value),
+    )
+    return Tried(diff, expected, undo)
+
+
+def _undo(operation: Operation) -> tuple[str, dict[str, Any]] | None:
+    """Return the undo that a plan holds, or None for a draft that has none yet."""
+    if operation.undo == "none":
+        raise RefusedChangeError("not_understood", f"{operation.id} has no undo, and none of the operations here may")
+    return (operation.undo.op, operation.undo.args) if isinstance(operation.undo, Operation) else None
+
+
+def _risk(judged: Judgement) -> Risk:
+    return judged.risk if RISKS.index(judged.risk) >= RISKS.index("change") else "change"
+
+
+def _owners(operation: Operation, diff: Diff, value: Mapping[str, Any]) -> list[Owner]:
+    return [
+        Owner(operation=operation.id, pointer=pointer, manager=manager)
+        for pointer, _, _ in diff.changes
+        for manager in managers(value, pointer)
+    ]
+
+
+def _blast(diff: Diff, value: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (pods that restart or go, pods of the workload) of one operation."""
+    spec = cast("dict[str, Any]", value.get("spec") or {})
+    total = int(spec.get("replicas", 1)) if "template" in spec else 0
+    gone = 0
+    for pointer, before, after in diff.changes:
+        if pointer == "/spec/replicas":
+            gone = max(gone, int(before or 0) - int(after or 0))
+        elif pointer.startswith("/spec/template"):
+            gone = total
+    return gone, total
+
+
+def _sum(blasts: list[tuple[int, int]]) -> Blast:
+    restarted, total = sum(one for one, _ in blasts), sum(one for _, one in blasts)
+    note = f"{restarted} of {total} pods restart or go, one after another as the workload's strategy says"
+    if not restarted:
+        note = "no pod restarts"
+    return Blast(objects=len(blasts), pods_restarted=restarted, pods_total=total, note=note)
+
+
+async def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff, api: TargetApi) -> list[str]:
+    found: list[str] = []
+    metadata = cast("dict[str, Any]", value.get("metadata") or {})
+    for group, names in (("labels", _GITOPS_LABELS), ("annotations", _GITOPS_ANNOTATIONS)):
+        held = cast("dict[str, str]", metadata.get(group) or {})
+        found += [
+            f"{operation.id}: {diff.target} carries {name}={held[name]}: a tool may change it back"
+            for name in names
+            if name in held and (name != _GITOPS_LABELS[0] or held[name] in GITOPS_MANAGERS)
+        ]
+    if not metadata.get("managedFields") and isinstance(operation.target, KubeTarget):
+        found.append(f"{operation.id}: {diff.target} records no field owners: who else writes it is unknown")
+    if operation.op == "scale" and isinstance(operation.target, KubeTarget):
+        found += await _autoscalers(operation.id, operation.target, api)
+    return found
+
+
+async def _autoscalers(operation: str, target: KubeTarget, api: TargetApi) -> list[str]:
+    scalers = await api.objects("HorizontalPodAutoscaler", target.namespace)
+    names = [
+        str(scaler["metadata"]["name"])
+        for scaler in scalers
+        if (scaler["spec"]["scaleTargetRef"].get("kind"), scaler["spec"]["scaleTargetRef"].get("name"))
+        == (target.kind, target.name)
+    ]
+    return [f"{operation}: the autoscaler {name} also sets the replicas of {target.entity}" for name in names]

@@ -1,0 +1,69 @@
+"""A plan and its preview as text: whole, nothing cut, every control character visible."""
+
+import json
+import unicodedata
+from typing import Any
+
+from midwatch_contracts.expectations import describe
+from midwatch_contracts.plan import Diff, Operation, Plan, Preview
+from midwatch_mcp.safe_apply.masking import masked
+from midwatch_mcp.safe_apply.preview import target_text
+
+_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with control, hidden and bidirectional characters written as `\u{...}`; line ends stay."""
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in _HIDDEN else f"\\u{{{ord(char):x}}}" for char in text
+    )
+
+
+def one_line(value: Any) -> str:
+    """Return a value as JSON on one line, whole, credentials hidden."""
+    text = value if isinstance(value, str) else json.dumps(masked(value), ensure_ascii=False, sort_keys=True)
+    return visible(text).replace("\n", "\\n")
+
+
+def operation_lines(operation: Operation) -> list[str]:
+    """Return an operation and its undo, whole."""
+    undo = operation.undo
+    back = f"{undo.op} {one_line(undo.args)}" if isinstance(undo, Operation) else "THERE IS NO UNDO"
+    return [
+        f"{operation.id}: {one_line(operation.op)} of {one_line(target_text(operation.target))}",
+        f"    {one_line(operation.args)}",
+        f"    undone by {back}",
+    ]
+
+
+def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
+    """Return what a person must have seen before saying yes."""
+    cause = plan.cause
+    why = "not said" if cause is None else f"{cause.mechanism} of {cause.entity} ({cause.confidence})"
+    lines = [
+        f"Plan {plan.id}",
+        f"  {one_line(plan.title)}",
+        f"  cause: {why}; evidence: {', '.join(plan.evidence) or 'none'}",
+        f"  risk: {preview.risk}",
+        f"  reach: {preview.blast.objects} objects; {one_line(preview.blast.note)}",
+        *(f"  ! {one_line(warning)}" for warning in preview.warnings),
+        "",
+        "Operations",
+        *(f"  {line}" for operation in plan.operations for line in operation_lines(operation)),
+        "",
+        "Expected, else it is undone",
+        *(f"  {one_line(describe(expectation))}" for expectation in plan.expect),
+        "",
+        f"Changes by dry run, preview {sha256}",
+        *(visible(diff.unified) or _hidden(diff) for diff in preview.diffs),
+    ]
+    if preview.owners:
+        owned = sorted({f"{owner.pointer} ({owner.manager})" for owner in preview.owners})
+        lines.append(f"Fields now owned by: {one_line(', '.join(owned))}")
+    return "\n".join(lines)
+
+
+def _hidden(diff: Diff) -> str:
+    """Return what stands for a diff of which only credentials would be seen."""
+    places = ", ".join(pointer for pointer, _, _ in diff.changes) or "nothing"
+    return f"{one_line(diff.target)}: {one_line(places)} (hidden values)\n"

@@ -1,0 +1,20 @@
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from midwatch_mcp.safe_apply.fake_world import World
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def world(tmp_path: Path, anyio_backend: str) -> AsyncGenerator[World]:
+    assert anyio_backend == "asyncio"
+    made = World(tmp_path)
+    yield made
+    for envelope in made.envelopes:
+        await envelope.aclose()
