@@ -1,0 +1,92 @@
+"""One streamed chat completion, as a client sees it: when the first token came, how many, and how it ended."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from midwatch_lab.load.errors import HttpError
+from midwatch_lab.load.http1 import Request, fetch, send
+
+_OK = 200
+
+
+@dataclass
+class Stream:
+    """Reads server-sent events; times are seconds on the wall clock since `began`."""
+
+    began: float = field(default_factory=time.perf_counter)
+    ttft_s: float | None = None
+    tokens: int = 0
+    complete: bool = False
+    _rest: bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body.
+
+        Raises:
+            HttpError: when an event is not JSON.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            payload = line[5:].strip()
+            if payload == b"[DONE]":
+                self.complete = True
+            elif self._content(payload):
+                self.tokens += 1
+                if self.ttft_s is None:
+                    self.ttft_s = time.perf_counter() - self.began
+
+    @staticmethod
+    def _content(payload: bytes) -> bool:
+        """Say whether an event carries text (the first one carries the role only, the last one the usage)."""
+        try:
+            choices: Any = orjson.loads(payload)["choices"]
+            return bool(choices and choices[0]["delta"].get("content"))
+        except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError) as error:
+            raise HttpError(f"an event of the stream is no chat completion: {payload[:80]!r}") from error
+
+
+async def ask(url: str, body: bytes, stream: Stream) -> int:
+    """Stream one chat completion from the server at `url` into `stream`; return the HTTP status.
+
+    Raises:
+        HttpError: when the answer is not what it should be.
+        OSError: when the server cannot be reached.
+    """
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    request = Request("POST", f"{url}/v1/chat/completions", body, headers)
+    return await send(request, stream.feed)
+
+
+def body(model: str, prompt: str, output_tokens: int) -> bytes:
+    """Return the request's body: one user message, `output_tokens` tokens whatever the model would say."""
+    return orjson.dumps(
+        {
+            "model": model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": output_tokens,
+            "stream": True,
+            "ignore_eos": True,
+        }
+    )
+
+
+async def first_model(url: str, timeout_s: float) -> str:
+    """Return the id of the first model that the server at `url` names.
+
+    Raises:
+        HttpError: when it names none.
+        OSError: when the server cannot be reached, or does not answer in time.
+    """
+    status, page = await fetch(f"{url}/v1/models", timeout_s)
+    try:
+        found = orjson.loads(page)["data"][0]["id"] if status == _OK else None
+    except (orjson.JSONDecodeError, LookupError, TypeError) as error:
+        raise HttpError(f"{url}/v1/models answers no list of models") from error
+    if not isinstance(found, str):
+        raise HttpError(f"{url}/v1/models answers {status} and no model's name")
+    return found

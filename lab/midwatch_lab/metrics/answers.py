@@ -1,0 +1,111 @@
+"""Answers of the HTTP API in Prometheus's shapes."""
+
+from typing import Any
+
+from midwatch_contracts.promql import ValueType, duration_literal
+from midwatch_contracts.times import rfc3339
+from midwatch_lab.metrics.engine.query import Result
+from midwatch_lab.metrics.numbers import sample_text
+from midwatch_lab.metrics.rules import ActiveAlert, GroupState, Rules, RuleState
+from midwatch_lab.metrics.scraper import Scrape, Scraper
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def result(found: Result) -> dict[str, Any]:
+    """Return the `data` of a query."""
+    if found.type is ValueType.SCALAR and found.scalar is not None:
+        return {"resultType": "scalar", "result": [found.scalar[0], sample_text(found.scalar[1])]}
+    if found.type is ValueType.STRING and found.text is not None:
+        return {"resultType": "string", "result": list(found.text)}
+    if found.type is ValueType.VECTOR:
+        rows = [
+            {"metric": dict(labels), "value": [points[0][0], sample_text(points[0][1])]}
+            for labels, points in found.series
+        ]
+    else:
+        rows = [
+            {"metric": dict(labels), "values": [[at, sample_text(value)] for at, value in points]}
+            for labels, points in found.series
+        ]
+    return {"resultType": found.type.value, "result": rows}
+
+
+def targets(scraper: Scraper, state: str) -> dict[str, Any]:
+    """Return the scraped targets; `state` is `active`, `dropped` or `any`."""
+    active = [_target(scrape, scraper) for scrape in scraper.scrapes.values()] if state != "dropped" else []
+    return {"activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {}}
+
+
+def _target(scrape: Scrape, scraper: Scraper) -> dict[str, Any]:
+    return {
+        "discoveredLabels": {"__address__": scrape.target.labels.get("instance", "")},
+        "labels": dict(scrape.labels),
+        "scrapePool": scrape.target.labels.get("job", ""),
+        "scrapeUrl": scrape.target.url,
+        "globalUrl": scrape.target.url,
+        "lastError": scrape.last_error,
+        "lastScrape": _NEVER if scrape.last_scrape_s is None else rfc3339(scrape.last_scrape_s),
+        "lastScrapeDuration": scrape.last_duration_s,
+        "health": scrape.health,
+        "scrapeInterval": duration_literal(round(scraper.interval_s * 1000)),
+        "scrapeTimeout": duration_literal(round(scraper.timeout_s * 1000)),
+    }
+
+
+def alert(found: ActiveAlert) -> dict[str, Any]:
+    """Return one alert."""
+    return {
+        "labels": found.labels,
+        "annotations": found.annotations,
+        "state": found.state,
+        "activeAt": rfc3339(found.active_at),
+        "value": sample_text(found.value),
+    }
+
+
+def rule_groups(rules: Rules, kind: str | None) -> dict[str, Any]:
+    """Return the rule groups; `kind` is `alert`, `record` or None for both."""
+    groups = [_group(group, rules, kind) for group in rules.groups]
+    return {"groups": [group for group in groups if group["rules"] or kind is None]}
+
+
+def _group(state: GroupState, rules: Rules, kind: str | None) -> dict[str, Any]:
+    wanted = [rule for rule in state.rules if kind is None or rule.rule.alert == (kind == "alert")]
+    return {
+        "name": state.group.name,
+        "file": "lab",
+        "interval": state.group.interval_s or rules.interval_s,
+        "limit": 0,
+        "rules": [_rule(rule) for rule in wanted],
+        **_times(state),
+    }
+
+
+def _times(state: GroupState | RuleState) -> dict[str, Any]:
+    return {
+        "evaluationTime": state.duration_s,
+        "lastEvaluation": _NEVER if state.last_s is None else rfc3339(state.last_s),
+    }
+
+
+def _rule(state: RuleState) -> dict[str, Any]:
+    rule = state.rule
+    shown: dict[str, Any] = {
+        "name": rule.name,
+        "query": rule.query,
+        "labels": dict(rule.raw_labels),
+        "health": state.health,
+        **({"lastError": state.last_error} if state.last_error else {}),
+        **_times(state),
+        "type": "alerting" if rule.alert else "recording",
+    }
+    if rule.alert:
+        shown |= {
+            "state": state.state,
+            "duration": rule.hold_s,
+            "keepFiringFor": rule.keep_firing_s,
+            "annotations": dict(rule.raw_annotations),
+            "alerts": [alert(found) for found in state.alerts.values()],
+        }
+    return shown

@@ -1,0 +1,177 @@
+"""The HTTP API of Prometheus: the paths under `/api/v1`, and `/-/ready`."""
+
+import platform
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from midwatch_contracts.clock import Clock
+from midwatch_contracts.promql import VectorSelector
+from midwatch_lab.metrics import answers
+from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
+from midwatch_lab.metrics.errors import BadDataError, MetricsError
+from midwatch_lab.metrics.parameters import Parameters
+from midwatch_lab.metrics.rules import Rules
+from midwatch_lab.metrics.scraper import Scraper
+from midwatch_lab.metrics.store import Series, Store
+
+_CODES = {"bad_data": 400, "execution": 422, "not_found": 404}
+VERSION = "3.16.0"
+"""The version of Prometheus whose answers these are."""
+
+Answer = Callable[[Parameters], Any]
+
+
+@dataclass(frozen=True)
+class Api:
+    """Answers requests over a store, a scraper and rules."""
+
+    clock: Clock
+    store: Store
+    scraper: Scraper
+    rules: Rules
+    limits: Limits
+
+    def app(self) -> Starlette:
+        """Return the ASGI application."""
+        both, read_only = ["GET", "POST"], ["GET"]
+        routes = [
+            Route("/api/v1/query", self._answers(self.query), methods=both),
+            Route("/api/v1/query_range", self._answers(self.query_range), methods=both),
+            Route("/api/v1/series", self._answers(self.series), methods=both),
+            Route("/api/v1/labels", self._answers(self.labels), methods=both),
+            Route("/api/v1/label/{name}/values", self.label_values, methods=read_only),
+            Route("/api/v1/metadata", self._answers(self.metadata), methods=read_only),
+            Route("/api/v1/targets", self._answers(self.targets), methods=read_only),
+            Route("/api/v1/rules", self._answers(self.rule_groups), methods=read_only),
+            Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
+            Route("/api/v1/status/buildinfo", self._answers(self.buildinfo), methods=read_only),
+            Route("/-/ready", _ready, methods=["GET", "HEAD"]),
+            Route("/-/healthy", _ready, methods=["GET", "HEAD"]),
+            Route("/api/v1/{rest:path}", _unknown, methods=both),
+        ]
+        return Starlette(routes=routes)
+
+    def query(self, parameters: Parameters) -> Result:
+        """Answer an instant query."""
+        at = parameters.time("time", self.clock.now())
+        return instant(self.store, read(parameters.need("query")), at, self._limits(parameters))
+
+    def query_range(self, parameters: Parameters) -> Result:
+        """Answer a range query."""
+        span = Span(parameters.time("start"), parameters.time("end"), parameters.duration("step"))
+        return over_range(self.store, read(parameters.need("query")), span, self._limits(parameters))
+
+    def series(self, parameters: Parameters) -> list[dict[str, str]]:
+        """Return the label sets of the series that `match[]` selects."""
+        found = self._matching(parameters, required=True)
+        return [dict(series.labels) for series in found][: parameters.limit()]
+
+    def labels(self, parameters: Parameters) -> list[str]:
+        """Return label names."""
+        names = {name for series in self._matching(parameters, required=False) for name, _ in series.labels}
+        return sorted(names)[: parameters.limit()]
+
+    async def label_values(self, request: Request) -> Response:
+        """Return the values of one label."""
+        return await _guarded(request, lambda parameters: self._values(request.path_params["name"], parameters))
+
+    def _values(self, name: str, parameters: Parameters) -> list[str]:
+        found = self._matching(parameters, required=False)
+        values = {series.lookup[name] for series in found if name in series.lookup}
+        return sorted(values)[: parameters.limit()]
+
+    def metadata(self, parameters: Parameters) -> dict[str, Any]:
+        """Return types and help texts of scraped metrics."""
+        wanted = parameters.get("metric")
+        found = {
+            name: [{"type": entry.type, "help": entry.help, "unit": ""}]
+            for name, entry in self.scraper.metadata().items()
+            if wanted is None or name == wanted
+        }
+        return dict(list(found.items())[: parameters.limit()])
+
+    def targets(self, parameters: Parameters) -> dict[str, Any]:
+        """Return the targets."""
+        return answers.targets(self.scraper, parameters.get("state") or "any")
+
+    def rule_groups(self, parameters: Parameters) -> dict[str, Any]:
+        """Return the rules."""
+        kind = parameters.get("type")
+        if kind not in (None, "alert", "record"):
+            raise BadDataError(f'invalid parameter "type": not supported value "{kind}"')
+        return answers.rule_groups(self.rules, kind)
+
+    def alerts(self, _parameters: Parameters) -> dict[str, Any]:
+        """Return the alerts."""
+        return {"alerts": [answers.alert(found) for found in self.rules.alerts()]}
+
+    def buildinfo(self, _parameters: Parameters) -> dict[str, str]:
+        """Say what answers here."""
+        return {
+            "version": VERSION,
+            "revision": "midwatch-lab",
+            "branch": "",
+            "buildUser": "",
+            "buildDate": "",
+            "goVersion": f"python{platform.python_version()}",
+        }
+
+    def _limits(self, parameters: Parameters) -> Limits:
+        if parameters.get("lookback_delta") is None:
+            return self.limits
+        lookback = round(parameters.duration("lookback_delta") * 1000)
+        if lookback <= 0:
+            raise BadDataError('invalid parameter "lookback_delta": it must be longer than nothing')
+        return Limits(self.limits.samples, self.limits.steps, lookback, self.limits.step_ms)
+
+    def _matching(self, parameters: Parameters, *, required: bool) -> list[Series]:
+        """Return the series that `match[]` selects and that have samples between `start` and `end`, sorted."""
+        start = round(parameters.time("start", -1e12) * 1000)
+        end = round(parameters.time("end", 1e12) * 1000)
+        chosen = parameters.selectors(required=required)
+        found = dict.fromkeys(s for one in chosen for s in self._selected(one)) if chosen else dict.fromkeys(self.store)
+        inside = [s for s in found if s.times and s.times[-1] >= start and s.times[0] <= end]
+        return sorted(inside, key=lambda series: series.labels)
+
+    def _selected(self, selector: VectorSelector) -> list[Series]:
+        return self.store.select(selector.all_matchers())
+
+    def _answers(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await _guarded(request, answer)
+
+        return endpoint
+
+
+async def _guarded(request: Request, answer: Answer) -> Response:
+    """Answer in Prometheus's envelope, errors too."""
+    try:
+        found = answer(await Parameters.of(request))
+    except MetricsError as error:
+        body = {"status": "error", "errorType": error.kind, "error": str(error)}
+        return _json(body, _CODES.get(error.kind, 500))
+    if isinstance(found, Result):
+        notes = {"warnings": list(found.notes)} if found.notes else {}
+        return _json({"status": "success", "data": answers.result(found), **notes})
+    return _json({"status": "success", "data": found})
+
+
+def _json(body: dict[str, Any], code: int = 200) -> Response:
+    return Response(orjson.dumps(body), code, media_type="application/json")
+
+
+async def _ready(_request: Request) -> Response:
+    return PlainTextResponse("Prometheus Server is Ready.\n")
+
+
+async def _unknown(request: Request) -> Response:
+    error = f"the path {request.url.path} is not offered"
+    return _json({"status": "error", "errorType": "not_found", "error": error}, 404)

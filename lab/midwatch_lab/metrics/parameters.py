@@ -1,0 +1,135 @@
+"""Parameters of a request to the HTTP API: from the query string, and for POST from a form too."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from midwatch_contracts.errors import ContractError
+from midwatch_contracts.promql import VectorSelector, duration_ms
+from midwatch_contracts.times import unix_seconds
+from midwatch_lab.metrics.engine.query import read
+from midwatch_lab.metrics.errors import BadDataError
+
+_MAX_FORM = 1_000_000
+_MAX_TIME = 2**53 / 1000
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters, in order."""
+
+    pairs: Sequence[tuple[str, str]]
+
+    @classmethod
+    async def of(cls, request: Request) -> "Parameters":
+        """Read a request's parameters.
+
+        Raises:
+            BadDataError: when a form is too large or not UTF-8.
+        """
+        pairs = list(request.query_params.multi_items())
+        if request.method == "POST":
+            body = bytearray()
+            async for piece in request.stream():
+                body += piece
+                if len(body) > _MAX_FORM:
+                    raise BadDataError(f"the form is longer than {_MAX_FORM} bytes")
+            try:
+                pairs = parse_qsl(body.decode(), keep_blank_values=True) + pairs
+            except ValueError as error:
+                raise BadDataError(f"the body is not a form in UTF-8: {error}") from error
+        return cls(pairs)
+
+    def get(self, name: str) -> str | None:
+        """Return the first value of a parameter that is not empty."""
+        return next((value for key, value in self.pairs if key == name and value), None)
+
+    def need(self, name: str) -> str:
+        """Return a parameter's value.
+
+        Raises:
+            BadDataError: when it is missing.
+        """
+        found = self.get(name)
+        if found is None:
+            raise BadDataError(f'invalid parameter "{name}": it is missing')
+        return found
+
+    def time(self, name: str, default: float | None = None) -> float:
+        """Return a time in Unix seconds, given as such or in RFC 3339.
+
+        Raises:
+            BadDataError: when it is missing without a default, or no time.
+        """
+        text = self.get(name)
+        if text is None:
+            if default is None:
+                raise BadDataError(f'invalid parameter "{name}": it is missing')
+            return default
+        try:
+            found = _finite(text)
+            found = unix_seconds(text) if found is None else found
+        except (ContractError, OverflowError) as error:
+            raise BadDataError(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp') from error
+        if abs(found) > _MAX_TIME:
+            raise BadDataError(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp')
+        return found
+
+    def duration(self, name: str) -> float:
+        """Return a duration in seconds, given as such or as in `5m`.
+
+        Raises:
+            BadDataError: when it is missing or no duration.
+        """
+        text = self.need(name)
+        found = _finite(text)
+        if found is not None and abs(found) < _MAX_TIME:
+            return found
+        milliseconds = duration_ms(text)
+        if milliseconds is None:
+            raise BadDataError(f'invalid parameter "{name}": cannot parse "{text}" to a valid duration')
+        return milliseconds / 1000
+
+    def limit(self) -> int | None:
+        """Return the parameter `limit`, None for none or 0.
+
+        Raises:
+            BadDataError: when it is no whole number from 0.
+        """
+        text = self.get("limit")
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 (digits of 63 bits)
+            raise BadDataError(f'invalid parameter "limit": "{text}" is no whole number from 0')
+        return int(text) or None
+
+    def selectors(self, *, required: bool) -> list[VectorSelector]:
+        """Return the parameters `match[]` as selectors.
+
+        Raises:
+            BadDataError: when one is no plain selector, or none is given and one is required.
+        """
+        found: list[VectorSelector] = []
+        for key, value in self.pairs:
+            if key != "match[]":
+                continue
+            expr = read(value)
+            if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
+                raise BadDataError(f'invalid parameter "match[]": "{value}" is no plain series selector')
+            found.append(expr)
+        if required and not found:
+            raise BadDataError("no match[] parameter provided")
+        return found
+
+
+def _finite(text: str) -> float | None:
+    if "_" in text:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

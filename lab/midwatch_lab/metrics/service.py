@@ -1,0 +1,73 @@
+"""The lab's Prometheus: a store, a scraper, rules and the HTTP API, put together."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from midwatch_contracts.clock import Clock
+from midwatch_lab.metrics.api import Api
+from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.rules import ActiveAlert, Rules
+from midwatch_lab.metrics.scraper import Fetch, Gauge, Scraper, fetch_page
+from midwatch_lab.metrics.store import Store
+from midwatch_lab.metrics.targets import Target
+
+
+class MetricsService:
+    """Scrapes, evaluates rules and answers queries.
+
+    Args:
+        clock: tells the time of samples and rules.
+        targets: what to scrape, asked at every scrape.
+        gauges: (name, labels, value) of series computed by the lab, collected at every scrape.
+        interval_s: seconds between scrapes, and between evaluations of groups that name no interval.
+        timeout_s: seconds (wall clock) after which a scrape has failed.
+        retention_s: seconds that a sample is kept.
+        fetch: gets a page; for tests and for simulated targets.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        targets: Callable[[], Sequence[Target]],
+        gauges: Callable[[], Iterable[Gauge]] = tuple,
+        *,
+        interval_s: float = 1.0,
+        timeout_s: float = 1.0,
+        retention_s: float = 3600.0,
+        limits: Limits = Limits(step_ms=1000),  # noqa: B008 (frozen)
+        fetch: Fetch = fetch_page,
+    ) -> None:
+        self.clock = clock
+        self.store = Store(retention_s)
+        self.scraper = Scraper(clock, self.store, targets, gauges, fetch, interval_s, timeout_s)
+        self.rules = Rules(self.store, limits, interval_s)
+        self.app = Api(clock, self.store, self.scraper, self.rules, limits).app()
+        """The ASGI application, with `/api/v1/…` and `/-/ready`; the lab mounts it at `/prometheus`."""
+
+    def set_rules(self, text: str) -> None:
+        """Replace the rules by those of a Prometheus rule file.
+
+        Raises:
+            RulesError: names what is wrong; the rules then stay as they were.
+        """
+        self.rules.replace(text)
+
+    def alerts(self) -> list[ActiveAlert]:
+        """Return the alerts, pending and firing."""
+        return list(self.rules.alerts())
+
+    async def run(self) -> None:
+        """Scrape and evaluate until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.scraper.run())
+            group.create_task(self._evaluate())
+
+    async def _evaluate(self) -> None:
+        """Evaluate rules between two scrapes, so that they see the scrape that was just made."""
+        interval = self.rules.interval_s
+        while True:
+            now = self.clock.now()
+            due = (math.floor(now / interval - 0.5) + 1.5) * interval
+            await self.clock.sleep(max(due - now, 0.0))
+            self.rules.evaluate(due)
