@@ -111,6 +111,11 @@ def mount(name: str, parts: Sequence[ToolServer], *, settings: ServerSettings, e
     return _assemble(name, told, list(offers.values()), settings=settings, evidence=evidence, close=close)
 
 
+def evidence_offer(server: str, evidence: EvidenceStore) -> Offer:
+    """Return `evidence_read` as the server of this name offers it."""
+    return Offer(declaration_of(evidence_read), bind(server, evidence_read, evidence, evidence))
+
+
 def _assemble(
     name: str,
     told: Mapping[str, str],
@@ -121,7 +126,7 @@ def _assemble(
     close: Closer | None,
 ) -> ToolServer:
     gate = Gate(name, AuditLog(settings.state / "mcp-audit.jsonl"))
-    reader = Offer(declaration_of(evidence_read), bind(name, evidence_read, evidence, evidence))
+    reader = evidence_offer(name, evidence)
     for offer in (*offers, reader):
         gate.admit(offer.declaration, offer.tool.parameters)
     server = ToolServer(
