@@ -166,7 +166,7 @@ def help_text() -> tuple[str, list[Broken]]:
     good = {name: command for name, command in loaded.items() if isinstance(command, Command)}
     broken = [entry for entry in loaded.values() if isinstance(entry, Broken)]
     lines = [f"usage: {_USAGE}", "", "The night watch over an LLM-serving platform on Kubernetes.", "", "commands:"]
-    lines += [f"  {name:<13} {command.summary}" for name, command in good.items()]
+    lines += [f"  {name:<13} {command.summary[:1].lower()}{command.summary[1:]}" for name, command in good.items()]
     lines += ["", "global options:"]
     lines += [f"  {flag + ' ' + value:<19} {says}" for flag, (value, says) in _VALUED.items()]
     lines += [f"  {flag:<19} {says}" for flag, says in _PLAIN.items()]

@@ -32,7 +32,7 @@ class LiveView:
             "guide": self._guide,
             "step_started": self._step,
             "step": self._step,
-            "findings": lambda _event: self.close(),
+            "findings": self._findings,
             "plan": self._plan,
             "decision": self._decision,
             "waiting": self._decision,
@@ -56,6 +56,12 @@ class LiveView:
     def _guide(self, event: RunEvent) -> None:
         self._title, self._steps = f"{event.body['title']} ({event.body['guide']})", {}
         self._open()
+
+    def _findings(self, _event: RunEvent) -> None:
+        skipped = sum(1 for state, _, _ in self._steps.values() if state == "skipped")
+        if self._live is None and skipped:
+            self._line(f"  {_MARKS['skipped']} {skipped} not reached")
+        self.close()
 
     def _plan(self, event: RunEvent) -> None:
         if self._show_plan():
@@ -93,7 +99,7 @@ class LiveView:
         self._steps[step] = (state, str(body.get("title") or known[1]), says)
         if self._live is not None:
             self._live.update(self._tree())
-        elif state != "running":
+        elif state not in ("running", "skipped"):
             self._line(f"  {_MARKS.get(state, ' ')} {step}: {says or state}")
 
     def _change(self, event: RunEvent) -> None:
@@ -106,10 +112,13 @@ class LiveView:
 
     def _tree(self) -> Tree:
         tree = Tree(Text(self._title, style="bold"))
-        for step, (state, title, says) in self._steps.items():
+        reached = {step: told for step, told in self._steps.items() if told[0] != "skipped"}
+        for step, (state, title, says) in reached.items():
             text = Text(f"{_MARKS.get(state, ' ')} ", style=_STYLES.get(state, ""))
-            text.append(title or step, style="" if state != "skipped" else "dim")
+            text.append(title or step)
             if says:
                 text.append(f"  {says}", style="dim")
             tree.add(text)
+        if len(reached) < len(self._steps):
+            tree.add(Text(f"{_MARKS['skipped']} {len(self._steps) - len(reached)} not reached", style="dim"))
         return tree

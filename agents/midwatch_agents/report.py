@@ -261,8 +261,13 @@ def _steps(ledger: Ledger, findings: Findings | None) -> str:
         return ""
     lines = ["## Steps of the guide", "", "| step | state | what it says | evidence |", "|---|---|---|---|"]
     for step in findings.steps:
+        if step.state == "skipped":
+            continue
         cells = (step.title or step.id, step.state, step.says, cited(step.evidence, ledger.aliases))
         lines.append("| " + " | ".join(plain(cell) for cell in cells) + " |")
+    skipped = [f"`{step.id}`" for step in findings.steps if step.state == "skipped"]
+    if skipped:
+        lines += ["", f"Not reached: {', '.join(skipped)}."]
     return "\n".join(lines)
 
 

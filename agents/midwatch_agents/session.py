@@ -104,7 +104,8 @@ class Session:
     def _show_findings(self, event: RunEvent) -> None:
         entries = read_ledger(find_run(self.settings.state, event.run).ledger)
         findings, aliases = Findings.from_json(event.body), aliases_of(entries)
-        self.console.print(render.evidence_table(entries, aliases, findings.evidence))
+        if aliases:
+            self.console.print(render.evidence_table(entries, aliases, findings.evidence))
         self.console.print(render.findings(findings, aliases), soft_wrap=True)
 
     def _show_plan(self, folder: RunFolder) -> None:

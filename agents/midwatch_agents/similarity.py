@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 _WORD = re.compile(r"[a-z0-9]+")
+_JOINED = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Where a name such as `TimeToFirstTokenHigh` is put together."""
 _STOP = frozenset(
     _WORD.findall(
         "a an and are as at be been by can do does did for from has have how i in into is it its me my of on or our "
@@ -18,7 +20,7 @@ _K1, _B = 1.2, 0.75
 
 def words(text: str) -> list[str]:
     """Return the telling words of a text, lower case, plurals cut."""
-    found = (word for word in _WORD.findall(text.lower()) if word not in _STOP)
+    found = (word for word in _WORD.findall(_JOINED.sub(" ", text).lower()) if word not in _STOP)
     return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in found]  # noqa: PLR2004 (short words keep their s)
 
 

@@ -85,7 +85,7 @@ class Toolbox:
 def _result(tool: str, answer: CallToolResult) -> Result:
     if answer.is_error:
         text = " ".join(part.text for part in answer.content if isinstance(part, TextContent))
-        raise ToolRefusedError(tool, clean(text) or "refused without a reason")
+        raise ToolRefusedError(tool, clean(text).removeprefix(f"Error executing tool {tool}: ") or "no reason given")
     try:
         return Result.model_validate(answer.structured_content)
     except ValidationError as error:

@@ -33,7 +33,7 @@ def test_each_step_is_shown_with_its_state_and_text_is_never_markup(terminal: bo
     assert "Late [bold]first[/bold] token (ttft-slo-burn)" in shown
     assert "p95 is 6 s [red]![/red]" in shown
     assert "✓" in shown
-    assert "·" in shown
+    assert "· 1 not reached" in shown
     assert ("\x1b[" in shown) == terminal
 
 

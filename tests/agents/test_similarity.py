@@ -24,6 +24,10 @@ def test_plurals_and_capitals_are_the_same_word() -> None:
     assert words("Requests WAIT") == words("request wait")
 
 
+def test_a_name_that_is_put_together_is_read_as_its_words() -> None:
+    assert words("TimeToFirstTokenHigh") == ["time", "first", "token", "high"]
+
+
 @given(st.text(), st.dictionaries(st.text(min_size=1), st.text(), max_size=4))
 def test_scores_are_never_negative_and_zero_without_a_shared_word(question: str, texts: dict[str, str]) -> None:
     for name, (score, shared) in rank(question, texts).items():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from midwatch_agents.approver import DenyApprover
-from midwatch_agents.errors import IntakeError, NoMatchError, RunError, ToolCallError
+from midwatch_agents.errors import AgentError, IntakeError, NoMatchError, RunError, ToolCallError
 from midwatch_agents.events import RunEvent
 from midwatch_agents.intake import from_alert, from_question
 from midwatch_agents.ledger import read_ledger
@@ -316,3 +316,16 @@ async def test_a_change_of_an_earlier_run_is_never_taken_for_this_runs(world: Ca
 def _same_reading(arguments: dict[str, Any]) -> dict[str, Any]:
     value = 1.0 if "kv_cache" in arguments["query"] else 6.0
     return {"query": arguments["query"], "at": 0, "series": [{"labels": {}, "value": value}]}
+
+
+async def test_settings_that_lead_nowhere_leave_no_run_behind(world: Callable[..., Any]) -> None:
+    here = world()
+
+    def closed(_settings: Any) -> Any:
+        raise AgentError("no lab is running")
+
+    supervisor = here.supervisor()
+    supervisor.opener = closed
+    with pytest.raises(AgentError, match="no lab"):
+        await supervisor.start(ALERT)
+    assert all_runs(here.state) == []

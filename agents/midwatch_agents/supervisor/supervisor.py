@@ -48,8 +48,7 @@ class Supervisor:
             AgentError: a target cannot be reached; the run can be resumed.
         """
         begin = {"subject": subject.as_json(), "wanted_guide": guide, "inputs": dict(inputs or {})}
-        folder = new_run(self.settings.state, self.clock)
-        return await self._driven(folder, begin)
+        return await self._driven(None, begin)
 
     async def resume(self, folder: RunFolder) -> RunResult:
         """Go on with a run where it was.
@@ -59,9 +58,12 @@ class Supervisor:
         """
         return await self._driven(folder, None)
 
-    async def _driven(self, folder: RunFolder, begin: Update | None) -> RunResult:
-        self.folder = folder
+    async def _driven(self, known: RunFolder | None, begin: Update | None) -> RunResult:
         async with AsyncExitStack() as stack:
+            # First, so that settings which lead nowhere leave no run behind.
+            toolbox = await stack.enter_async_context(self.opener(self.settings))
+            shelf = GuideShelf.of(self.settings)
+            folder = self.folder = known or new_run(self.settings.state, self.clock)
             stack.enter_context(locked(folder))
             # Tracing would send prompts and tool output to somebody else's machine, and an environment variable
             # suffices to switch it on; a context outranks the environment.
@@ -70,8 +72,7 @@ class Supervisor:
             stack.callback(ledger.close)
             recorder = Recorder(folder.run, ledger, self.on_event)
             begin = _begun(recorder, begin)
-            caller = Caller(await stack.enter_async_context(self.opener(self.settings)), recorder, self.clock)
-            shelf = GuideShelf.of(self.settings)
+            caller = Caller(toolbox, recorder, self.clock)
             nodes = Nodes(self.settings, folder, caller, recorder, self.clock, shelf, amend_draft=self.amend_draft)
             graph = compiled(nodes, await stack.enter_async_context(checkpoints(folder.graph)))
             try:
