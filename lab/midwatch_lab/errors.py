@@ -1,0 +1,66 @@
+"""The errors of the lab.
+
+LabError                    the lab cannot do what was asked
+├── ApiError                the Kubernetes API refuses; carries the Status object that the client is sent
+├── DecodeError             an object does not have the shape of its kind (becomes an ApiError at the door)
+├── PatchError              a patch cannot be applied (becomes an ApiError at the door)
+├── SelectorError           a label or field selector does not parse
+├── AddressError            no loopback address or port is to be had
+├── FaultError              a fault is unknown, or does not fit what it is to be made on
+└── ClientError             a running lab cannot be reached, or it refused
+"""
+
+from typing import Any
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked; the message says what was wrong, where, and what to do."""
+
+
+class ApiError(LabError):
+    """The Kubernetes API refuses a request: `status` is the `Status` object, `code` its HTTP code."""
+
+    def __init__(
+        self, code: int, reason: str, message: str, *, details: dict[str, Any] | None = None, has_reason: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            **({"reason": reason} if has_reason else {}),
+            **({"details": details} if details is not None else {}),
+            "code": code,
+        }
+
+
+class DecodeError(LabError):
+    """A value has a type that its field cannot hold; the wording is that of the original's decoder."""
+
+
+class PatchError(LabError):
+    """A patch is malformed, or does not fit the object; `decoding` tells the first from the second."""
+
+    def __init__(self, message: str, *, decoding: bool = False) -> None:
+        super().__init__(message)
+        self.decoding = decoding
+
+
+class SelectorError(LabError):
+    """A selector does not parse, or names a field that cannot be selected on."""
+
+
+class AddressError(LabError):
+    """No loopback address or port is to be had."""
+
+
+class FaultError(LabError):
+    """A fault is unknown, or does not fit the entity."""
+
+
+class ClientError(LabError):
+    """A running lab cannot be reached, or it refused the request."""
