@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import json
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -60,11 +61,9 @@ class TerminalApprover:
     shows_preview: bool = True
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        """Run the child on this process's terminal; what it prints goes to stderr, since stdout is for the answer."""
-        child = await asyncio.create_subprocess_exec(
-            *approve_command(self.settings, request.plan_id), stdout=sys.stderr
-        )
-        return _decision(await _ended(child), "", by="terminal")
+        """Run the child on this process's terminal; the diff and the question are on its stderr."""
+        answer = await _asked(approve_command(self.settings, request.plan_id), on_terminal=True)
+        return _decision(answer, by="terminal")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,8 @@ class YesApprover:
 
     async def decide(self, request: ApprovalRequest) -> Decision:
         """Run the child with `--yes`."""
-        return _decision(*await _quiet(approve_command(self.settings, request.plan_id, "--yes")), by="yes")
+        answer = await _asked(approve_command(self.settings, request.plan_id, "--yes"), on_terminal=False)
+        return _decision(answer, by="yes")
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class DenyApprover:
         """Refuse; the run's refusal stands whatever becomes of the child."""
         said = f"refused without asking (plan {request.plan_id[:12]})"
         if self.settings is not None:
-            code, complaint = await _quiet(approve_command(self.settings, request.plan_id, "--deny"))
-            if code not in (Exit.OK, Exit.NOT_APPROVED):
-                said += f"; unused approvals were not withdrawn: {complaint}"
+            answer = await _asked(approve_command(self.settings, request.plan_id, "--deny"), on_terminal=False)
+            if answer.approved is None:
+                said += f"; unused approvals were not withdrawn: {answer.complaint}"
         return Decision("denied", "deny", said)
 
 
@@ -128,36 +128,46 @@ def approve_command(settings: Settings, plan_id: str, *extra: str) -> list[str]:
             flags += [flag, str(value)]
     if settings.lab is not None:
         flags.append(f"--lab={settings.lab}")
-    return [sys.executable, "-m", "midwatch_agents", *flags, "change", "approve", plan_id, *extra]
+    return [sys.executable, "-m", "midwatch_agents", *flags, "change", "approve", plan_id, "--json", *extra]
 
 
-async def _quiet(command: list[str]) -> tuple[int, str]:
-    """Run the child without a terminal; return its exit code and what it said on stderr."""
+@dataclass(frozen=True)
+class _Answer:
+    """What the child came to; `approved` is None when it could not ask, or could not sign."""
+
+    approved: bool | None
+    why: str
+    complaint: str
+
+
+async def _asked(command: list[str], *, on_terminal: bool) -> _Answer:
+    """Run the child. When this task is cancelled it is ended too, and an approval it made stays unused."""
     child = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=None if on_terminal else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=None if on_terminal else asyncio.subprocess.PIPE,
     )
-    said = b"" if child.stderr is None else await child.stderr.read()
-    return await _ended(child), clean(said.decode("utf-8", "replace")).strip()
-
-
-async def _ended(child: asyncio.subprocess.Process) -> int:
-    """Wait for the child; when this task is cancelled the child is ended too, and an approval it made stays unused."""
     try:
-        return await child.wait()
+        out, err = await child.communicate()
     except asyncio.CancelledError:
         if child.returncode is None:
             child.terminate()
             await child.wait()
         raise
+    complaint = clean((err or b"").decode("utf-8", "replace")).strip()
+    lines = [line for line in complaint.splitlines() if line.startswith("midwatch: ")]
+    complaint = lines[-1].removeprefix("midwatch: ") if lines else f"it ended with {child.returncode}"
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        return _Answer(None, "", complaint)
+    approved = answer.get("approved") is True and child.returncode == Exit.OK
+    return _Answer(approved, clean(str(answer.get("why", ""))), complaint)
 
 
-def _decision(code: int, said: str, *, by: str) -> Decision:
-    if code == Exit.OK:
-        return Decision("approved", by)
-    if code == Exit.NOT_APPROVED:
-        return Decision("denied", by, said)
-    # The child could not ask, or could not sign: that is no refusal by a person, so the run stays open.
-    return Decision("later", by, f"`midwatch change approve` ended with {code}{': ' + said if said else ''}")
+def _decision(answer: _Answer, *, by: str) -> Decision:
+    if answer.approved is None:
+        # The child could not ask, or could not sign: that is no refusal by a person, so the run stays open.
+        return Decision("later", by, f"`midwatch change approve` gave no answer: {answer.complaint}")
+    return Decision("approved" if answer.approved else "denied", by, answer.why)
