@@ -33,6 +33,7 @@ def value(text: str, **names: Any) -> Any:
         ("a.sum() + a.max() - a.min()", {"a": [1, 2, 3]}, 8.0),
         ("a.map(x, string(x)).join(', ')", {"a": [1, 2.5]}, "1, 2.5"),
         ("double('14') * 2", {}, 28.0),
+        ("a.split('/')[2]", {"a": "Deployment/llm/chat"}, "chat"),
         ("duration('1m30s')", {}, 90.0),
         ("'llm' in a && 'b' in {'b': 1}", {"a": ["llm"]}, True),
         (r"'a\n\x41\u00e9' + r'\n'", {}, "a\nAé\\n"),

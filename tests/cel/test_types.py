@@ -49,6 +49,7 @@ NAMES = {
         ("result.series.filter(s, s.value > objective)", NAMES["result"].fields["series"]),
         ("labels.pod + name", STRING),
         ("labels['pod']", STRING),
+        ("name.split('/')", list_of(STRING)),
         ("loose.anything.at[0].all", ANY),
         ("duration('2s') > queue", BOOL),
         ("double(name)", NUMBER),

@@ -10,6 +10,7 @@ from midwatch_contracts.causes import Cause, capped
 from midwatch_contracts.cel import NO_DATA
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.errors import ContractError
+from midwatch_contracts.mechanisms import refines
 from midwatch_tsg.drafts import with_cause
 from midwatch_tsg.errors import TemplateError
 from midwatch_tsg.execute import Ended
@@ -120,12 +121,15 @@ class Conclusion:
         )
 
     def _evidence(self, cited: list[Step]) -> tuple[str, ...]:
-        """Return the evidence of steps that saw something, each once."""
-        found = (self.ended[step.id].evidence for step in cited if self.ended[step.id].seen)
+        """Return the evidence of steps, each once; that of an empty answer too: it shows that nothing was there."""
+        found = (self.ended[step.id].evidence for step in cited)
         return tuple(dict.fromkeys(evidence for evidence in found if evidence is not None))
 
     def _cause(self, body: OutcomeBody, names: Mapping[str, Any], cited: list[Step]) -> tuple[Cause | None, str | None]:
-        """Return the cause, or why it cannot be named: what was not measured names no entity."""
+        """Return the cause, or why it cannot be named: what was not measured names no entity.
+
+        A step whose readings are all missing adds no channel, except where their absence is the finding.
+        """
         if body.verdict != "cause":
             return None, None
         missing = sorted(name for name in names_in(body.entity) if names.get(name) is NO_DATA)
@@ -133,10 +137,12 @@ class Conclusion:
             return None, f"the cause cannot be named: no reading for {', '.join(missing)}"
         ends = [self.ended[step.id] for step in cited]
         try:
+            absence = refines(body.mechanism or "", "telemetry.missing")
+            tools = [end.tool for end in ends if end.tool and (end.seen or (absence and end.evidence))]
             cause = Cause(
                 mechanism=body.mechanism or "",
                 entity=Entity.parse(render_value(body.entity, names)),
-                confidence=capped(body.confidence, [end.tool for end in ends if end.seen and end.tool is not None]),
+                confidence=capped(body.confidence, tools),
                 evidence=self._evidence(cited),
             )
         except (ContractError, ValidationError, TemplateError) as error:

@@ -52,8 +52,13 @@ class Fields:
         return self._document.line((*self._path, *key))
 
     def lines(self) -> dict[str, int]:
-        """Return the line of each field."""
-        return {key: self.line(key) for key in self._data}
+        """Return the line of each field, and of those below as `with.query` and `expect.0.promql`."""
+        depth = len(self._path)
+        return {
+            ".".join(map(str, path[depth:])): line
+            for path, line in self._document.lines.items()
+            if len(path) > depth and path[:depth] == self._path
+        }
 
     def problem(self, rule: str, what: str, mend: str, *key: str | int) -> None:
         """Report a problem at a field."""

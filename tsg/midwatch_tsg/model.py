@@ -166,7 +166,7 @@ class Step:
     on_error: OnError = "fail"
     prose: str = ""
     lines: dict[str, int] = field(default_factory=dict[str, int])
-    """Lines of parts by their key, for messages."""
+    """Lines of parts by their path, such as `with.query`, for messages."""
 
     @property
     def conditional(self) -> bool:
@@ -180,7 +180,9 @@ class Step:
         return tuple(dict.fromkeys([*named, *self.no_data]))
 
     def line_of(self, key: str) -> int:
-        """Return the line of a part of the step."""
+        """Return the line of a part of the step, such as `with.query`, or of what holds it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
         return self.lines.get(key, self.line)
 
 

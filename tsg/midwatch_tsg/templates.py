@@ -44,7 +44,8 @@ def names_in(template: Any) -> set[str]:
         case str():
             return {name for name in _PLACEHOLDER.findall(template) if name}
         case dict():
-            return {name for item in cast("dict[str, Any]", template).values() for name in names_in(item)}
+            pairs = cast("dict[str, Any]", template).items()
+            return {name for pair in pairs for part in pair for name in names_in(part)}
         case list():
             return {name for item in cast("list[Any]", template) for name in names_in(item)}
         case _:
@@ -58,7 +59,8 @@ def malformed_in(template: Any) -> list[str]:
             found = (match[0] for match in _LOOSE.finditer(template.replace("$${", "")))
             return [text for text in found if not _PLACEHOLDER.fullmatch(text)]
         case dict():
-            return [text for item in cast("dict[str, Any]", template).values() for text in malformed_in(item)]
+            pairs = cast("dict[str, Any]", template).items()
+            return [text for pair in pairs for part in pair for text in malformed_in(part)]
         case list():
             return [text for item in cast("list[Any]", template) for text in malformed_in(item)]
         case _:
@@ -194,7 +196,8 @@ def render_value(template: Any, values: Mapping[str, Any]) -> Any:
                 return plain(_value(values, whole[1]))
             return _PLACEHOLDER.sub(lambda found: _inline(found, values), template)
         case dict():
-            return {key: render_value(item, values) for key, item in cast("dict[str, Any]", template).items()}
+            pairs = cast("dict[str, Any]", template).items()
+            return {str(render_value(key, values)): render_value(item, values) for key, item in pairs}
         case list():
             return [render_value(item, values) for item in cast("list[Any]", template)]
         case _:

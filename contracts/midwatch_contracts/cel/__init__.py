@@ -10,7 +10,8 @@ The grammar is that of cel-python; a test holds the evaluation against cel-pytho
   by which results carry such numbers (CONTRACTS §2) are read as those numbers.
 - On offer beside operators: the macros `has`, `all`, `exists`, `exists_one`, `filter`, `map`; `size`, `double`,
   `string`, `duration`; `contains`, `startsWith`, `endsWith`; and beyond CEL `min`, `max` (of two numbers and more),
-  `ceil`, `floor`, `abs`, and for lists `.sum()`, `.min()`, `.max()`, `.join(", ")` as in Kubernetes' list library.
+  `ceil`, `floor`, `abs`, and as in Kubernetes' libraries `.split("/")`, and for lists `.sum()`, `.min()`, `.max()`,
+  `.join(", ")`.
   Regular expressions, bytes, unsigned integers and messages are refused by name.
 - Text, depth, list lengths and the number of evaluated nodes are limited, so that an expression always ends soon.
 """

@@ -252,10 +252,10 @@ def _call(node: Call, arguments: list[Type]) -> Type:
 def _method(node: Method, operand: Type, arguments: list[Type]) -> Type:
     if node.name == "size":
         return _call(Call("size", (node.operand,), node.at), [operand])
-    if node.name in {"contains", "startsWith", "endsWith"}:
+    if node.name in {"contains", "startsWith", "endsWith", "split"}:
         _need(operand, STRING, node.operand, f"`{node.name}`")
         _need(arguments[0], STRING, node.arguments[0], f"`{node.name}`")
-        return BOOL
+        return list_of(STRING) if node.name == "split" else BOOL
     if operand.kind not in {"any", "list"}:
         raise CelError(f"`{node.name}` needs a list, not a {operand}", node.at)
     item = operand.item or ANY

@@ -217,6 +217,9 @@ def method(node: Method, operand: Any, arguments: list[Any]) -> Any:
         return _size(operand, node)
     if node.name in _STRING_METHODS:
         return _STRING_METHODS[node.name](text(operand, node), text(arguments[0], node))
+    if node.name == "split":
+        separator = text(arguments[0], node)
+        return walkable(text(operand, node).split(separator) if separator else list(text(operand, node)), node)
     items = walkable(operand, node)
     if node.name == "join":
         separator = text(arguments[0], node) if arguments else ""

@@ -51,6 +51,7 @@ METHODS: dict[str, tuple[int, int]] = {
     "contains": (1, 1),
     "startsWith": (1, 1),
     "endsWith": (1, 1),
+    "split": (1, 1),
     "sum": (0, 0),
     "min": (0, 0),
     "max": (0, 0),
