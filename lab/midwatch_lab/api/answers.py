@@ -1,0 +1,66 @@
+"""Answers in the form that the client accepts: the object itself, a Table, or its metadata alone; JSON or YAML."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+import yaml
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midwatch_lab import status
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+_READABLE: Final = frozenset({JSON, "*/*", "application/*", YAML})
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the client wants to see: `as_kind` is empty for objects as they are, else `Table` or a metadata kind."""
+
+    media: str = JSON
+    as_kind: str = ""
+    as_version: str = ""
+    as_group: str = ""
+
+
+def wanted_form(request: Request) -> Form:
+    """Return the first acceptable form that this server can give.
+
+    Raises:
+        ApiError: 406 when there is none.
+    """
+    header = request.headers.get("accept", "*/*")
+    known = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")
+    for part in header.split(","):
+        media, *rest = (piece.strip() for piece in part.split(";"))
+        options = {piece.partition("=")[0]: piece.partition("=")[2] for piece in rest}
+        if media not in _READABLE or options.get("as", "Table") not in known:
+            continue
+        if options.get("as") and options.get("v") not in ("v1", "v1beta1", "v2"):
+            continue
+        chosen = YAML if media == YAML else JSON
+        return Form(chosen, options.get("as", ""), options.get("v", ""), options.get("g", ""))
+    raise status.not_acceptable()
+
+
+def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
+    """Return a value as bytes of the media type."""
+    if media == YAML:
+        return yaml.safe_dump(value, sort_keys=False).encode()
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
+
+
+def answer(
+    request: Request, value: Any, code: int = HTTPStatus.OK, *, media: str = JSON, warnings: tuple[str, ...] = ()
+) -> Response:
+    """Return a response; each warning becomes a `Warning` header (RFC 9111 §5.5, code 299)."""
+    pretty = request.query_params.get("pretty", "") in ("1", "true")
+    response = Response(encode(value, media, pretty=pretty), status_code=code, media_type=media)
+    response.headers["cache-control"] = "no-cache, private"
+    for text in warnings:
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.append("warning", f'299 - "{quoted}"')
+    return response

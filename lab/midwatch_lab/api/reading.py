@@ -1,0 +1,120 @@
+"""get and list: selectors, pages by `limit` and `continue`, and the version that a list stands for."""
+
+import base64
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from midwatch_lab import status
+from midwatch_lab.api.call import Call
+from midwatch_lab.errors import ApiError, SelectorError
+from midwatch_lab.kinds.events import as_events_v1
+from midwatch_lab.kinds.resources import EVENTS_V1, Resource
+from midwatch_lab.objects import Object, labels_of, name_of, namespace_of
+from midwatch_lab.selectors import FieldSelector, LabelSelector
+from midwatch_lab.store.store import Store
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which objects of a resource a request is about."""
+
+    resource: Resource
+    namespace: str
+    labels: LabelSelector
+    fields: FieldSelector
+
+    @classmethod
+    def of(cls, call: Call) -> "Filter":
+        """Read the selectors of a request.
+
+        Raises:
+            ApiError: 400 when one does not parse.
+        """
+        try:
+            labels = LabelSelector.parse(call.query("labelSelector"))
+            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind)
+        except SelectorError as error:
+            raise status.bad_request(str(error)) from error
+        if call.target.name:
+            fields = FieldSelector((*fields.conditions, ("metadata.name", call.target.name, True)))
+        return cls(call.resource, call.target.namespace, labels, fields)
+
+    def matches(self, obj: Object) -> bool:
+        """Tell whether the request is about the object."""
+        if self.namespace and namespace_of(obj) != self.namespace:
+            return False
+        return self.labels.matches(labels_of(obj)) and self.fields.matches(obj)
+
+
+def served(resource: Resource, obj: Object) -> Object:
+    """Return a stored object as the resource of the request has it."""
+    return as_events_v1(obj) if resource is EVENTS_V1 else obj
+
+
+def requested_version(call: Call, current: int) -> int | None:
+    """Return the `resourceVersion` of a request; None where it is not given.
+
+    Raises:
+        ApiError: 400 when it is no number, 504 when it lies in the future.
+    """
+    text = call.query("resourceVersion")
+    if not text:
+        return None
+    if not text.isdigit():
+        why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise status.bad_request(f"invalid resource version: {why}")
+    if int(text) > current:
+        raise _too_large(int(text), current)
+    return int(text)
+
+
+def _too_large(wanted: int, current: int) -> ApiError:
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    message = f"Timeout: Too large resource version: {wanted}, current: {current}"
+    details: dict[str, Any] = {"causes": causes, "retryAfterSeconds": 1}
+    return ApiError(HTTPStatus.GATEWAY_TIMEOUT, "Timeout", message, details=details)
+
+
+def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
+    """Return the objects that a request lists, and the list's metadata.
+
+    Raises:
+        ApiError: 400, or 410 when a page or version asked for lies too far back.
+    """
+    chosen = Filter.of(call)
+    token, limit = call.query("continue"), call.number("limit") or 0
+    version, start = store.version, ("", "")
+    if token:
+        version, start = _read_token(token)
+        objects = store.items_at(call.resource.key, call.target.namespace, version)
+    elif call.query("resourceVersionMatch") == "Exact" and call.query("resourceVersion") not in ("", "0"):
+        version = requested_version(call, store.version) or store.version
+        objects = store.items_at(call.resource.key, call.target.namespace, version)
+    else:
+        requested_version(call, store.version)
+        objects = store.items(call.resource.key, call.target.namespace)
+    found = [obj for obj in objects if (namespace_of(obj), name_of(obj)) > start and chosen.matches(obj)]
+    list_meta: Object = {"resourceVersion": str(version)}
+    if limit and len(found) > limit:
+        last = found[limit - 1]
+        list_meta["continue"] = _write_token(version, (namespace_of(last), name_of(last)))
+        if not chosen.labels.requirements and not chosen.fields.conditions:
+            list_meta["remainingItemCount"] = len(found) - limit
+        found = found[:limit]
+    return [served(call.resource, obj) for obj in found], list_meta
+
+
+def _write_token(version: int, start: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": start})).decode()
+
+
+def _read_token(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(token))
+        namespace, name = found["start"]
+        return int(found["rv"]), (str(namespace), str(name))
+    except (ValueError, KeyError, TypeError) as error:
+        raise status.bad_request(f"invalid continue token: continue key is not valid: {error}") from error

@@ -1,0 +1,123 @@
+"""watch: a stream of changes from a version on, with initial events, bookmarks, and 410 when the past is forgotten."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from midwatch_contracts.clock import Clock
+from midwatch_lab.api.answers import Form, encode
+from midwatch_lab.api.call import Call
+from midwatch_lab.api.reading import Filter, requested_version, served
+from midwatch_lab.api.tables import shown_object
+from midwatch_lab.errors import ApiError
+from midwatch_lab.objects import Object
+from midwatch_lab.status import expired
+from midwatch_lab.store.store import Change, Store
+
+_BOOKMARK_EVERY_S: Final = 60.0
+_DEFAULT_TIMEOUT_S: Final = 2400
+_BACKLOG: Final = 20_000
+
+
+class Watch:
+    """One client's watch. It listens once it is streamed; refusals come when it is made, before any answer."""
+
+    def __init__(self, store: Store, clock: Clock, call: Call, form: Form, closing: asyncio.Event) -> None:
+        self.store = store
+        self.clock = clock
+        self.call = call
+        self.form = form
+        self.closing = closing
+        self.filter = Filter.of(call)
+        self.include = call.query("includeObject")
+        self.bookmarks = call.flag("allowWatchBookmarks")
+        self.timeout = float(call.number("timeoutSeconds") or _DEFAULT_TIMEOUT_S)
+        self.pending: deque[bytes] = deque()
+        self.ready = asyncio.Event()
+        self.overrun = False
+        self.version = requested_version(call, store.version)
+
+    def _begin(self) -> None:
+        version = self.version
+        initial = self.call.query("sendInitialEvents")
+        if initial in ("true", "1") or (initial == "" and not version):
+            for obj in self.store.items(self.call.resource.key, self.call.target.namespace):
+                if self.filter.matches(obj):
+                    self._put("ADDED", obj)
+            if initial:
+                self._put_bookmark({"k8s.io/initial-events-end": "true"})
+            return
+        try:
+            for change in self.store.since(self.call.resource.key, version or 0) if version else ():
+                self._heard(change)
+        except ApiError as error:
+            self._fail(error)
+
+    def _heard(self, change: Change) -> None:
+        if change.key != self.call.resource.key or self.overrun:
+            return
+        was = change.old is not None and self.filter.matches(change.old)
+        matches = change.type != "DELETED" and self.filter.matches(change.obj)
+        if matches:
+            self._put("MODIFIED" if was else "ADDED", change.obj)
+        elif was:
+            self._put("DELETED", change.obj)
+        if len(self.pending) > _BACKLOG:
+            self._fail(expired("the watch fell too far behind: list again"))
+
+    def _put(self, kind: str, obj: Object) -> None:
+        resource = self.call.resource
+        shown = shown_object(resource, served(resource, obj), self.form, self.include, self.clock.now())
+        self._send({"type": kind, "object": shown})
+
+    def _put_bookmark(self, annotations: dict[str, str] | None = None) -> None:
+        metadata: Object = {"resourceVersion": str(self.store.version), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        resource = self.call.resource
+        bare: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        if self.form.as_kind == "Table":
+            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+            row: Object = {"cells": [], "object": partial}
+            version = {"resourceVersion": metadata["resourceVersion"]}
+            bare = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": version, "rows": [row]}
+        self._send({"type": "BOOKMARK", "object": bare})
+
+    def _fail(self, error: ApiError) -> None:
+        self.overrun = True
+        self._send({"type": "ERROR", "object": error.status})
+
+    def _send(self, event: Object) -> None:
+        self.pending.append(encode(event) + b"\n")
+        self.ready.set()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the events as lines of JSON until the timeout, an error event, or the end of the lab."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout
+        self._begin()
+        stop = self.store.listen(self._heard)
+        try:
+            while True:
+                while self.pending:
+                    lines = b"".join(self.pending)
+                    self.pending.clear()
+                    yield lines
+                self.ready.clear()
+                left = deadline - loop.time()
+                if self.overrun or left <= 0 or self.closing.is_set():
+                    return
+                await self._wait(min(left, _BOOKMARK_EVERY_S))
+                if not self.pending and self.bookmarks:
+                    self._put_bookmark()
+        finally:
+            stop()
+
+    async def _wait(self, seconds: float) -> None:
+        waits = [asyncio.ensure_future(self.ready.wait()), asyncio.ensure_future(self.closing.wait())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()

@@ -1,0 +1,27 @@
+"""The sub-command `lab`. On the path of `midwatch --help`, so it imports nothing heavy."""
+
+import argparse
+from pathlib import Path
+
+from midwatch_contracts.command import Command
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add `up`, `status` and `down`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    up = actions.add_parser("up", help="start a lab and stay until Ctrl-C or `midwatch lab down`")
+    status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
+    down = actions.add_parser("down", help="end a running lab and all its processes")
+    for action in (up, status, down):
+        action.add_argument("--dir", type=Path, help="folder of the lab's files (default: `lab` in the state folder)")
+        action.add_argument("--json", action="store_true", help="answer with one JSON object")
+    up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
+    up.add_argument("--rules", type=Path, metavar="FILE", help="alert rules, as a Prometheus rule file")
+    up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+
+
+lab = Command(
+    summary="a Kubernetes cluster to practise on: real API, real pods as local processes, metrics, load, faults",
+    target="midwatch_lab.launch:main",
+    configure=configure,
+)

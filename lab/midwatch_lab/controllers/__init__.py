@@ -1,0 +1,1 @@
+"""What keeps the objects true to their specs."""

@@ -1,0 +1,103 @@
+"""What a single field may hold: the checks that the validations of all kinds are made of."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from midwatch_lab import names
+from midwatch_lab.objects import Object, annotations_of, dig, meta
+from midwatch_lab.status import FieldFault, invalid_value, required, unsupported
+
+Faults: TypeAlias = Iterator[FieldFault]
+
+PORT_MAX: Final = 65535
+_PERCENT_MAX: Final = 100
+
+
+def metadata(obj: Object, name_fault: Callable[[str], str | None], *, path: str = "metadata") -> Faults:
+    """Check name, labels and annotations."""
+    data = meta(obj)
+    name = data.get("name", "")
+    if not name:
+        yield required(f"{path}.name", "name or generateName is required")
+    elif fault := name_fault(name):
+        yield invalid_value(f"{path}.name", name, fault)
+    yield from labels(data.get("labels"), f"{path}.labels")
+    for key in annotations_of(obj):
+        if fault := names.label_key_fault(key.lower()):
+            yield invalid_value(f"{path}.annotations", key, fault)
+
+
+def labels(found: Mapping[str, str] | None, path: str) -> Faults:
+    """Check keys and values of labels."""
+    for key, value in (found or {}).items():
+        if fault := names.label_key_fault(key):
+            yield invalid_value(path, key, fault)
+        if fault := names.label_value_fault(value):
+            yield invalid_value(path, value, fault)
+
+
+def non_negative(obj: Object, key: str, path: str) -> Faults:
+    """Check that a number, where given, is zero or more."""
+    value = obj.get(key)
+    if isinstance(value, int) and value < 0:
+        yield invalid_value(f"{path}.{key}", value, "must be greater than or equal to 0")
+
+
+def one_of(obj: Object, key: str, path: str, allowed: Sequence[str]) -> Faults:
+    """Check that a word, where given, is one of a closed set."""
+    value = obj.get(key)
+    if value and value not in allowed:
+        yield unsupported(f"{path}.{key}", value, allowed)
+
+
+def port_number(value: Any, path: str) -> Faults:
+    """Check that a number is a TCP or UDP port."""
+    if not isinstance(value, int) or not 1 <= value <= PORT_MAX:
+        yield invalid_value(path, value, f"must be between 1 and {PORT_MAX}, inclusive")
+
+
+def port_reference(value: Any, path: str) -> Faults:
+    """Check a port given by number or by name."""
+    if isinstance(value, str):
+        if fault := names.port_name_fault(value):
+            yield invalid_value(path, value, fault)
+    else:
+        yield from port_number(value, path)
+
+
+def int_or_percent(obj: Object, key: str, path: str, *, at_most_100: bool = False) -> Faults:
+    """Check a number that may also be a percentage, such as maxSurge."""
+    value = obj.get(key)
+    where = f"{path}.{key}"
+    if isinstance(value, str):
+        if not value.endswith("%") or not value[:-1].isdigit():
+            detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%')"
+            yield invalid_value(where, value, detail)
+        elif at_most_100 and int(value[:-1]) > _PERCENT_MAX:
+            yield invalid_value(where, value, "must not be greater than 100%")
+    else:
+        yield from non_negative(obj, key, path)
+
+
+def label_selector(selector: Object, path: str) -> Faults:
+    """Check matchLabels and matchExpressions."""
+    yield from labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions", [])):
+        where = f"{path}.matchExpressions[{index}]"
+        operator, values = expression.get("operator"), expression.get("values")
+        if operator in ("In", "NotIn"):
+            if not values:
+                yield required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                yield FieldFault(f"{where}.values", "FieldValueForbidden", f"Forbidden: {detail}")
+        else:
+            yield invalid_value(f"{where}.operator", operator, "not a valid selector operator")
+        if fault := names.label_key_fault(str(expression.get("key", ""))):
+            yield invalid_value(f"{where}.key", expression.get("key"), fault)
+
+
+def is_empty_selector(selector: Any) -> bool:
+    """Tell whether a label selector selects everything."""
+    return not dig(selector, "matchLabels") and not dig(selector, "matchExpressions")

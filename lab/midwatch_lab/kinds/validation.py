@@ -1,0 +1,232 @@
+"""Rules of each kind: what is invalid, field by field, with the original's reasons. Types are checked in decoding."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from midwatch_lab import names
+from midwatch_lab.kinds import pod_validation, rules
+from midwatch_lab.kinds.resources import Resource
+from midwatch_lab.kinds.rules import Faults
+from midwatch_lab.objects import Object, dig, meta
+from midwatch_lab.selectors import LabelSelector
+from midwatch_lab.status import duplicate, forbidden_field, invalid, invalid_value, required
+
+_SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_IMMUTABLE: Final = "field is immutable"
+
+
+def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
+    """Check an object before it is stored; with `old`, also that nothing changes that may not.
+
+    Raises:
+        ApiError: 422, with one cause a fault.
+    """
+    faults = list(rules.metadata(obj, _name_rule(resource.kind)))
+    rule = _RULES.get(resource.kind)
+    if rule is not None:
+        faults.extend(rule(obj))
+    if old is not None:
+        faults.extend(_metadata_update(obj, old))
+        update = _UPDATES.get(resource.kind)
+        if update is not None:
+            faults.extend(update(obj, old))
+    if faults:
+        raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
+
+
+def _name_rule(kind: str) -> Callable[[str], str | None]:
+    match kind:
+        case "Service":
+            return names.dns_1035_fault
+        case "Namespace":
+            return names.dns_label_fault
+        case _:
+            return names.dns_subdomain_fault
+
+
+def _metadata_update(obj: Object, old: Object) -> Faults:
+    for key in ("name", "namespace", "uid", "creationTimestamp"):
+        new_value, old_value = meta(obj).get(key), meta(old).get(key)
+        if new_value != old_value:
+            yield invalid_value(f"metadata.{key}", new_value, _IMMUTABLE)
+
+
+def _template(spec: Object, path: str) -> Faults:
+    template: Object = spec.get("template", {})
+    labels = dig(template, "metadata", "labels")
+    yield from rules.labels(labels, f"{path}.metadata.labels")
+    selector = spec.get("selector")
+    if selector is None or not LabelSelector.of(selector).matches(labels or {}):
+        yield invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")
+    inner: Object = template.get("spec", {})
+    yield from pod_validation.template_restart(inner, f"{path}.spec")
+    yield from pod_validation.pod_spec(inner, f"{path}.spec", restart=(inner.get("restartPolicy", ""),))
+
+
+def _selector(spec: Object, path: str) -> Faults:
+    selector = spec.get("selector")
+    if selector is None:
+        yield required(f"{path}.selector")
+        return
+    yield from rules.label_selector(selector, f"{path}.selector")
+    if rules.is_empty_selector(selector):
+        yield invalid_value(f"{path}.selector", selector, "empty selector is invalid for deployment")
+
+
+def _deployment(obj: Object) -> Faults:
+    spec: Object = obj.get("spec", {})
+    yield from rules.non_negative(spec, "replicas", "spec")
+    yield from _selector(spec, "spec")
+    yield from _template(spec, "spec.template")
+    yield from _strategy(spec.get("strategy", {}))
+    for key in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+        yield from rules.non_negative(spec, key, "spec")
+    if spec.get("progressDeadlineSeconds", 600) <= spec.get("minReadySeconds", 0):
+        detail = "must be greater than minReadySeconds"
+        yield invalid_value("spec.progressDeadlineSeconds", spec.get("progressDeadlineSeconds"), detail)
+
+
+def _strategy(strategy: Object) -> Faults:
+    path = "spec.strategy"
+    rolling: Object | None = strategy.get("rollingUpdate")
+    yield from rules.one_of(strategy, "type", path, ("Recreate", "RollingUpdate"))
+    if strategy.get("type") == "Recreate":
+        if rolling is not None:
+            yield forbidden_field(f"{path}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+        return
+    limits: Object = rolling or {}
+    yield from rules.int_or_percent(limits, "maxUnavailable", f"{path}.rollingUpdate", at_most_100=True)
+    yield from rules.int_or_percent(limits, "maxSurge", f"{path}.rollingUpdate")
+    zeros = (0, "0%", "0")
+    if limits.get("maxUnavailable") in zeros and limits.get("maxSurge") in zeros:
+        where = f"{path}.rollingUpdate.maxUnavailable"
+        yield invalid_value(where, limits["maxUnavailable"], "may not be 0 when `maxSurge` is 0")
+
+
+def _replica_set(obj: Object) -> Faults:
+    spec: Object = obj.get("spec", {})
+    yield from rules.non_negative(spec, "replicas", "spec")
+    yield from rules.non_negative(spec, "minReadySeconds", "spec")
+    yield from _selector(spec, "spec")
+    yield from _template(spec, "spec.template")
+
+
+def _pod(obj: Object) -> Faults:
+    yield from pod_validation.pod_spec(obj.get("spec", {}), "spec")
+
+
+def _service(obj: Object) -> Faults:
+    spec: Object = obj.get("spec", {})
+    ports: list[Object] = spec.get("ports", [])
+    if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
+        yield required("spec.ports")
+    seen_names: set[str] = set()
+    seen_ports: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        path = f"spec.ports[{index}]"
+        yield from _service_port(port, path, alone=len(ports) == 1)
+        name = port.get("name", "")
+        if name and name in seen_names:
+            yield duplicate(f"{path}.name", name)
+        seen_names.add(name)
+        number = (port.get("port"), port.get("protocol"))
+        if number in seen_ports:
+            yield duplicate(path, {"port": port.get("port"), "protocol": port.get("protocol")})
+        seen_ports.add(number)
+    yield from rules.labels(spec.get("selector"), "spec.selector")
+    yield from rules.one_of(spec, "sessionAffinity", "spec", ("ClientIP", "None"))
+    yield from rules.one_of(spec, "type", "spec", _SERVICE_TYPES)
+    if spec.get("type") == "ExternalName" and not spec.get("externalName"):
+        yield required("spec.externalName")
+
+
+def _service_port(port: Object, path: str, *, alone: bool) -> Faults:
+    name = port.get("name", "")
+    if not name and not alone:
+        yield required(f"{path}.name")
+    elif name and (fault := names.dns_label_fault(name)):
+        yield invalid_value(f"{path}.name", name, fault)
+    yield from rules.port_number(port.get("port"), f"{path}.port")
+    yield from rules.one_of(port, "protocol", path, ("SCTP", "TCP", "UDP"))
+    yield from rules.port_reference(port.get("targetPort"), f"{path}.targetPort")
+
+
+def _config_map(obj: Object) -> Faults:
+    data, binary = dig(obj, "data", default={}), dig(obj, "binaryData", default={})
+    for path, found in (("data", data), ("binaryData", binary)):
+        for key in found:
+            if not key or any(not (c.isalnum() or c in "-_.") for c in key):
+                detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+                yield invalid_value(f"{path}[{key}]", key, detail)
+    for key in binary.keys() & data.keys():
+        yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
+
+
+def _autoscaler(obj: Object) -> Faults:
+    spec: Object = obj.get("spec", {})
+    low, high = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
+    if low < 1:
+        yield invalid_value("spec.minReplicas", low, "must be greater than or equal to 1")
+    if high < 1:
+        yield invalid_value("spec.maxReplicas", high, "must be greater than 0")
+    elif high < low:
+        yield invalid_value("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
+    for key in ("kind", "name"):
+        if not dig(spec, "scaleTargetRef", key):
+            yield required(f"spec.scaleTargetRef.{key}")
+
+
+def _budget(obj: Object) -> Faults:
+    spec: Object = obj.get("spec", {})
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        yield invalid_value("spec", {}, "minAvailable and maxUnavailable cannot be both set")
+    yield from rules.int_or_percent(spec, "minAvailable", "spec", at_most_100=True)
+    yield from rules.int_or_percent(spec, "maxUnavailable", "spec", at_most_100=True)
+    yield from rules.label_selector(spec.get("selector") or {}, "spec.selector")
+
+
+def _same_selector(new: Object, old: Object) -> Faults:
+    if dig(new, "spec", "selector") != dig(old, "spec", "selector"):
+        yield invalid_value("spec.selector", dig(new, "spec", "selector"), _IMMUTABLE)
+
+
+def _same_cluster_ip(new: Object, old: Object) -> Faults:
+    before, after = dig(old, "spec", "clusterIP"), dig(new, "spec", "clusterIP")
+    kinds = {dig(new, "spec", "type"), dig(old, "spec", "type")}
+    if before and before != after and "ExternalName" not in kinds:
+        yield invalid_value("spec.clusterIPs[0]", after, "may not change once set")
+
+
+def _unlocked(new: Object, old: Object) -> Faults:
+    if not old.get("immutable"):
+        return
+    if not new.get("immutable"):
+        yield forbidden_field("immutable", "field is immutable when `immutable` is set")
+    for key in ("data", "binaryData", "stringData"):
+        if new.get(key) != old.get(key):
+            yield forbidden_field(key, "field is immutable when `immutable` is set")
+
+
+def _same_secret_type(new: Object, old: Object) -> Faults:
+    if new.get("type") != old.get("type"):
+        yield invalid_value("type", new.get("type"), _IMMUTABLE)
+    yield from _unlocked(new, old)
+
+
+_RULES: Final[dict[str, Callable[[Object], Faults]]] = {
+    "Deployment": _deployment,
+    "ReplicaSet": _replica_set,
+    "Pod": _pod,
+    "Service": _service,
+    "ConfigMap": _config_map,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "PodDisruptionBudget": _budget,
+}
+_UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
+    "Deployment": _same_selector,
+    "ReplicaSet": _same_selector,
+    "Pod": pod_validation.pod_update,
+    "Service": _same_cluster_ip,
+    "ConfigMap": _unlocked,
+    "Secret": _same_secret_type,
+}

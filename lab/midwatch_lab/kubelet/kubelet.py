@@ -1,0 +1,218 @@
+"""The kubelet of all lab nodes: it makes the Node objects, and runs the pods that are bound to them."""
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable
+from typing import Final
+
+from midwatch_contracts.clock import Clock
+from midwatch_contracts.times import rfc3339
+from midwatch_lab.controllers.recorder import Recorder
+from midwatch_lab.errors import AddressError
+from midwatch_lab.kinds.resources import LEASES, NODES, PODS
+from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
+from midwatch_lab.kubelet.container import BACKOFF_START_S
+from midwatch_lab.kubelet.logs import ContainerLog
+from midwatch_lab.kubelet.pod_worker import PodWorker
+from midwatch_lab.network.addresses import KUBELET_PORT, LoopbackNetwork
+from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, namespace_of, uid_of
+from midwatch_lab.registry.registry import Registry
+from midwatch_lab.schemas.schema import schemas
+from midwatch_lab.store.audit import Origin
+from midwatch_lab.store.store import Change
+
+_LOG = logging.getLogger(__name__)
+_LEASE_S: Final = 40
+_RENEW_S: Final = 10.0
+_LEASE_NAMESPACE: Final = "kube-node-lease"
+_LOGS_KEPT: Final = 200
+_ROOM: Final = {"cpu": "16", "memory": "64Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+
+
+class Kubelet:
+    """Runs pods as local processes.
+
+    Args:
+        registry: where pods and nodes are read and written.
+        clock: for pauses and times.
+        recorder: where events go.
+        network: where pods get their addresses.
+        nodes: how many nodes there are; they share this process.
+        process_command: from a container to the command line that plays it.
+        backoff_start_s: the first pause before a failed container is started again.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        recorder: Recorder,
+        network: LoopbackNetwork,
+        *,
+        nodes: int = 2,
+        process_command: ProcessCommand = serving_command,
+        backoff_start_s: float = BACKOFF_START_S,
+    ) -> None:
+        self.registry = registry
+        self.clock = clock
+        self.recorder = recorder
+        self.network = network
+        self.nodes = {f"lab-{index + 1}": network.node_ip(index) for index in range(nodes)}
+        self.process_command = process_command
+        self.backoff_start_s = backoff_start_s
+        self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
+        self._stop: Callable[[], None] = lambda: None
+        self._renewing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Register the nodes and listen for pods."""
+        for name, address in self.nodes.items():
+            self._register(name, address)
+        self._renewing = asyncio.create_task(self._renew())
+        self._stop = self.registry.store.listen(self._heard)
+
+    async def stop(self) -> None:
+        """End every process: SIGTERM, and SIGKILL a second later. The pods stay in the store."""
+        self._stop()
+        if self._renewing is not None:
+            self._renewing.cancel()
+        workers = list(self._workers.values())
+        for worker, _ in workers:
+            for container in worker.containers:
+                container.ask_to_stop()
+        deadline = asyncio.get_running_loop().time() + 1.0
+        while any(not c.done for worker, _ in workers for c in worker.containers):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        for _, task in workers:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in workers), return_exceptions=True)
+
+    def log_of(self, uid: str, container: str, *, previous: bool) -> ContainerLog | None:
+        """Return the log of a container of a pod, or of its run before this one."""
+        known = self._workers.get(uid)
+        found = next((c for c in known[0].containers if c.name == container), None) if known else None
+        if found is None:
+            return None
+        return found.previous_log if previous else found.log
+
+    def say(self, pod: Object, kind: str, reason: str, message: str, container: str = "") -> None:
+        """Record an event about a pod."""
+        field_path = f"spec.containers{{{container}}}" if container else ""
+        self.recorder.record(pod, kind, reason, message, component="kubelet", field_path=field_path)
+
+    def origin(self, pod: Object, verb: str, subresource: str = "") -> Origin:
+        """Return where a write about a pod comes from."""
+        node = dig(pod, "spec", "nodeName", default="")
+        path = PODS.path(namespace_of(pod), name_of(pod), subresource)
+        return Origin(f"system:node:{node}", verb, path, manager="kubelet", subresource=subresource)
+
+    def host_ip(self, pod: Object) -> str:
+        """Return the address of the node that a pod is on."""
+        return self.nodes.get(dig(pod, "spec", "nodeName", default=""), "127.0.0.1")
+
+    def _heard(self, change: Change) -> None:
+        if change.key != PODS.key:
+            return
+        pod = change.obj
+        known = self._workers.get(uid_of(pod))
+        if change.type == "DELETED":
+            if known is not None:
+                known[0].end(0.0)
+        elif is_terminating(pod):
+            if known is not None:
+                known[0].end(float(meta(pod).get("deletionGracePeriodSeconds", 0)))
+        elif known is None and dig(pod, "spec", "nodeName") in self.nodes and not _is_over(pod):
+            self._begin(pod)
+
+    def _begin(self, pod: Object) -> None:
+        taken = {worker.ip for worker, _ in self._workers.values()}
+        try:
+            worker = PodWorker(self, pod, self.network.pod_ip(taken))
+        except AddressError as error:
+            self.say(pod, "Warning", "FailedCreatePodSandBox", str(error))
+            return
+        task = asyncio.create_task(self._run(worker))
+        self._workers[worker.uid] = (worker, task)
+
+    async def _run(self, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        except Exception:  # noqa: BLE001 (the boundary of a pod: the fault of one must not end the others)
+            _LOG.exception("pod %s/%s failed in the kubelet", namespace_of(worker.pod), name_of(worker.pod))
+        finally:
+            self._workers.pop(worker.uid, None)
+
+    def _register(self, name: str, address: str) -> None:
+        now = self.registry.now_text()
+        labels = {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64" if platform.machine() == "x86_64" else platform.machine(),
+            "midwatch.lab/node": "true",
+        }
+        node: Object = {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {},
+            "status": {
+                "capacity": _ROOM,
+                "allocatable": _ROOM,
+                "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
+                "conditions": _node_conditions(now),
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+                "nodeInfo": _node_info(),
+            },
+        }
+        origin = Origin(f"system:node:{name}", "create", NODES.path(""), manager="kubelet")
+        self.registry.create(NODES, "", node, origin)
+        self._lease(name)
+
+    def _lease(self, name: str) -> None:
+        moment = rfc3339(self.clock.now()).removesuffix("Z") + "000Z"
+        origin = Origin(f"system:node:{name}", "update", LEASES.path(_LEASE_NAMESPACE, name), manager="kubelet")
+        old = self.registry.find(LEASES, _LEASE_NAMESPACE, name)
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": moment}
+        if old is None:
+            self.registry.create(LEASES, _LEASE_NAMESPACE, {"metadata": {"name": name}, "spec": spec}, origin)
+        else:
+            draft = copied(old)
+            draft["spec"] = spec
+            self.registry.update(LEASES, old, draft, origin)
+
+    async def _renew(self) -> None:
+        while True:
+            await self.clock.sleep(_RENEW_S)
+            for name in self.nodes:
+                self._lease(name)
+
+
+def _is_over(pod: Object) -> bool:
+    return dig(pod, "status", "phase") in ("Succeeded", "Failed")
+
+
+def _node_conditions(now: str) -> list[Object]:
+    words = (
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+    )
+    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
+    return [{"type": t, "status": s, "reason": r, "message": m, **times} for t, s, r, m in words]
+
+
+def _node_info() -> Object:
+    return {
+        "machineID": "",
+        "systemUUID": "",
+        "bootID": "",
+        "kernelVersion": platform.release(),
+        "osImage": "midwatch lab",
+        "containerRuntimeVersion": "midwatch-lab://0.1",
+        "kubeletVersion": f"{schemas().version}+midwatch",
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": "amd64" if platform.machine() == "x86_64" else platform.machine(),
+    }

@@ -1,0 +1,273 @@
+"""The lab, assembled: a store behind an API server, controllers, a kubelet, a balancer, metrics, load and faults."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from midwatch_contracts.clock import Clock, WallClock
+from midwatch_lab.api.lab_routes import LabRoutes
+from midwatch_lab.api.server import ApiServer
+from midwatch_lab.api.users import fresh_users
+from midwatch_lab.controllers.deployment import DeploymentController
+from midwatch_lab.controllers.endpoints import EndpointsController
+from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
+from midwatch_lab.controllers.recorder import Recorder
+from midwatch_lab.controllers.replicaset import ReplicaSetController
+from midwatch_lab.controllers.runtime import ControllerLoop
+from midwatch_lab.controllers.scheduler import Scheduler
+from midwatch_lab.errors import AddressError
+from midwatch_lab.faults import Faults
+from midwatch_lab.files import (
+    CERTIFICATE,
+    CERTIFICATE_KEY,
+    KUBECONFIG,
+    LAB_FILE,
+    MIDWATCH_KUBECONFIG,
+    Certificates,
+    LabInfo,
+    kubeconfig,
+    remove_files,
+    write_lab_key,
+    write_private,
+)
+from midwatch_lab.kinds.resources import NAMESPACES, SERVICES
+from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
+from midwatch_lab.kubelet.container import BACKOFF_START_S
+from midwatch_lab.kubelet.kubelet import Kubelet
+from midwatch_lab.load.service import LoadService
+from midwatch_lab.metrics.service import MetricsService
+from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
+from midwatch_lab.network.balancer import Balancer
+from midwatch_lab.objects import uid_of
+from midwatch_lab.registry.registry import Registry
+from midwatch_lab.schemas.schema import schemas
+from midwatch_lab.scraping import scrape_targets, service_url
+from midwatch_lab.state_metrics import state_gauges
+from midwatch_lab.store.audit import Audit, Origin
+from midwatch_lab.store.store import Store
+
+_LOG = logging.getLogger(__name__)
+_SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+_HOST: Final = "127.0.0.1"
+_HEADERS_MAX: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class LabOptions:
+    """How a lab is to be. `dir` gets its files; port 0 takes a free one."""
+
+    dir: Path
+    port: int = 0
+    rules: str | None = None
+    """A Prometheus rule file's text."""
+    nodes: int = 2
+    process_command: ProcessCommand = serving_command
+    backoff_start_s: float = BACKOFF_START_S
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the lab."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take no signal."""
+        yield
+
+
+class Lab:
+    """A running lab. `start`, then `wait` until something ends it, then `stop`."""
+
+    def __init__(self, options: LabOptions, clock: Clock | None = None) -> None:
+        self.options = options
+        self.clock: Clock = clock or WallClock()
+        self.network = LoopbackNetwork.take()
+        self.audit = Audit(self.clock)
+        self.store = Store(self.audit)
+        placer = service_placer(self.network, lambda: self.store.items(SERVICES.key))
+        self.registry = Registry(self.store, schemas(), self.clock, placer)
+        self.recorder = Recorder(self.registry)
+        self.kubelet = Kubelet(
+            self.registry,
+            self.clock,
+            self.recorder,
+            self.network,
+            nodes=options.nodes,
+            process_command=options.process_command,
+            backoff_start_s=options.backoff_start_s,
+        )
+        self.balancer = Balancer(self.store, tuple(self.kubelet.nodes.values()))
+        self.users, self.tokens = fresh_users()
+        self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet)
+        self.faults = Faults(self.registry)
+        self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))
+        self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._servers: list[_Server] = []
+        self._ended = asyncio.Event()
+
+    async def start(self) -> LabInfo:
+        """Start everything and return where it answers; the files are written last.
+
+        Raises:
+            AddressError: when the port is in use.
+            LabError: when the rules cannot be loaded.
+        """
+        plain = _listen(self.options.port)
+        secure = _listen(0)
+        if self.options.rules is not None:
+            self.metrics.set_rules(self.options.rules)
+        self._furnish()
+        for loop in self._loops():
+            self._spawn(loop.run(), type(loop.controller).__name__)
+        self._spawn(self.balancer.run(), "balancer")
+        self._spawn(self.metrics.run(), "metrics")
+        # The loops listen only once they have run: give each its first step before anything is written.
+        await asyncio.sleep(0)
+        self.kubelet.start()
+        self._first_look()
+        info = self._describe(plain, secure)
+        app = self._app(info)
+        folder = self.options.dir
+        await self._serve(_server_config(app), plain)
+        await self._serve(_server_config(app, folder / CERTIFICATE, folder / CERTIFICATE_KEY), secure)
+        write_private(folder / LAB_FILE, _json_text(info))
+        return info
+
+    def end(self) -> None:
+        """Have `wait` return."""
+        self._ended.set()
+
+    async def wait(self) -> None:
+        """Return once the lab is to end."""
+        await self._ended.wait()
+
+    async def stop(self) -> None:
+        """End every process, every connection and every task, and take the files away."""
+        self.api.closing.set()
+        await self.load.close()
+        for server in self._servers:
+            server.should_exit = True
+        await self.kubelet.stop()
+        for task in self._tasks:
+            if task.get_name() != "server":
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.api.proxy.close()
+        self.network.release()
+        remove_files(self.options.dir)
+
+    def _loops(self) -> list[ControllerLoop]:
+        registry, clock, recorder = self.registry, self.clock, self.recorder
+        self._controllers = [
+            ControllerLoop(controller)
+            for controller in (
+                NamespaceController(registry, clock),
+                DeploymentController(registry, clock, recorder),
+                ReplicaSetController(registry, clock, recorder),
+                Scheduler(registry, clock, recorder),
+                EndpointsController(registry, clock),
+                GarbageCollector(registry, clock),
+            )
+        ]
+        return self._controllers
+
+    def _furnish(self) -> None:
+        for name in _SYSTEM_NAMESPACES:
+            origin = Origin("system:apiserver", "create", NAMESPACES.path(""), manager="kube-apiserver")
+            self.registry.create(NAMESPACES, "", {"metadata": {"name": name}}, origin)
+
+    def _first_look(self) -> None:
+        """Have the controllers look at what was there before they listened."""
+        for change in [change for key in (NAMESPACES.key,) for change in self.store.since(key, 0)]:
+            for loop in self._controllers:
+                loop.heard(change)
+
+    def _describe(self, plain: socket.socket, secure: socket.socket) -> LabInfo:
+        folder = self.options.dir
+        certificates = Certificates.generate()
+        server = f"https://{_HOST}:{secure.getsockname()[1]}"
+        write_private(folder / CERTIFICATE, certificates.certificate)
+        write_private(folder / CERTIFICATE_KEY, certificates.key)
+        for name, user in ((KUBECONFIG, "admin"), (MIDWATCH_KUBECONFIG, "midwatch")):
+            write_private(folder / name, kubeconfig(server, certificates.authority, user, self.tokens[user]))
+        write_lab_key(folder)
+        url = f"http://{_HOST}:{plain.getsockname()[1]}"
+        return LabInfo(
+            url=url,
+            prometheus=f"{url}/prometheus",
+            kubeconfig=folder / KUBECONFIG,
+            midwatch_kubeconfig=folder / MIDWATCH_KUBECONFIG,
+            cluster=uid_of(self.registry.read(NAMESPACES, "", "kube-system")),
+            pid=os.getpid(),
+            dir=folder,
+            tokens=self.tokens,
+        )
+
+    def _app(self, info: LabInfo) -> Starlette:
+        health = {"pid": info.pid, "cluster": info.cluster}
+        routes = LabRoutes(self.users, self.audit, self.faults, self.load, self.metrics, health)
+        return Starlette(
+            routes=[*routes.routes(), Mount("/prometheus", app=self.metrics.app), Mount("/", app=self.api)]
+        )
+
+    async def _serve(self, config: uvicorn.Config, listening: socket.socket) -> None:
+        server = _Server(config)
+        self._servers.append(server)
+        self._spawn(server.serve(sockets=[listening]), "server")
+        while not server.started:  # noqa: ASYNC110 (uvicorn tells by this flag alone)
+            await asyncio.sleep(0.005)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._over)
+        self._tasks.append(task)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """End the lab when one of its parts fails, since half a lab misleads."""
+        if not task.cancelled() and task.exception() is not None:
+            _LOG.error("the lab ends: its %s failed", task.get_name(), exc_info=task.exception())
+            self.end()
+
+
+def _server_config(app: Starlette, certificate: Path | None = None, key: Path | None = None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=_HEADERS_MAX,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((_HOST, port))
+    except OSError as error:
+        listening.close()
+        raise AddressError(
+            f"port {port} on {_HOST} cannot be had: {error.strerror}; give another, or --port 0"
+        ) from error
+    return listening
+
+
+def _json_text(info: LabInfo) -> bytes:
+
+    return orjson.dumps(info.to_json(), option=orjson.OPT_INDENT_2) + b"\n"

@@ -1,0 +1,120 @@
+"""Names: what may be one, and how the lab makes them up."""
+
+import hashlib
+import re
+import secrets
+from typing import Any, Final
+
+from midwatch_contracts.canonical import canonical_bytes
+
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""Without vowels and look-alikes, so that no word is spelt by accident."""
+_HASH_LENGTH: Final = 10
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_MAX: Final = 63
+_SUBDOMAIN_MAX: Final = 253
+_QUALIFIED: Final = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_GENERATED_MAX: Final = 58
+
+_RE_LABEL: Final = re.compile(_LABEL)
+_RE_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_RE_QUALIFIED: Final = re.compile(_QUALIFIED)
+_RE_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_RE_PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9]|-(?!-))*(?<!-)")
+
+
+def random_suffix(length: int = 5) -> str:
+    """Return random letters and digits such as end a generated name."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def generated(prefix: str) -> str:
+    """Return a name made from `generateName`."""
+    return prefix[:_GENERATED_MAX] + random_suffix()
+
+
+def template_hash(template: Any, collisions: int = 0) -> str:
+    """Return the hash by which a pod template is told from another, safe for use in a name and a label."""
+    digest = hashlib.sha256(canonical_bytes([template, collisions])).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:_HASH_LENGTH])
+
+
+def dns_label_fault(text: str) -> str | None:
+    """Say why the text is no RFC 1123 label, or None where it is one."""
+    if len(text) > _LABEL_MAX:
+        return f"must be no more than {_LABEL_MAX} bytes"
+    if _RE_LABEL.fullmatch(text):
+        return None
+    return (
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+        f"with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
+    )
+
+
+def dns_subdomain_fault(text: str) -> str | None:
+    """Say why the text is no RFC 1123 subdomain, or None where it is one."""
+    if len(text) > _SUBDOMAIN_MAX:
+        return f"must be no more than {_SUBDOMAIN_MAX} bytes"
+    if _RE_SUBDOMAIN.fullmatch(text):
+        return None
+    return (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+        f"'{_LABEL}(\\.{_LABEL})*')"
+    )
+
+
+def dns_1035_fault(text: str) -> str | None:
+    """Say why the text is no RFC 1035 label (which a Service's name is), or None where it is one."""
+    if len(text) > _LABEL_MAX:
+        return f"must be no more than {_LABEL_MAX} bytes"
+    if _RE_1035.fullmatch(text):
+        return None
+    return (
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+        "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation "
+        "is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+    )
+
+
+def label_key_fault(key: str) -> str | None:
+    """Say why the text is no label or annotation key, or None where it is one."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and (not prefix or dns_subdomain_fault(prefix)):
+        return "prefix part " + (dns_subdomain_fault(prefix) or "must be non-empty")
+    if not name:
+        return "name part must be non-empty"
+    if len(name) > _LABEL_MAX:
+        return f"name part must be no more than {_LABEL_MAX} bytes"
+    if _RE_QUALIFIED.fullmatch(name):
+        return None
+    return (
+        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+        "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+        f"'{_QUALIFIED}')"
+    )
+
+
+def label_value_fault(value: str) -> str | None:
+    """Say why the text is no label value, or None where it is one."""
+    if len(value) > _LABEL_MAX:
+        return f"must be no more than {_LABEL_MAX} bytes"
+    if not value or _RE_QUALIFIED.fullmatch(value):
+        return None
+    return (
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
+        f"validation is '({_QUALIFIED})?')"
+    )
+
+
+def port_name_fault(name: str) -> str | None:
+    """Say why the text is no port name (RFC 6335 §5.1), or None where it is one."""
+    if len(name) > 15:  # noqa: PLR2004 (RFC 6335)
+        return "must be no more than 15 characters"
+    if _RE_PORT_NAME.fullmatch(name):
+        return None
+    return (
+        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), with at least one letter and no "
+        "hyphen at either end or beside another"
+    )

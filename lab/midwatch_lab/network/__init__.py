@@ -1,0 +1,1 @@
+"""Loopback addresses and the balancers behind Services."""

@@ -1,0 +1,1 @@
+"""The patches that Kubernetes knows."""

@@ -1,0 +1,1 @@
+"""The one door by which objects are made, changed and removed."""

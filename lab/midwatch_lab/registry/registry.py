@@ -1,0 +1,234 @@
+"""The one door by which objects are made, changed and removed: decode, default, check, own, store, audit.
+
+The API server and the lab's own controllers use it alike. Nothing awaits, so each call is one transaction.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from midwatch_contracts.clock import Clock
+from midwatch_contracts.times import rfc3339
+from midwatch_lab import status
+from midwatch_lab.errors import DecodeError
+from midwatch_lab.kinds import validation
+from midwatch_lab.kinds.defaults import apply_defaults
+from midwatch_lab.kinds.resources import NAMESPACES, SERVICES, Resource
+from midwatch_lab.names import generated
+from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, without
+from midwatch_lab.registry import upkeep
+from midwatch_lab.registry.managed_fields import after_update, field_set
+from midwatch_lab.registry.server_side_apply import ServerSideApply
+from midwatch_lab.registry.upkeep import DeleteOptions
+from midwatch_lab.schemas.schema import Decoded, Schemas
+from midwatch_lab.store.audit import Origin
+from midwatch_lab.store.store import Store
+
+
+def _nowhere(_service: Object) -> None:
+    """Leave a Service without an address."""
+
+
+@dataclass
+class Registry:
+    """Makes, changes and removes objects. `place_service` gives a Service its address and node ports (in place)."""
+
+    store: Store
+    schemas: Schemas
+    clock: Clock
+    place_service: Callable[[Object], None] = _nowhere
+
+    def now_text(self) -> str:
+        """Return the present as objects carry it: RFC 3339 with whole seconds."""
+        return rfc3339(self.clock.now()).partition(".")[0] + "Z"
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """Return an object, or None."""
+        return self.store.get(resource.key, namespace if resource.namespaced else "", name)
+
+    def read(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Return an object.
+
+        Raises:
+            ApiError: 404.
+        """
+        found = self.find(resource, namespace, name)
+        if found is None:
+            raise status.not_found(resource, name)
+        return found
+
+    def decode(self, resource: Resource, obj: Object) -> Decoded:
+        """Decode a copy and list the unknown fields that were dropped.
+
+        Raises:
+            ApiError: 400 when a value has a type that its field cannot hold.
+        """
+        try:
+            decoded = self.schemas.decode(resource.schema, obj)
+        except DecodeError as error:
+            what = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+            raise status.bad_request(f"{what}: {error}") from error
+        decoded.value["apiVersion"], decoded.value["kind"] = resource.api_version, resource.kind
+        return decoded
+
+    def create(
+        self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+    ) -> Object:
+        """Make an object; `managed` are its managedFields where they are known already.
+
+        Raises:
+            ApiError: 400, 404 (no such namespace), 409 or 422.
+        """
+        new = self.decode(resource, obj).value
+        metadata = without(meta(new), upkeep.SERVER_SET)
+        new["metadata"] = metadata
+        self._settle_namespace(resource, namespace, metadata)
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = generated(metadata["generateName"])
+        if resource.has_status:
+            new["status"] = upkeep.initial_status(resource, new)
+        apply_defaults(resource.kind, new)
+        upkeep.fold_string_data(new)
+        if resource is SERVICES:
+            self.place_service(new)
+        validation.check(resource, new)
+        metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
+        if resource.generation:
+            metadata["generation"] = 1
+        self._own(resource, new, None, origin, managed)
+        return self.store.create(resource, new, origin)
+
+    def update(
+        self, resource: Resource, old: Object, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+    ) -> Object:
+        """Put `obj` in the place of `old` (what is stored at this moment); `origin.subresource` says which part of it.
+
+        Raises:
+            ApiError: 400, 409 (it carries another resourceVersion) or 422.
+        """
+        new = self.decode(resource, obj).value
+        self._settle_metadata(resource, new, old)
+        upkeep.divide(resource, new, old, origin.subresource)
+        apply_defaults(resource.kind, new)
+        upkeep.fold_string_data(new)
+        if resource is SERVICES:
+            upkeep.keep_addresses(new, old)
+            self.place_service(new)
+        validation.check(resource, new, old)
+        if resource.generation and upkeep.spec_part(new) != upkeep.spec_part(old):
+            new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
+        self._own(resource, new, old, origin, managed)
+        if is_terminating(new) and meta(old).get("finalizers") and not meta(new).get("finalizers"):
+            return self.store.delete(resource, old, origin)
+        return self.store.update(resource, new, old, origin)
+
+    def modify(
+        self, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], origin: Origin
+    ) -> Object:
+        """Read an object, have a copy of it changed in place, and put that back.
+
+        Raises:
+            ApiError: 404, 409 or 422.
+        """
+        old = self.read(resource, namespace, name)
+        draft = copied(old)
+        change(draft)
+        return self.update(resource, old, draft, origin)
+
+    def apply(
+        self, resource: Resource, namespace: str, name: str, applied: Object, origin: Origin, *, force: bool
+    ) -> tuple[Object, bool]:
+        """Apply a configuration on the server's side; returns the object and whether it was made by this.
+
+        Raises:
+            ApiError: 400, 409 with one cause a conflicting field, or 422.
+        """
+        stated: Object = upkeep.as_stated(self.decode(resource, applied).value, applied)
+        side = ServerSideApply(self.schemas, resource.schema, origin)
+        old = self.find(resource, namespace, name)
+        now = self.clock.now()
+        if old is None:
+            fresh = {**stated, "metadata": {**meta(stated), "name": name}}
+            managed = side.managed({}, stated, resource.api_version, now)
+            return self.create(resource, namespace, fresh, origin, managed=managed), True
+        merged = side.merge(old, stated, force=force)
+        managed = side.managed(old, stated, resource.api_version, now)
+        return self.update(resource, old, merged, origin, managed=managed), False
+
+    def delete(self, resource: Resource, old: Object, options: DeleteOptions, origin: Origin) -> tuple[Object, bool]:
+        """Delete an object, or mark it for deletion; returns its state, and whether it is gone.
+
+        Raises:
+            ApiError: 409 when a precondition does not hold.
+        """
+        upkeep.check_preconditions(resource, old, options)
+        metadata = dict(meta(old))
+        finalizers: list[str] = list(metadata.get("finalizers", []))
+        wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(options.propagation)
+        if wanted and wanted not in finalizers:
+            finalizers.append(wanted)
+            metadata["finalizers"] = finalizers
+        grace = upkeep.grace_of(resource, old, options)
+        if not grace and not upkeep.is_held(resource, old, finalizers):
+            return self.store.delete(resource, old, origin), True
+        sooner = grace < metadata.get("deletionGracePeriodSeconds", grace + 1)
+        if not is_terminating(old) or sooner:
+            metadata["deletionTimestamp"] = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
+            metadata["deletionGracePeriodSeconds"] = grace
+            if resource.generation:
+                metadata["generation"] = int(metadata.get("generation", 0)) + 1
+        draft = {**old, "metadata": metadata}
+        if resource is NAMESPACES:
+            draft["status"] = {**old.get("status", {}), "phase": "Terminating"}
+        return self.store.update(resource, draft, old, origin), False
+
+    def remove(self, resource: Resource, old: Object, origin: Origin) -> None:
+        """Take an object away for good, as the one does who finished its clean-up."""
+        self.store.delete(resource, old, origin)
+
+    def _settle_namespace(self, resource: Resource, namespace: str, metadata: Object) -> None:
+        if not resource.namespaced:
+            metadata.pop("namespace", None)
+            return
+        if metadata.get("namespace", namespace) != namespace:
+            text = "the namespace of the provided object does not match the namespace sent on the request"
+            raise status.bad_request(text)
+        metadata["namespace"] = namespace
+        home = self.store.get(NAMESPACES.key, "", namespace)
+        if home is None:
+            raise status.not_found(NAMESPACES, namespace)
+        if is_terminating(home):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise status.forbidden(resource.plural, resource.group, str(metadata.get("name", "")), why)
+
+    @staticmethod
+    def _settle_metadata(resource: Resource, new: Object, old: Object) -> None:
+        sent, stored = meta(new), meta(old)
+        if sent.get("resourceVersion") not in (None, "", stored.get("resourceVersion")):
+            raise status.conflict(resource, name_of(old))
+        for key in ("uid", "creationTimestamp"):
+            if sent.get(key) not in (None, "", stored.get(key)):
+                fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
+                raise status.invalid(resource.kind, resource.group, name_of(old), [fault])
+        kept = {key: stored[key] for key in upkeep.KEPT if key in stored}
+        new["metadata"] = {**without(sent, upkeep.KEPT), **kept}
+        if resource.namespaced:
+            new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
+
+    def _own(
+        self, resource: Resource, new: Object, old: Object | None, origin: Origin, managed: list[Object] | None
+    ) -> None:
+        entries: list[Object] = [] if old is None else meta(old).get("managedFields", [])
+        if managed is None:
+            before = {} if old is None else field_set(self.schemas, resource.schema, old)
+            after = field_set(self.schemas, resource.schema, new)
+            if resource.has_status and origin.subresource != "status":
+                before = {path: value for path, value in before.items() if path[0] != "f:status"}
+                after = {path: value for path, value in after.items() if path[0] != "f:status"}
+            managed = after_update(entries, before, after, origin, resource.api_version, self.clock.now())
+        elif [without(item, ["time"]) for item in managed] == [without(item, ["time"]) for item in entries]:
+            managed = entries
+        if managed:
+            new["metadata"]["managedFields"] = managed
+        else:
+            new["metadata"].pop("managedFields", None)

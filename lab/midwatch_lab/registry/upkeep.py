@@ -1,0 +1,132 @@
+"""What the registry does to objects around a write: the parts that only the server may set or must keep."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from midwatch_lab import status
+from midwatch_lab.kinds.resources import NAMESPACES, PODS, SERVICES, Resource
+from midwatch_lab.objects import Object, copied, dig, meta, name_of
+
+KEPT: Final = (
+    "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
+    "managedFields", "generateName",
+)  # fmt: skip
+"""Metadata that an update takes from what is stored, whatever the client sent."""
+SERVER_SET: Final = (
+    "uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)  # fmt: skip
+"""Metadata that a client cannot give to a new object."""
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """How something is to be deleted; `grace` in seconds, None for the kind's default."""
+
+    grace: int | None = None
+    propagation: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+def initial_status(resource: Resource, obj: Object) -> Object:
+    """Return the status of a new object, which its creator cannot set (but for Nodes, which describe themselves)."""
+    if resource.kind in ("Node", "Namespace"):
+        return obj.get("status", {})
+    return {"loadBalancer": {}} if resource is SERVICES else {}
+
+
+def divide(resource: Resource, new: Object, old: Object, subresource: str) -> None:
+    """Keep what this door does not write: status on the main one, all but status on the other (in place)."""
+    if not resource.has_status:
+        return
+    if subresource == "status":
+        kept = {key: copied(old[key]) for key in old if key not in ("status", "metadata")}
+        for key in set(new) - {"status", "metadata"}:
+            del new[key]
+        new.update(kept)
+    elif "status" in old:
+        new["status"] = copied(old["status"])
+    else:
+        new.pop("status", None)
+
+
+def spec_part(obj: Object) -> Object:
+    """Return what `metadata.generation` counts the changes of."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+
+
+def fold_string_data(obj: Object) -> None:
+    """Move a Secret's `stringData` into `data` (in place)."""
+    if obj.get("kind") != "Secret":
+        return
+    texts: dict[str, str] = obj.pop("stringData", None) or {}
+    if texts:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in texts.items()}
+        obj["data"] = obj.get("data", {}) | encoded
+
+
+def keep_addresses(new: Object, old: Object) -> None:
+    """Give an updated Service the addresses that it has, where the update leaves them out (in place)."""
+    spec, before = new.get("spec", {}), old.get("spec", {})
+    if "ExternalName" in (spec.get("type"), before.get("type")):
+        return
+    for key in ("clusterIP", "clusterIPs"):
+        if not spec.get(key) and key in before:
+            spec[key] = before[key]
+    numbers = {(port.get("port"), port.get("protocol")): port.get("nodePort") for port in before.get("ports", [])}
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        for port in spec.get("ports", []):
+            kept = numbers.get((port.get("port"), port.get("protocol")))
+            if not port.get("nodePort") and kept:
+                port["nodePort"] = kept
+
+
+def check_preconditions(resource: Resource, old: Object, options: DeleteOptions) -> None:
+    """Refuse a deletion that was meant for another object, or another version of it.
+
+    Raises:
+        ApiError: 409.
+    """
+    uid, version = meta(old).get("uid"), meta(old).get("resourceVersion")
+    if options.uid is not None and options.uid != uid:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). The object might "
+            "have been deleted and then recreated"
+        )
+        raise status.conflict(resource, name_of(old), why)
+    if options.resource_version is not None and options.resource_version != version:
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
+            f"in record ({version}). The object might have been modified"
+        )
+        raise status.conflict(resource, name_of(old), why)
+
+
+def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:
+    """Return the seconds that a deletion leaves to the object; only a Pod that is on a node gets any."""
+    if resource is not PODS or not dig(old, "spec", "nodeName"):
+        return 0
+    if dig(old, "status", "phase") in ("Succeeded", "Failed"):
+        return 0
+    if options.grace is not None:
+        return max(0, options.grace)
+    return int(dig(old, "spec", "terminationGracePeriodSeconds", default=30))
+
+
+def is_held(resource: Resource, obj: Object, finalizers: Sequence[str]) -> bool:
+    """Tell whether finalizers keep the object after its deletion was asked for."""
+    return bool(finalizers) or (resource is NAMESPACES and bool(dig(obj, "spec", "finalizers")))
+
+
+def as_stated(decoded: Any, given: Any) -> Any:
+    """Return of a decoded value only what was given, without what decoding filled in."""
+    if isinstance(decoded, dict) and isinstance(given, dict):
+        one, two = cast("Object", decoded), cast("Object", given)
+        return {key: as_stated(value, two[key]) for key, value in one.items() if key in two}
+    if isinstance(decoded, list) and isinstance(given, list):
+        ones, twos = cast("list[Any]", decoded), [item for item in cast("list[Any]", given) if item is not None]
+        return [as_stated(one, two) for one, two in zip(ones, twos, strict=True)]
+    return cast("Any", decoded)

@@ -1,0 +1,217 @@
+"""Reads `kubernetes.json`: decodes objects as the original's decoder does, and says how lists are merged."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import orjson
+
+from midwatch_lab import quantity
+from midwatch_lab.errors import DecodeError
+from midwatch_lab.objects import Object
+
+Schema: TypeAlias = dict[str, Any]
+
+QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_FREE: Final = frozenset({
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "io.k8s.apimachinery.pkg.runtime.RawExtension",
+})  # fmt: skip
+_BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass
+class Decoded:
+    """What decoding gave: the object with unknown fields dropped, and the paths of those."""
+
+    value: Object
+    unknown: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The definitions by name, and the version of the original that they came from."""
+
+    version: str
+    definitions: dict[str, Schema]
+
+    def named(self, name: str) -> Schema:
+        """Return a definition."""
+        return self.definitions[name]
+
+    def resolve(self, schema: Schema) -> Schema:
+        """Follow a reference; what stands beside it (default, merge key) stays with the one who refers."""
+        while "$ref" in schema:
+            schema = self.definitions[schema["$ref"]]
+        return schema
+
+    def child(self, schema: Schema | None, key: str) -> Schema | None:
+        """Return the schema of a field, with the marks of the place that refers to it; None where nothing is known."""
+        if schema is None:
+            return None
+        resolved = self.resolve(schema)
+        found = resolved.get("properties", {}).get(key)
+        if found is None:
+            extra = resolved.get("additionalProperties")
+            return cast("Schema", extra) if isinstance(extra, dict) else None
+        return cast("Schema", found)
+
+    def items(self, schema: Schema | None) -> Schema | None:
+        """Return the schema of a list's elements."""
+        return None if schema is None else self.resolve(schema).get("items")
+
+    def decode(self, name: str, obj: Object) -> Decoded:
+        """Decode an object of a definition: types checked, nulls and unknown fields dropped, structures filled in.
+
+        Raises:
+            DecodeError: when a value has a type that its field cannot hold.
+        """
+        decoder = _Decoder(self)
+        value = decoder.value({"$ref": name}, obj, "", "", name.rpartition(".")[2])
+        return Decoded(cast("Object", value), decoder.unknown)
+
+
+class _Decoder:
+    def __init__(self, schemas: Schemas) -> None:
+        self.schemas = schemas
+        self.unknown: list[str] = []
+
+    def value(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:
+        """Return the decoded value; `struct` and `owner` name the Go types that the original's wording mentions."""
+        reference = schema.get("$ref", "")
+        if reference in _FREE:
+            return value
+        if reference == QUANTITY:
+            return self._quantity(value, path, struct)
+        if reference == INT_OR_STRING:
+            return self._int_or_string(value, path, struct)
+        resolved = self.schemas.resolve(schema)
+        kind = resolved.get("type")
+        if kind == "object":
+            return self._object(resolved, value, path, reference.rpartition(".")[2] or owner, struct)
+        if kind == "array":
+            return self._array(resolved, value, path, struct, owner)
+        return self._scalar(resolved, value, path, struct)
+
+    def _object(self, schema: Schema, value: Any, path: str, owner: str, struct: str) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, path, struct, _go_type(schema, owner))
+        given = cast("Object", value)
+        properties: dict[str, Schema] = schema.get("properties", {})
+        if not properties:
+            return self._map(schema, given, path, owner, struct)
+        out: Object = {}
+        for key, item in given.items():
+            where = f"{path}.{key}" if path else key
+            if key not in properties:
+                self.unknown.append(where)
+            elif item is not None:
+                decoded = self.value(properties[key], item, where, owner, owner)
+                if decoded not in ([], {}) or key in schema.get("required", ()) or _is_struct(properties[key]):
+                    out[key] = decoded
+        for key, item in properties.items():
+            if key not in out and item.get("default") == {}:
+                out[key] = self._object(self.schemas.resolve(item), {}, "", "", "")
+        return out
+
+    def _map(self, schema: Schema, given: Object, path: str, owner: str, struct: str) -> Any:
+        extra = schema.get("additionalProperties")
+        if not isinstance(extra, dict):
+            return given
+        values = cast("Schema", extra)
+        where = {key: f"{path}.{key}" for key in given}
+        return {
+            key: self.value(values, "" if item is None else item, where[key], struct, owner)
+            for key, item in given.items()
+        }
+
+    def _array(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:
+        items: Schema = schema.get("items", {})
+        if not isinstance(value, list):
+            raise _mismatch(value, path, struct, _go_type(schema, owner))
+        given = cast("list[Any]", value)
+        return [
+            self.value(items, item, f"{path}[{index}]", struct, owner)
+            for index, item in enumerate(given)
+            if item is not None
+        ]
+
+    def _scalar(self, schema: Schema, value: Any, path: str, struct: str) -> Any:
+        kind, form = schema.get("type"), schema.get("format", "")
+        match kind:
+            case "string":
+                if not isinstance(value, str):
+                    raise _mismatch(value, path, struct, "string")
+                if form == "date-time" and not _TIME.fullmatch(value):
+                    raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}"')
+            case "boolean":
+                if not isinstance(value, bool):
+                    raise _mismatch(value, path, struct, "bool")
+            case "integer":
+                return _integer(value, path, struct, form or "int64")
+            case "number":
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise _mismatch(value, path, struct, "float64")
+            case _:
+                pass
+        return value
+
+    @staticmethod
+    def _quantity(value: Any, path: str, struct: str) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise _mismatch(value, path, struct, "resource.Quantity")
+        return quantity.canonical(value)
+
+    @staticmethod
+    def _int_or_string(value: Any, path: str, struct: str) -> Any:
+        if isinstance(value, str):
+            return value
+        return _integer(value, path, struct, "int32")
+
+
+def _integer(value: Any, path: str, struct: str, form: str) -> int:
+    low, high = _BOUNDS[form]
+    whole = isinstance(value, float) and value.is_integer()
+    if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
+        raise _mismatch(value, path, struct, form)
+    return int(value)
+
+
+def _is_struct(schema: Schema) -> bool:
+    return "$ref" in schema
+
+
+def _go_type(schema: Schema, owner: str) -> str:
+    if schema.get("type") == "array":
+        items: Schema = schema.get("items", {})
+        inner = items.get("$ref", "").rpartition(".")[2]
+        return f"[]v1.{inner}" if inner else f"[]{items.get('type', 'string')}"
+    if "properties" in schema:
+        return f"v1.{owner}"
+    return "map[string]string"
+
+
+def _mismatch(value: Any, path: str, struct: str, wanted: str) -> DecodeError:
+    match value:
+        case bool():
+            given = "bool"
+        case str():
+            given = "string"
+        case int() | float():
+            given = "number" if wanted in ("string", "bool") or wanted[0] in "[m" else f"number {value}"
+        case list():
+            given = "array"
+        case _:
+            given = "object"
+    bare = re.sub(r"\[\d+\]", "", path)
+    return DecodeError(f"json: cannot unmarshal {given} into Go struct field {struct}.{bare} of type {wanted}")
+
+
+@cache
+def schemas() -> Schemas:
+    """Return the shipped definitions (read once)."""
+    document = orjson.loads(Path(__file__).with_name("kubernetes.json").read_bytes())
+    return Schemas(document["version"], document["definitions"])

@@ -1,0 +1,1 @@
+"""Objects in memory, their history, and the audit of every write."""

@@ -1,0 +1,51 @@
+"""The audit of the lab: every write, by whomever, in order (CONTRACTS §9). The independent witness for tests."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from midwatch_contracts.clock import Clock
+from midwatch_contracts.entity import Entity
+from midwatch_contracts.times import rfc3339
+
+_LIMIT = 200_000
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a write comes from: who, as which field manager, by which verb and request path."""
+
+    principal: str
+    verb: str
+    path: str
+    manager: str = "unknown"
+    dry_run: bool = False
+    subresource: str = ""
+
+
+@dataclass
+class Audit:
+    """An append-only list of writes; the oldest are dropped once there are 200,000, which `seq` shows."""
+
+    clock: Clock
+    _entries: deque[dict[str, Any]] = field(default_factory=lambda: deque[dict[str, Any]](maxlen=_LIMIT))
+    _seq: int = 0
+
+    def append(self, origin: Origin, entity: Entity, before: str | None, after: str | None) -> None:
+        """Record a write, or a dry run of one; the hashes are SHA-256 of the object, None where there is none."""
+        self._seq += 1
+        self._entries.append({
+            "seq": self._seq,
+            "at": rfc3339(self.clock.now()),
+            "principal": origin.principal,
+            "verb": origin.verb,
+            "object": str(entity),
+            "path": origin.path,
+            "dry_run": origin.dry_run,
+            "sha256_before": before,
+            "sha256_after": after,
+        })  # fmt: skip
+
+    def entries(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return the entries whose `seq` is above `after`, oldest first."""
+        return [entry for entry in self._entries if entry["seq"] > after]
