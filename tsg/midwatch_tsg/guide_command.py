@@ -70,7 +70,7 @@ def _show(guide: Guide, *, as_json: bool) -> int:
                 "title": step.title,
                 "kind": step.kind,
                 "join": step.join,
-                "next": graph.successors[step.id],
+                "next": list(step.targets),
             }
             for step in guide.steps
         ]
