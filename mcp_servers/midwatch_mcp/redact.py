@@ -26,12 +26,12 @@ _CREDENTIAL = re.compile(
     | \b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,} | \bhf_[A-Za-z0-9]{16,} | \bgh[pousr]_[A-Za-z0-9]{20,}
     | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[A-Za-z0-9_-]{16,} | \bxox[abprs]-[A-Za-z0-9-]{10,}
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b | \bAIza[A-Za-z0-9_-]{30,}
-    | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)                                                 # user:password@ of a URL
+    | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                                                 # user:password@ of a URL
     | (?P<keep>(?i:\bbearer\s+|\bbasic\s+(?=[A-Za-z0-9+/]{12})
         |["']?\b(?:[A-Za-z0-9]+[-_.])*(?:password|passwd|passphrase|api[-_]?key|access[-_]?key|secret[-_]?key
           |client[-_]?secret|private[-_]?key|(?:auth|access|refresh|bearer|id|session|api|hf)[-_]?token|token|secret)
           ["']?\s*(?:=|:)\s*["']?(?:bearer\s+)?))
-      (?P<value>[^\s"',;&}\]]{4,})
+      (?!\[redacted\])(?P<value>[^\s"',;&}\]]{4,})
     """,
     re.VERBOSE,
 )

@@ -8,6 +8,7 @@ from pydantic import Field
 from midwatch_contracts.model import Model
 from midwatch_mcp.errors import ServingError, UpstreamError
 from midwatch_mcp.kubernetes.flags import containers_of, flags_of
+from midwatch_mcp.redact import harmless
 from midwatch_mcp.serving.replicas import Replica, ServingRoom, ask_all
 from midwatch_mcp.serving.status import Url
 from midwatch_mcp.shapes import Name, Namespace, Outside, OutsideJson
@@ -92,7 +93,8 @@ async def _config(replica: Replica) -> ReplicaConfig:
         pod=replica.name,
         etag=reply.headers.get("etag"),
         version=version if isinstance(version, int) else None,
-        values=cast("dict[str, Any]", values),
+        # Before values are compared: what a drift shows of a value has lost the name that says it is a secret.
+        values=cast("dict[str, Any]", harmless(values)),
         restart_required=[str(name) for name in cast("list[Any]", restart)] if isinstance(restart, list) else [],
     )
 

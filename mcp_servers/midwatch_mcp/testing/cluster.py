@@ -87,6 +87,8 @@ class ClusterDouble:
     store: dict[Key, dict[str, Any]] = field(default_factory=dict[Key, dict[str, Any]])
     broken: int | None = None
     """A status that every request is answered with, to see what a tool does then."""
+    failure: str = "the double was told to fail"
+    """What it says then."""
 
     def __post_init__(self) -> None:
         self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
@@ -113,7 +115,7 @@ class ClusterDouble:
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return status(401, "Unauthorized", "no valid bearer token")
         if self.broken is not None:
-            return status(self.broken, "InternalError", "the double was told to fail")
+            return status(self.broken, "InternalError", self.failure)
         path = request.url.path
         if path in {"/api", "/apis"}:
             return self._discovery(path)
