@@ -2,7 +2,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch_contracts.cel import NO_DATA, compile_expression
@@ -131,6 +131,7 @@ def test_the_variable_of_a_macro_ends_with_it() -> None:
         value("a.all(x, x > 0) && x > 0", a=[1])
 
 
+@settings(deadline=None)  # the first expression imports cel-python
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**52), 2**52) | st.text() | st.floats(allow_nan=False),

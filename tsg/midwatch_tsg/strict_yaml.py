@@ -50,8 +50,10 @@ def load(text: str, first_line: int) -> Document:
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"a block of {len(text)} characters", f"keep it under {MAX_CHARACTERS}", first_line)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            _refuse(event, first_line)
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):  # lazily, so that what is refused is not read on
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            _refuse(event, depth, first_line)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -59,14 +61,14 @@ def load(text: str, first_line: int) -> Document:
         raise YamlError(f"no YAML: {error.problem or error}", "quote text that holds : # { } [ ] or `", line) from error
     except yaml.YAMLError as error:
         raise YamlError(f"no YAML: {error}", "remove characters that do not print", first_line) from error
-    except RecursionError as error:
-        raise YamlError("the block nests too deeply", f"at most {MAX_DEPTH} levels", first_line) from error
     lines: dict[Path, int] = {(): first_line}
     return Document(None if node is None else _plain(node, (), first_line, lines), lines)
 
 
-def _refuse(event: yaml.Event, first_line: int) -> None:
+def _refuse(event: yaml.Event, depth: int, first_line: int) -> None:
     line = first_line + (event.start_mark.line if event.start_mark else 0)
+    if depth > MAX_DEPTH:
+        raise YamlError("the block nests too deeply", f"at most {MAX_DEPTH} levels", line)
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
         raise YamlError("anchors and aliases are not allowed", "write the value out where it is used", line)
     tag = getattr(event, "tag", None)
@@ -79,8 +81,6 @@ def _refuse(event: yaml.Event, first_line: int) -> None:
 def _plain(node: yaml.Node, path: Path, first_line: int, lines: dict[Path, int]) -> Any:
     line = first_line + node.start_mark.line
     lines[path] = line
-    if len(path) > MAX_DEPTH:
-        raise YamlError("the block nests too deeply", f"at most {MAX_DEPTH} levels", line)
     match node:
         case yaml.ScalarNode():
             return _scalar(node)
