@@ -37,6 +37,8 @@ class RunResult:
     ledger: Path
     note: str = ""
     """Why it ended as it did, where the rest does not say: a refusal by policy, a tool that could not be reached."""
+    operations: tuple[str, ...] = ()
+    """The operations of the plan that was applied."""
     waiting: bool = False
     """The run stopped at its approval and can be resumed."""
 
@@ -61,5 +63,10 @@ class RunResult:
         cause = self.cause
         plain["cause"] = None if cause is None else {"mechanism": cause.mechanism, "entity": str(cause.entity)}
         plain["confidence"] = None if cause is None else cause.confidence
-        plain |= {"evidence": list(self.evidence), "report": str(self.report), "ledger": str(self.ledger)}
+        plain |= {
+            "evidence": list(self.evidence),
+            "operations": list(self.operations),
+            "report": str(self.report),
+            "ledger": str(self.ledger),
+        }
         return plain | {"exit_code": int(self.exit_code)}

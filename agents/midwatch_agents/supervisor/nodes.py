@@ -95,6 +95,7 @@ class Nodes:
         return {
             "plan_id": str(plan["id"]),
             "plan_title": str(plan["title"]),
+            "operations": [str(operation["op"]) for operation in plan["operations"]],
             "preview": preview,
             "preview_sha256": sha256,
             "promql": measure.first_query(plan),
@@ -187,7 +188,7 @@ class Nodes:
 
     def _change(self, data: dict[str, Any], step: str) -> Update:
         change = cast("dict[str, Any]", data["change"])
-        self.recorder.record("change", {"change": change, "observations": data.get("observations")}, step=step)
+        self.recorder.record("change", {"change": change, "observations": _newest(data)}, step=step)
         states = [operation.get("state") for operation in change.get("operations", [])]
         return {
             "change_id": str(change["change_id"]),
@@ -215,6 +216,7 @@ class Nodes:
             cause=findings.cause,
             evidence=findings.cause.evidence if findings.cause else findings.evidence,
             plan_id=state.get("plan_id"),
+            operations=tuple(state.get("operations", ())) if state.get("applied") else (),
             approved=(state.get("decision") or {}).get("verdict") == "approved",
             applied=bool(state.get("applied")),
             verified=change_state == "verified",
@@ -229,3 +231,9 @@ class Nodes:
             note=state.get("note", ""),
             waiting=waiting,
         )
+
+
+def _newest(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the newest observation of each expectation: all of them stand behind the call's evidence id."""
+    observed = cast("list[dict[str, Any]]", data.get("observations") or [])
+    return list({item["expectation"]: item for item in observed}.values())

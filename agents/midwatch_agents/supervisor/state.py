@@ -17,6 +17,7 @@ class State(TypedDict):
     findings: dict[str, Any]
     plan_id: NotRequired[str | None]
     plan_title: NotRequired[str]
+    operations: NotRequired[list[str]]
     preview: NotRequired[dict[str, Any]]
     preview_sha256: NotRequired[str]
     promql: NotRequired[str | None]

@@ -1,0 +1,31 @@
+"""`midwatch bench`: the benchmarks of every package, found by the entry-point group `midwatch.benchmarks`.
+
+A benchmark's entry-point name begins with the names of its figures, so that `--only` need not load the others.
+"""
+
+import argparse
+import sys
+from importlib.metadata import entry_points
+
+from midwatch_contracts.command import CommandError, Settings
+from midwatch_contracts.exit_codes import Exit
+from midwatch_contracts.figure import Benchmark
+
+GROUP = "midwatch.benchmarks"
+
+
+def bench(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 (the shape of every command)
+    """Run the benchmarks and print one JSON line a figure."""
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    only: str | None = arguments.only
+    wanted = [entry for entry in found if only is None or entry.name in only or only in entry.name]
+    if not wanted:
+        names = ", ".join(entry.name for entry in found)
+        raise CommandError(f"--only {arguments.only}: no benchmark of that name; there are {names}", Exit.BAD_INPUT)
+    for entry in wanted:
+        benchmark: Benchmark = entry.load()
+        sys.stderr.write(f"{entry.name} …\n")
+        for figure in benchmark():
+            sys.stdout.write(figure.model_dump_json() + "\n")
+            sys.stdout.flush()
+    return Exit.OK

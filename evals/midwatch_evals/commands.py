@@ -1,0 +1,51 @@
+"""The sub-commands of evals. On the path of `midwatch --help`: argparse and the contract, nothing else."""
+
+import argparse
+from pathlib import Path
+
+from midwatch_contracts.command import Command
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fault",
+        choices=("kv", "replicas", "none", "random"),
+        default="kv",
+        help="what is broken: a shrunk KV cache (the default), too few replicas, nothing, or one of these",
+    )
+    answer = parser.add_mutually_exclusive_group()
+    answer.add_argument("--yes", action="store_true", help="approve with the lab's key; the default without a terminal")
+    answer.add_argument("--no", action="store_true", help="refuse the change")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as one JSON object")
+    parser.add_argument("--svg", metavar="FILE", help="save what was shown as a picture")
+    parser.add_argument("--seed", type=int, help="seed of the traffic, and of --fault random")
+    parser.add_argument("--unmeetable", action="store_true", help=argparse.SUPPRESS)  # for tests: forces an undo
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml", help="a midwatch.scenario/v1 file")
+    answer = parser.add_mutually_exclusive_group()
+    answer.add_argument("--yes", action="store_true", help="approve with the lab's own key (the default)")
+    answer.add_argument("--no", action="store_true", help="refuse every change")
+    parser.add_argument("--json", action="store_true", help="print run and judgement as one JSON object")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="TEXT", help="run only the figures whose name contains TEXT")
+
+
+demo = Command(
+    summary="one incident on a lab of real processes, from alert to verified fix",
+    target="midwatch_evals.demo:demo",
+    configure=_demo,
+)
+replay = Command(
+    summary="play an incident from a scenario file and judge what came out",
+    target="midwatch_evals.replay:replay",
+    configure=_replay,
+)
+bench = Command(
+    summary="benchmarks, one JSON line a figure",
+    target="midwatch_evals.bench:bench",
+    configure=_bench,
+)
