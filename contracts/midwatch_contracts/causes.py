@@ -54,6 +54,6 @@ def capped(claimed: Confidence, tools: Iterable[str]) -> Confidence:
     `tools` are the names of the tools whose results are cited.
     """
     channels = {CHANNELS[tool] for tool in tools if tool in CHANNELS}
-    if claimed == "certain" and len(channels) < 2:  # noqa: PLR2004 (two is the contract)
-        return "likely"
-    return "possible" if not channels else claimed
+    if not channels:
+        return "possible"
+    return "likely" if claimed == "certain" and len(channels) < 2 else claimed  # noqa: PLR2004 (two is the contract)
