@@ -177,11 +177,16 @@ class Envelope:
             if known.state in TERMINAL_STATES and known.state != "stuck":
                 raise RefusedChangeError("state", f"{known.change_id} is {known.state}: there is nothing to recover")
             await self._carried(self.journal.plan(known.plan_id), known.change_id)
-            task = self._tasks.get(known.plan_id)
-            if task is not None:
-                await task
+            await self.join(known.plan_id)
             ended.append(self.journal.record(known.change_id).change)
         return ended
+
+    async def join(self, plan_id: str) -> None:
+        """Wait until this process no longer carries a change of a plan; raises what cut it off, if anything did."""
+        task = self._tasks.get(plan_id)
+        if task is not None:
+            await asyncio.wait({task})
+            task.result()
 
     async def status(self, change_id: str, wait_s: float = 0.0) -> tuple[Record, list[Observation]]:
         """Return a change and what was observed; wait until its state is another, it has ended, or `wait_s` is over.

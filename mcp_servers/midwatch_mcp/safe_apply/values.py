@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import yaml
 
+from midwatch_contracts.canonical import canonical_bytes
+
 Change = tuple[str, Any, Any]
 """(JSON Pointer, before, after); None stands for absent, since a Kubernetes object keeps no nulls."""
 
@@ -37,6 +39,11 @@ def lookup(value: Any, pointer: str) -> list[Any]:
     return [value]
 
 
+def same(one: Any, other: Any) -> bool:
+    """Say whether two JSON values are one value; in Python `False == 0` and `True == 1`, at any depth."""
+    return canonical_bytes(one) == canonical_bytes(other)
+
+
 def changes(before: Any, after: Any, pointer: str = "") -> list[Change]:
     """Return the deepest places where two values differ, in the order of `before`; unlike lists differ as a whole."""
     return list(_changes(before, after, pointer))
@@ -54,7 +61,7 @@ def _changes(before: Any, after: Any, pointer: str) -> Iterator[Change]:
         else:
             for index, (one, other) in enumerate(zip(olds, news, strict=True)):
                 yield from _changes(one, other, f"{pointer}/{index}")
-    elif before != after or isinstance(before, bool) != isinstance(after, bool):
+    elif not same(before, after):
         yield pointer, before, after
 
 
@@ -67,7 +74,7 @@ def merge_patch(before: Any, after: Any) -> Any:
     for key, value in new.items():
         if key not in old:
             patch[key] = copy.deepcopy(value)
-        elif old[key] != value:
+        elif not same(old[key], value):
             patch[key] = merge_patch(old[key], value)
     return patch
 
