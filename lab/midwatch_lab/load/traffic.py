@@ -8,8 +8,8 @@ from midwatch_lab.load.spec import LoadSpec
 _TEXT = (
     "about after answer batch before block cache check cluster context count decode delay describe engine every "
     "explain fast first from graph harbour how kernel lantern large latency light many memory model morning night page "
-    "plan please prefill prompt queue read request river scale short show sleep small table tell token under watch water "
-    "what when where which why window write"
+    "plan please prefill prompt queue read request river scale short show sleep small table tell token under watch "
+    "water what when where which why window write"
 )
 _WORDS = tuple(_TEXT.split())
 
