@@ -87,6 +87,8 @@ class Chat:
     reader: LineReader
     clock: Clock = field(default_factory=WallClock)
     opener: ToolsOpener = open_tools
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Inputs of every guide that is run here; `/run` may give others."""
     code: int = Exit.OK
     _run: RunFolder | None = None
 
@@ -158,7 +160,7 @@ class Chat:
         session = self._session(self.approver)
         previous = self._run
         try:
-            result = await session.investigate(question, guide=guide, inputs=inputs)
+            result = await session.investigate(question, guide=guide, inputs={**self.inputs, **inputs})
         except NoMatchError as error:
             session.last = previous
             self._say(f"{error}.\n{self._abilities()}")
@@ -283,4 +285,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Hold a conversation on the terminal, or over plain lines of stdin."""
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     reader: LineReader = TerminalReader(settings) if terminal else PlainReader()
-    return asyncio.run(Chat(settings, Console(), chosen_approver(arguments, settings), reader).talk())
+    chat = Chat(
+        settings,
+        Console(),
+        chosen_approver(arguments, settings),
+        reader,
+        inputs=parsed_inputs(arguments.inputs),
+    )
+    return asyncio.run(chat.talk())

@@ -5,8 +5,7 @@ import argparse
 from midwatch_contracts.command import Command
 
 
-def _subject(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--guide", metavar="ID", help="run this guide instead of the one that triage ranks first")
+def _inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="NAME=VALUE",
@@ -25,6 +24,7 @@ def _approval(parser: argparse.ArgumentParser) -> None:
 
 
 def _chat(parser: argparse.ArgumentParser) -> None:
+    _inputs(parser)
     _approval(parser)
 
 
@@ -33,7 +33,8 @@ def _investigate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alert", metavar="FILE", help="an alert as Prometheus or Alertmanager writes it; - reads stdin"
     )
-    _subject(parser)
+    parser.add_argument("--guide", metavar="ID", help="run this guide instead of the one that triage ranks first")
+    _inputs(parser)
     _approval(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 

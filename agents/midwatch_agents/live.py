@@ -1,13 +1,14 @@
 """Watching a run: a live tree of the guide's steps on a terminal, plain lines where there is none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
-from midwatch_agents import render
+from midwatch_agents import render, report
 from midwatch_agents.events import RunEvent
 
 _MARKS = {"running": "…", "done": "✓", "skipped": "·", "failed": "✗", "no_data": "?"}
@@ -71,8 +72,8 @@ class LiveView:
         self._line(f"approval: {event.body['verdict']} ({event.body['by']}) {event.body.get('note', '')}".rstrip())
 
     def _measured(self, event: RunEvent) -> None:
-        value = event.body["value"]
-        self._line(f"{event.body['name']}: {'not measured' if value is None else format(value, '.3g')}")
+        body = event.body
+        self._line(f"{body['name']} the change: {report.figure(str(body['query']), body['value'])}")
 
     def close(self) -> None:
         """Stop drawing."""
@@ -105,7 +106,7 @@ class LiveView:
     def _change(self, event: RunEvent) -> None:
         change = event.body["change"]
         operations = ", ".join(f"{op['id']} {op['state']}" for op in change.get("operations", []))
-        line = f"change {change['change_id']}: {change['state']} ({operations})"
+        line = f"change {change['change_id']}: {change['state']} ({operations}){_observed(event.body)}"
         if line != self._last_change:
             self._last_change = line
             self._line(line)
@@ -122,3 +123,14 @@ class LiveView:
         if len(reached) < len(self._steps):
             tree.add(Text(f"{_MARKS['skipped']} {len(self._steps) - len(reached)} not reached", style="dim"))
         return tree
+
+
+def _observed(body: Mapping[str, Any]) -> str:
+    """Return what was last seen of each expectation, in a few words."""
+    seen: list[str] = []
+    for item in body.get("observations") or ():
+        values = [series["value"] for series in item["series"] if series["value"] is not None]
+        value = f" at {max(values):.3g}" if values else ""
+        held = f", held {item['held_s']:.0f} s" if item["held_s"] else ""
+        seen.append(f"expectation {item['expectation'] + 1} {item['state'].replace('_', ' ')}{value}{held}")
+    return "; " + "; ".join(seen) if seen else ""

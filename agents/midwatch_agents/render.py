@@ -23,12 +23,12 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 def evidence_table(entries: Sequence[LedgerEntry], aliases: Mapping[str, str], used: Sequence[str] = ()) -> Table:
     """Return the evidence of a run; what the cause rests on (`used`) is bold."""
     table = Table(title="Evidence", title_justify="left", expand=False)
-    for name in ("", "basis", "tool", "what it says"):
+    for name in ("", "basis", "step", "tool", "what it says"):
         table.add_column(name, overflow="fold")
     for entry in report.evidence_rows(entries):
         found, tool = str(entry.evidence), str(entry.body["tool"])
         style = "bold" if found in used else ""
-        cells = (aliases.get(found, found), report.basis_of(tool), tool, str(entry.body["summary"]))
+        cells = (aliases.get(found, found), report.basis_of(tool), entry.step or "", tool, str(entry.body["summary"]))
         table.add_row(*(Text(cell, style=style) for cell in cells))
     return table
 
@@ -71,8 +71,7 @@ def findings(found: Findings, aliases: Mapping[str, str]) -> Text:
 
 
 def verdict(result: RunResult) -> Panel:
-    """Return the verdict with the paths of the report and the ledger."""
+    """Return the verdict."""
     good = result.verified or result.outcome == "healthy"
-    lines = Text(report.verdict(result) + "\n", style="bold green" if good else "bold yellow")
-    lines.append(f"report  {result.report}\nledger  {result.ledger}", style="not bold default")
-    return Panel(lines, title="Verdict", title_align="left", border_style="green" if good else "yellow")
+    text = Text(report.verdict(result), style="bold green" if good else "bold yellow")
+    return Panel(text, title="Verdict", title_align="left", border_style="green" if good else "yellow")

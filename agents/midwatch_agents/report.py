@@ -93,6 +93,13 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
+def figure(query: str, value: float | None) -> str:
+    """Return a reading for people, with its unit where the query's metric names one."""
+    if value is None or _is_seconds(query):
+        return seconds(value)
+    return format(value, ".4g")
+
+
 def basis_of(tool: str) -> Basis:
     """Return the basis of the figures of a tool's result."""
     return "simulated" if tool in _SIMULATED else "measured"
@@ -138,12 +145,13 @@ def _evidence(ledger: Ledger, findings: Findings | None) -> str:
         return ""
     aliases = ledger.aliases
     used = set[str]() if findings is None or findings.cause is None else set(findings.cause.evidence)
-    lines = ["## Evidence", "", "| | basis | tool | what it says | id |", "|---|---|---|---|---|"]
+    lines = ["## Evidence", "", "| | basis | step | tool | what it says | id |", "|---|---|---|---|---|---|"]
     for entry in calls:
         found = str(entry.evidence)
         name = f"**{aliases[found]}**" if found in used else aliases[found]
         tool = str(entry.body["tool"])
-        lines.append(f"| {name} | {basis_of(tool)} | {plain(tool)} | {plain(str(entry.body['summary']))} | `{found}` |")
+        cells = (basis_of(tool), entry.step or "", tool, str(entry.body["summary"]))
+        lines.append(f"| {name} | {' | '.join(plain(cell) for cell in cells)} | `{found}` |")
     lines += ["", "Bold: what the cause rests on. Read one back with the tool `evidence_read`."]
     return "\n".join(lines)
 
@@ -224,10 +232,10 @@ def _verification(ledger: Ledger, result: RunResult) -> str:
     for name in ("before", "after"):
         entry = next((e for e in reversed(ledger.entries) if e.kind == "measured" and e.body["name"] == name), None)
         if entry is not None:
-            figure = seconds(entry.body["value"]) if _is_seconds(str(entry.body["query"])) else str(entry.body["value"])
+            reading = figure(str(entry.body["query"]), entry.body["value"])
             where = ledger.aliases.get(entry.evidence or "", "no evidence")
             lines.append(
-                f"- {name.capitalize()} the change: **{figure}** ({entry.body.get('basis', 'not measured')}, {where})"
+                f"- {name.capitalize()} the change: **{reading}** ({entry.body.get('basis', 'not measured')}, {where})"
             )
     query = next((e.body["query"] for e in reversed(ledger.entries) if e.kind == "measured"), None)
     if query is not None:
@@ -281,7 +289,7 @@ _MOMENTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "waiting": lambda body: f"approval: {body['verdict']} ({body['by']})",
     "applying": lambda _body: "change_apply called",
     "change": lambda body: f"change {body['change']['change_id']} is {body['change']['state']}",
-    "measured": lambda body: f"{body['name']}: {body['value']}",
+    "measured": lambda body: f"{body['name']}: {figure(str(body['query']), body['value'])}",
     "note": lambda body: str(body["says"]),
     "error": lambda body: str(body["error"]),
     "torn": lambda body: f"{body['bytes']} bytes of an unfinished entry were cut off",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.text import Text
 
 from midwatch_agents import render, report
 from midwatch_agents.approver import Approver
@@ -119,4 +120,6 @@ class Session:
         drawn = next((entry for entry in reversed(entries) if entry.kind == "series"), None)
         if drawn is not None and drawn.body["points"]:
             self.console.print(report.chart_of(drawn.body))
-        self.console.print(render.verdict(result), soft_wrap=True)
+        self.console.print(render.verdict(result))
+        # Not wrapped, so that a path can be copied whole.
+        self.console.print(Text(f"report  {result.report}\nledger  {result.ledger}"), soft_wrap=True)

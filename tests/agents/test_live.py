@@ -43,3 +43,12 @@ def test_a_change_is_told_once_a_state() -> None:
     for state in ("applying", "verifying", "verifying", "verified"):
         view(event("change", change={"change_id": "chg-1", "state": state, "operations": []}))
     assert [line.split()[2] for line in screen.getvalue().splitlines()] == ["applying", "verifying", "verified"]
+
+
+def test_a_change_that_is_verified_says_what_was_last_seen() -> None:
+    screen = io.StringIO()
+    view = LiveView(Console(file=screen, width=200))
+    seen: dict[str, Any] = {"expectation": 0, "state": "met", "series": [{"labels": {}, "value": 0.31}], "held_s": 2.0}
+    change = {"change_id": "chg-1", "state": "verifying", "operations": [{"id": "op1", "state": "applied"}]}
+    view(event("change", change=change, observations=[seen]))
+    assert "verifying (op1 applied); expectation 1 met at 0.31, held 2 s" in screen.getvalue()
