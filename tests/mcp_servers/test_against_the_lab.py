@@ -195,6 +195,8 @@ async def test_a_rollout_shows_the_flag_that_was_changed_and_a_scaling_its_numbe
     await admin.aclose()
 
 
-async def test_the_lab_s_audit_shows_no_write_but_the_probe(platform: Lab) -> None:
+async def test_the_lab_s_audit_shows_no_write_but_the_probe(settings: ServerSettings, platform: Lab) -> None:
+    await Caller.of("serving", settings).result("serving_probe", **WHO)
     paths = [entry["path"] for entry in await writes_by_midwatch(platform)]
+    assert paths
     assert all(path.endswith("/proxy/v1/chat/completions") for path in paths), paths

@@ -1,0 +1,226 @@
+"""The client and the cluster tools against the original kube-apiserver: no controllers, so what is written stays."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from midwatch_mcp.errors import KubeError, UnreachableError
+from midwatch_mcp.kubernetes.client import APPLY, JSON_PATCH, MERGE, KubeClient
+from midwatch_mcp.settings import ServerSettings
+from midwatch_mcp.testing.caller import Caller, Era, answer_text
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.original]
+STARTED_S = 60.0
+MANY = 1_000
+PODS = "/api/v1/namespaces/many/pods"
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        bound = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [entry.getsockname()[1] for entry in bound]
+
+
+def key_file(file: Path) -> Path:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    file.write_bytes(key.private_bytes(*form))
+    return file
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(original_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """A kubeconfig of an API server that runs while the module's tests do."""
+    home = tmp_path_factory.mktemp("original")
+    client, peer, port = free_ports(3)
+    token = secrets.token_urlsafe(16)
+    (home / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n', "utf-8")
+    key = key_file(home / "service-account.key")
+    etcd, other = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+    commands = {
+        "etcd": [
+            *(f"--data-dir={home / 'etcd'}", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}"),
+            *(f"--listen-peer-urls={other}", f"--initial-advertise-peer-urls={other}"),
+            *(f"--initial-cluster=default={other}", "--unsafe-no-fsync"),
+        ],
+        "kube-apiserver": [
+            *(f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}"),
+            *("--service-cluster-ip-range=10.96.0.0/16", f"--cert-dir={home / 'certs'}", "--authorization-mode=RBAC"),
+            *(f"--token-auth-file={home / 'tokens.csv'}", f"--service-account-key-file={key}"),
+            *(f"--service-account-signing-key-file={key}", "--service-account-issuer=https://original.local"),
+            *("--anonymous-auth=false", "--endpoint-reconciler-type=none"),
+            "--disable-admission-plugins=ServiceAccount",
+        ],
+    }
+    with contextlib.ExitStack() as running:
+        for name, words in commands.items():
+            log = running.enter_context((home / f"{name}.log").open("wb"))
+            process = subprocess.Popen([str(original_binaries / name), *words], stdout=log, stderr=log, cwd=home)
+            running.callback(process.wait)
+            running.callback(process.kill)
+        server = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "admin",
+            "clusters": [{"name": "original", "cluster": server}],
+            "users": [{"name": "admin", "user": {"token": token}}],
+            "contexts": [{"name": "admin", "context": {"cluster": "original", "user": "admin"}}],
+        }
+        file = home / "kubeconfig"
+        file.write_text(json.dumps(config), "utf-8")
+        yield file
+
+
+@pytest.fixture(scope="module")
+async def client(kubeconfig: Path) -> AsyncGenerator[KubeClient]:
+    opened = KubeClient(kubeconfig)
+    deadline = time.monotonic() + STARTED_S
+    while True:
+        try:
+            await opened.text("/readyz")
+            await opened.cluster_uid()
+            break
+        except (KubeError, UnreachableError) as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the original did not become ready") from error
+            await asyncio.sleep(0.2)
+    for name in ("many", "llm"):
+        await opened.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture(scope="module")
+async def thousand(client: KubeClient) -> KubeClient:
+    """A thousand pods, of which five failed."""
+
+    async def make(number: int) -> None:
+        name = f"pod-{number:04}"
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(PODS, {"metadata": {"name": name, "labels": {"app": "many"}}, "spec": spec})
+        phase = "Failed" if number % 200 == 7 else "Running"
+        container = {"name": "c", "image": "i", "imageID": "", "restartCount": 0, "ready": phase == "Running"}
+        status: dict[str, Any] = {"phase": phase, "containerStatuses": [container | {"state": {"running": {}}}]}
+        await client.patch(f"{PODS}/{name}/status", {"status": status}, content_type=MERGE)
+
+    for start in range(0, MANY, 50):
+        await asyncio.gather(*(make(number) for number in range(start, start + 50)))
+    return client
+
+
+@pytest.fixture
+def kube(client: KubeClient, kubeconfig: Path, tmp_path: Path, era: Era) -> Caller:
+    assert client
+    return Caller.of("kubernetes", ServerSettings(state=tmp_path, kubeconfig=kubeconfig), era)
+
+
+def deployment(**spec: Any) -> dict[str, Any]:
+    labels = {"app": "chat"}
+    container = {"name": "engine", "image": "i:1", "args": ["--max-num-seqs=4"]}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "chat", "namespace": "llm"},
+        "spec": {"selector": {"matchLabels": labels}, "template": pod, **spec},
+    }
+
+
+async def test_a_thousand_pods_are_counted_whole_and_the_sick_ones_come_first(
+    kube: Caller, thousand: KubeClient
+) -> None:
+    assert thousand
+    answer = await kube.call("kube_list", {"kind": "pods", "namespace": "many"})
+    assert answer.structured_content is not None
+    data = answer.structured_content["data"]
+    assert data["total"] == MANY
+    assert data["states"] == {"Failed": 5, "Running": MANY - 5}
+    assert {row[0] for row in data["rows"][:5]} == {f"pod-{number:04}" for number in range(7, MANY, 200)}
+    assert len(answer_text(answer)) < 6_000
+
+
+async def test_all_four_ways_to_write_and_the_dry_run_reach_the_original(client: KubeClient) -> None:
+    collection = "/apis/apps/v1/namespaces/llm/deployments"
+    path = f"{collection}/chat"
+    dry = await client.create(collection, deployment(replicas=1), query={"dryRun": "All"})
+    assert dry["metadata"]["uid"]
+    with pytest.raises(KubeError) as caught:
+        await client.get(path)
+    assert caught.value.not_found
+    await client.create(collection, deployment(replicas=1))
+    container = {"name": "engine", "args": ["--max-num-seqs=8"]}
+    strategic = await client.patch(path, {"spec": {"template": {"spec": {"containers": [container]}}}})
+    assert strategic["spec"]["template"]["spec"]["containers"][0]["image"] == "i:1"
+    merged = await client.patch(path, {"spec": {"replicas": 2}}, content_type=MERGE)
+    assert merged["spec"]["replicas"] == 2
+    steps = [
+        {"op": "test", "path": "/spec/replicas", "value": 2},
+        {"op": "replace", "path": "/spec/replicas", "value": 3},
+    ]
+    assert (await client.patch(path, steps, content_type=JSON_PATCH))["spec"]["replicas"] == 3
+    applied = deployment(replicas=4)
+    query = {"fieldManager": "midwatch", "force": True}
+    assert (await client.patch(path, applied, content_type=APPLY, query=query))["spec"]["replicas"] == 4
+    await client.delete(path, body={"preconditions": {"uid": merged["metadata"]["uid"]}})
+    with pytest.raises(KubeError):
+        await client.get(path)
+
+
+async def test_a_write_over_a_version_that_has_passed_is_a_conflict_with_its_reason(client: KubeClient) -> None:
+    path = "/api/v1/namespaces/llm"
+    with pytest.raises(KubeError) as caught:
+        await client.patch(path, {"metadata": {"resourceVersion": "1", "labels": {"a": "b"}}}, content_type=MERGE)
+    assert (caught.value.status, caught.value.reason) == (409, "Conflict")
+
+
+async def test_what_the_original_finds_invalid_is_told_by_field(client: KubeClient) -> None:
+    with pytest.raises(KubeError) as caught:
+        await client.create("/apis/apps/v1/namespaces/llm/deployments", deployment(replicas=-1))
+    assert caught.value.reason == "Invalid"
+    assert any(cause.startswith("spec.replicas: ") for cause in caught.value.causes)
+
+
+async def test_kinds_come_from_aggregated_discovery_custom_and_built_in_alike(kube: Caller) -> None:
+    found = (await kube.data("kube_resources", text="deploy"))["resources"]
+    assert [(entry["kind"], entry["api_version"], entry["namespaced"]) for entry in found] == [
+        ("Deployment", "apps/v1", True)
+    ]
+    assert "scale" in found[0]["subresources"]
+
+
+async def test_describe_and_rollout_answer_for_a_deployment_that_nothing_reconciles(
+    kube: Caller, client: KubeClient
+) -> None:
+    collection = "/apis/apps/v1/namespaces/llm/deployments"
+    await client.create(collection, deployment(replicas=2))
+    try:
+        described = await kube.data("kube_describe", kind="deploy", name="chat", namespace="llm")
+        rollout = await kube.data("kube_rollout", name="chat", namespace="llm")
+    finally:
+        await client.delete(f"{collection}/chat")
+    assert described["facts"]["spec.replicas"] == 2
+    assert (rollout["desired"], rollout["complete"], rollout["revisions"]) == (2, False, [])
+    assert rollout["changed_age_s"] is None
+
+
+async def test_a_list_over_all_namespaces_names_them(kube: Caller) -> None:
+    data = await kube.data("kube_list", kind="ConfigMap", field_selector="metadata.namespace=kube-system")
+    assert data["columns"][0] == "Namespace"
+    assert {row[0] for row in data["rows"]} == {"kube-system"}
