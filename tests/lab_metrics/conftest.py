@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import signal
 import socket
@@ -12,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,18 +87,22 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
-    """A Prometheus 3.16 without feature flags, from the folder that KUBEBUILDER_ASSETS names."""
-    binary = Path(os.environ.get("KUBEBUILDER_ASSETS", "/nonexistent")) / "prometheus"
-    if not binary.is_file():
+def prometheus_binaries() -> Path:
+    """The folder with `prometheus` and `promtool`."""
+    folder = Path(os.environ.get("KUBEBUILDER_ASSETS", "/nonexistent"))
+    if not (folder / "prometheus").is_file():
         pytest.skip("KUBEBUILDER_ASSETS names no folder with prometheus: the tests against the original need it")
-    home = tmp_path_factory.mktemp("prometheus")
-    config = home / "prometheus.yml"
-    config.write_text("global: {evaluation_interval: 1m}\n")
+    return folder
+
+
+@contextlib.contextmanager
+def running(binary: Path, home: Path, config: str) -> Generator[Original]:
+    """Run a Prometheus 3.16 without feature flags while the block lasts."""
+    (home / "prometheus.yml").write_text(config)
     port = _free_port()
     command = [
         str(binary),
-        f"--config.file={config}",
+        f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--web.enable-remote-write-receiver",
@@ -121,6 +124,29 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
             process.wait(10)
 
 
+@pytest.fixture(scope="session")
+def prometheus(prometheus_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Original]:
+    """A Prometheus that scrapes nothing; tests write to it."""
+    home = tmp_path_factory.mktemp("prometheus")
+    with running(prometheus_binaries / "prometheus", home, "global: {evaluation_interval: 1m}\n") as original:
+        yield original
+
+
+@pytest.fixture
+def scraping(
+    prometheus_binaries: Path, tmp_path: Path
+) -> "Callable[[int], contextlib.AbstractContextManager[Original]]":
+    """A Prometheus that scrapes one port on loopback every second under the job `chat`."""
+
+    def start(port: int) -> "contextlib.AbstractContextManager[Original]":
+        target = f"[{{targets: ['127.0.0.1:{port}'], labels: {{pod: a}}}}]"
+        jobs = f"[{{job_name: chat, static_configs: {target}}}]"
+        config = f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: {jobs}\n"
+        return running(prometheus_binaries / "prometheus", tmp_path, config)
+
+    return start
+
+
 def _wait(original: Original, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
@@ -132,8 +158,3 @@ def _wait(original: Original, process: "subprocess.Popen[bytes]", log: Path) -> 
                 return
         time.sleep(0.1)
     pytest.fail(f"prometheus did not become ready: {log.read_text(errors='replace')[-1000:]}")
-
-
-def number(text: str) -> float:
-    """Read a value as the API writes it."""
-    return math.inf if text == "+Inf" else -math.inf if text == "-Inf" else float(text)

@@ -149,6 +149,8 @@ def test_a_query_that_would_hold_too_much_is_refused() -> None:
         over_range(store, read("x"), Span(0, 9, 1), limits)
     with pytest.raises(LimitError):
         instant(store, read("sum_over_time(vector(1)[1y:1ms])"), 0, limits)
+    with pytest.raises(LimitError, match="a window holds"):
+        instant(store, read("sum_over_time(vector(1)[30d:1s])"), 0, Limits())
     with pytest.raises(BadDataError, match="11,000 points"):
         over_range(store, read("x"), Span(0, 12_000, 1), Limits())
 

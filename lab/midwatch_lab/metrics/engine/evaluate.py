@@ -33,7 +33,7 @@ from midwatch_lab.metrics.store import Series, Store
 class Limits:
     """How much one query may touch, and the defaults that a server is started with."""
 
-    samples: int = 20_000_000
+    samples: int = 5_000_000
     """Cells of any intermediate grid, and samples of any set of windows."""
     steps: int = 11_000
     lookback_ms: int = 300_000

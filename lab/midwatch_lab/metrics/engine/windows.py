@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from midwatch_lab.metrics.engine.values import Bools, Floats, Ints, Vector, stale_mask
+from midwatch_lab.metrics.errors import LimitError
 from midwatch_lab.metrics.labels import Labels
 from midwatch_lab.metrics.store import Series
+
+_MAX_RANKS = 100_000
+"""A day of samples at one a second; what is longer would hold up the event loop for seconds."""
 
 
 @dataclass
@@ -48,8 +52,13 @@ class Windows:
         """Return, for k = 0, 1, …, (windows that have a k-th sample, its flat index), counted among the chosen ones.
 
         For sums that must be added in order: one vector operation adds the k-th sample of every window.
+
+        Raises:
+            LimitError: when a window holds too many samples for that.
         """
         low, count = self.low[chosen], (self.high - self.low)[chosen]
+        if count.max(initial=0) > _MAX_RANKS:
+            raise LimitError(f"a window holds {count.max()} samples to be added in order; {_MAX_RANKS} are allowed")
         found: list[tuple[Ints, Ints]] = []
         for rank in range(int(count.max(initial=0))):
             owners = np.flatnonzero(count > rank)
