@@ -19,13 +19,6 @@ from midwatch_contracts.clock import Clock, WallClock
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
-from midwatch_lab.controllers.deployment import DeploymentController
-from midwatch_lab.controllers.endpoints import EndpointsController
-from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
-from midwatch_lab.controllers.recorder import Recorder
-from midwatch_lab.controllers.replicaset import ReplicaSetController
-from midwatch_lab.controllers.runtime import ControllerLoop
-from midwatch_lab.controllers.scheduler import Scheduler
 from midwatch_lab.errors import AddressError
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
@@ -50,15 +43,11 @@ from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.network.balancer import Balancer
 from midwatch_lab.objects import uid_of
-from midwatch_lab.registry.registry import Registry
-from midwatch_lab.schemas.schema import schemas
+from midwatch_lab.plane import ControlPlane
 from midwatch_lab.scraping import scrape_targets, service_url
 from midwatch_lab.state_metrics import state_gauges
-from midwatch_lab.store.audit import Audit, Origin
-from midwatch_lab.store.store import Store
 
 _LOG = logging.getLogger(__name__)
-_SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _HOST: Final = "127.0.0.1"
 _HEADERS_MAX: Final = 256 * 1024
 
@@ -92,15 +81,13 @@ class Lab:
         self.options = options
         self.clock: Clock = clock or WallClock()
         self.network = LoopbackNetwork.take()
-        self.audit = Audit(self.clock)
-        self.store = Store(self.audit)
-        placer = service_placer(self.network, lambda: self.store.items(SERVICES.key))
-        self.registry = Registry(self.store, schemas(), self.clock, placer)
-        self.recorder = Recorder(self.registry)
+        self.plane = ControlPlane(self.clock)
+        self.store, self.registry = self.plane.store, self.plane.registry
+        self.registry.place_service = service_placer(self.network, lambda: self.store.items(SERVICES.key))
         self.kubelet = Kubelet(
             self.registry,
             self.clock,
-            self.recorder,
+            self.plane.recorder,
             self.network,
             nodes=options.nodes,
             process_command=options.process_command,
@@ -115,6 +102,7 @@ class Lab:
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[_Server] = []
         self._ended = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
 
     async def start(self) -> LabInfo:
         """Start everything and return where it answers; the files are written last.
@@ -127,15 +115,10 @@ class Lab:
         secure = _listen(0)
         if self.options.rules is not None:
             self.metrics.set_rules(self.options.rules)
-        self._furnish()
-        for loop in self._loops():
-            self._spawn(loop.run(), type(loop.controller).__name__)
+        await self._stack.enter_async_context(self.plane.running())
         self._spawn(self.balancer.run(), "balancer")
         self._spawn(self.metrics.run(), "metrics")
-        # The loops listen only once they have run: give each its first step before anything is written.
-        await asyncio.sleep(0)
         self.kubelet.start()
-        self._first_look()
         info = self._describe(plain, secure)
         app = self._app(info)
         folder = self.options.dir
@@ -163,35 +146,10 @@ class Lab:
             if task.get_name() != "server":
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
         await self.api.proxy.close()
         self.network.release()
         remove_files(self.options.dir)
-
-    def _loops(self) -> list[ControllerLoop]:
-        registry, clock, recorder = self.registry, self.clock, self.recorder
-        self._controllers = [
-            ControllerLoop(controller)
-            for controller in (
-                NamespaceController(registry, clock),
-                DeploymentController(registry, clock, recorder),
-                ReplicaSetController(registry, clock, recorder),
-                Scheduler(registry, clock, recorder),
-                EndpointsController(registry, clock),
-                GarbageCollector(registry, clock),
-            )
-        ]
-        return self._controllers
-
-    def _furnish(self) -> None:
-        for name in _SYSTEM_NAMESPACES:
-            origin = Origin("system:apiserver", "create", NAMESPACES.path(""), manager="kube-apiserver")
-            self.registry.create(NAMESPACES, "", {"metadata": {"name": name}}, origin)
-
-    def _first_look(self) -> None:
-        """Have the controllers look at what was there before they listened."""
-        for change in [change for key in (NAMESPACES.key,) for change in self.store.since(key, 0)]:
-            for loop in self._controllers:
-                loop.heard(change)
 
     def _describe(self, plain: socket.socket, secure: socket.socket) -> LabInfo:
         folder = self.options.dir
@@ -216,7 +174,7 @@ class Lab:
 
     def _app(self, info: LabInfo) -> Starlette:
         health = {"pid": info.pid, "cluster": info.cluster}
-        routes = LabRoutes(self.users, self.audit, self.faults, self.load, self.metrics, health)
+        routes = LabRoutes(self.users, self.store.audit, self.faults, self.load, self.metrics, health)
         return Starlette(
             routes=[*routes.routes(), Mount("/prometheus", app=self.metrics.app), Mount("/", app=self.api)]
         )

@@ -9,12 +9,14 @@ from midwatch_lab.errors import DecodeError
 PATTERN: Final = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 _QUANTITY: Final = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)$")
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
+_EXPONENT_MAX: Final = 30
+_LENGTH_MAX: Final = 60
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
 def _split(text: str) -> tuple[Decimal, str]:
     found = _QUANTITY.match(text)
-    if found is None:
+    if found is None or len(text) > _LENGTH_MAX or abs(int((found[2] or "e0")[1:])) > _EXPONENT_MAX:
         raise DecodeError(f"quantities must match the regular expression '{PATTERN}'")
     exponent = found[2]
     return Decimal(found[1] + (exponent or "")), found[3] or ""
@@ -37,21 +39,24 @@ def canonical(value: str | float) -> str:
     number, suffix = _split(str(value))
     if suffix in _BINARY:
         amount = number * _BINARY[suffix]
-        if amount != amount.to_integral_value():
+        if amount == 0 or amount != amount.to_integral_value():
             return _decimal(amount)
+        whole = int(amount)
         for name, size in reversed(_BINARY.items()):
-            if amount and amount % size == 0:
-                return f"{amount / size:f}"[:].removesuffix(".0") + name
-        return f"{amount:f}"
+            if whole % size == 0:
+                return f"{whole // size}{name}"
+        return str(whole)
     return _decimal(number.scaleb(_DECIMAL[suffix]))
 
 
 def _decimal(amount: Decimal) -> str:
     if amount == 0:
         return "0"
+    if amount.scaleb(9) != amount.scaleb(9).to_integral_value():
+        # The finest step is a nano; what is finer is rounded up, as the original does.
+        amount = amount.scaleb(9).to_integral_value(rounding="ROUND_CEILING").scaleb(-9)
     for name, power in reversed(_DECIMAL.items()):
         scaled = amount.scaleb(-power)
         if scaled == scaled.to_integral_value():
             return f"{scaled.to_integral_value():f}{name}"
-    # The finest step is a nano; what is finer is rounded up, as the original does.
-    return f"{amount.scaleb(9).to_integral_value(rounding='ROUND_CEILING'):f}n"
+    return f"{amount:f}"

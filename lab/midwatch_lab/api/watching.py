@@ -109,7 +109,7 @@ class Watch:
                 if self.overrun or left <= 0 or self.closing.is_set():
                     return
                 await self._wait(min(left, _BOOKMARK_EVERY_S))
-                if not self.pending and self.bookmarks:
+                if not self.pending and self.bookmarks and not self.closing.is_set():
                     self._put_bookmark()
         finally:
             stop()

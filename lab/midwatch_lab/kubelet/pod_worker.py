@@ -1,7 +1,7 @@
 """One pod on a node: its containers as processes, its status in the store, its end in two steps."""
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.resources import PODS
@@ -9,6 +9,9 @@ from midwatch_lab.kubelet.container import Container, Surroundings
 from midwatch_lab.objects import Object, dig, meta, name_of, namespace_of, uid_of
 from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.store.audit import Origin
+
+_ROUTES_SETTLE_S: Final = 0.1
+"""Pause before SIGTERM in which Services stop sending to the pod, lest a rollout refuse requests."""
 
 
 class Node(Surroundings, Protocol):
@@ -66,8 +69,11 @@ class PodWorker:
                 text = f"Stopping container {container.name}"
                 self.node.say(self.pod, "Normal", "Killing", text, container.name)
             container.ready = False
-            container.ask_to_stop()
         self.write_status()
+        if self._grace:
+            await self.node.clock.sleep(min(_ROUTES_SETTLE_S, self._grace))
+        for container in self.containers:
+            container.ask_to_stop()
         loop = asyncio.get_running_loop()
         began = loop.time()
         pending = set(running)

@@ -31,7 +31,9 @@ def field_set(schemas: Schemas, definition: str, obj: Object) -> dict[Path, Any]
     """Return every field of an object that somebody can own."""
     found: dict[Path, Any] = {}
     bare = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-    bare["metadata"] = {key: value for key, value in meta(obj).items() if key not in _OWNERLESS}
+    metadata = {key: value for key, value in meta(obj).items() if key not in _OWNERLESS}
+    if metadata:
+        bare["metadata"] = metadata
     _walk(schemas, {"$ref": definition}, bare, (), found)
     return found
 

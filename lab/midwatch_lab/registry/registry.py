@@ -118,7 +118,8 @@ class Registry:
         if resource.generation and upkeep.spec_part(new) != upkeep.spec_part(old):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
         self._own(resource, new, old, origin, managed)
-        if is_terminating(new) and meta(old).get("finalizers") and not meta(new).get("finalizers"):
+        released = meta(old).get("finalizers") and not meta(new).get("finalizers")
+        if is_terminating(new) and released and not meta(new).get("deletionGracePeriodSeconds"):
             return self.store.delete(resource, old, origin)
         return self.store.update(resource, new, old, origin)
 

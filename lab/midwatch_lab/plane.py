@@ -1,0 +1,80 @@
+"""The control plane: the registry and the controllers over it, without an API server and without processes.
+
+The lab runs it beside a kubelet; a test runs it alone, on a virtual clock, and plays the nodes itself.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from midwatch_contracts.clock import Clock
+from midwatch_lab.controllers.deployment import DeploymentController
+from midwatch_lab.controllers.endpoints import EndpointsController
+from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
+from midwatch_lab.controllers.recorder import Recorder
+from midwatch_lab.controllers.replicaset import ReplicaSetController
+from midwatch_lab.controllers.runtime import Controller, ControllerLoop
+from midwatch_lab.controllers.scheduler import Scheduler
+from midwatch_lab.kinds.resources import NAMESPACES
+from midwatch_lab.registry.registry import Registry
+from midwatch_lab.schemas.schema import schemas
+from midwatch_lab.store.audit import Audit, Origin
+from midwatch_lab.store.store import Store
+
+SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+_QUIET_TURNS: Final = 20
+
+
+@dataclass
+class ControlPlane:
+    """A store with its registry, the recorder of events, and the controllers' loops."""
+
+    clock: Clock
+    store: Store = field(init=False)
+    registry: Registry = field(init=False)
+    recorder: Recorder = field(init=False)
+    loops: tuple[ControllerLoop, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = Store(Audit(self.clock))
+        self.registry = Registry(self.store, schemas(), self.clock)
+        self.recorder = Recorder(self.registry)
+        registry, clock, recorder = self.registry, self.clock, self.recorder
+        controllers: tuple[Controller, ...] = (
+            NamespaceController(registry, clock),
+            DeploymentController(registry, clock, recorder),
+            ReplicaSetController(registry, clock, recorder),
+            Scheduler(registry, clock, recorder),
+            EndpointsController(registry, clock),
+            GarbageCollector(registry, clock),
+        )
+        self.loops = tuple(ControllerLoop(controller) for controller in controllers)
+        for name in SYSTEM_NAMESPACES:
+            origin = Origin("system:apiserver", "create", NAMESPACES.path(""), manager="kube-apiserver")
+            registry.create(NAMESPACES, "", {"metadata": {"name": name}}, origin)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the controllers until the block ends."""
+        tasks = [asyncio.create_task(loop.run()) for loop in self.loops]
+        # A loop listens once it has run; what was made before is told to it afterwards.
+        await asyncio.sleep(0)
+        for change in self.store.since(NAMESPACES.key, 0):
+            for loop in self.loops:
+                loop.heard(change)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Return once the controllers have nothing more to write at this moment."""
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            before = self.store.version
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if self.store.version == before else 0

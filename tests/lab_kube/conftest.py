@@ -1,0 +1,75 @@
+"""What the lab's tests share: a control plane without processes, and HTTP clients onto its API server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from midwatch_contracts.clock import VirtualClock
+from midwatch_lab.api.server import ApiServer
+from midwatch_lab.api.users import fresh_users
+from midwatch_lab.kinds.resources import NAMESPACES, NODES
+from midwatch_lab.kubelet.logs import ContainerLog
+from midwatch_lab.plane import ControlPlane
+from midwatch_lab.store.audit import Origin
+from midwatch_lab.topology import chat_topology
+
+TESTER = Origin("tester", "create", "/test", manager="tester")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class NoLogs:
+    """A log source of a cluster that runs nothing."""
+
+    def log_of(self, uid: str, container: str, *, previous: bool) -> ContainerLog | None:  # noqa: ARG002 (a protocol)
+        return None
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def plane(clock: VirtualClock) -> ControlPlane:
+    made = ControlPlane(clock)
+    made.registry.create(NAMESPACES, "", {"metadata": {"name": "llm"}}, TESTER)
+    return made
+
+
+@pytest.fixture
+def with_node(plane: ControlPlane) -> ControlPlane:
+    room = {"cpu": "8", "memory": "16Gi", "pods": "50"}
+    status = {"allocatable": room, "capacity": room, "conditions": [{"type": "Ready", "status": "True"}]}
+    plane.registry.create(NODES, "", {"metadata": {"name": "n1"}, "status": status}, TESTER)
+    return plane
+
+
+@pytest.fixture
+def client_of(plane: ControlPlane) -> Callable[[str | None], httpx2.AsyncClient]:
+    """Makes a client of the plane's API server, as a user; None sends no token."""
+    users, tokens = fresh_users()
+    transport = httpx2.ASGITransport(ApiServer(plane.registry, plane.clock, users, NoLogs()))
+
+    def client(user: str | None) -> httpx2.AsyncClient:
+        headers = {"Authorization": f"Bearer {tokens[user]}"} if user else {}
+        return httpx2.AsyncClient(transport=transport, base_url="http://lab", headers=headers)
+
+    return client
+
+
+@pytest.fixture
+def chat() -> dict[str, Any]:
+    """The manifest of a Deployment."""
+    return chat_topology("llm", "chat")[1]
+
+
+@pytest.fixture
+def service() -> dict[str, Any]:
+    """The manifest of its Service."""
+    return chat_topology("llm", "chat")[2]
