@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -112,7 +113,8 @@ async def test_the_terminal_is_asked_by_the_child_on_the_diff(
 
 def _read_until(handle: int, wanted: bytes) -> bytes:
     screen, deadline = b"", time.monotonic() + 60
-    while wanted not in screen and time.monotonic() < deadline:
-        screen += os.read(handle, 4096)
-    assert wanted in screen, screen
+    while wanted not in screen:
+        assert time.monotonic() < deadline, screen
+        if select.select([handle], [], [], 0.5)[0]:
+            screen += os.read(handle, 4096)
     return screen
