@@ -76,8 +76,25 @@ async def test_an_expectation_that_is_never_met_undoes_the_change_and_proves_it(
     assert "value < 0.5 is not true of 3" in record.change.note
     assert "the touched values of apps/v1 Deployment/llm/chat equal those from before" in record.change.note
     assert {operation.state for operation in record.change.operations} == {"undone"}
-    assert len(world.cluster.writes) == 4
+    router = "Deployment/llm/router"
+    assert [write.entity for write in world.cluster.writes] == [ENTITY, router, router, ENTITY]
     assert "--num-gpu-blocks-override=14" in world.args()
+
+
+async def test_a_write_that_somebody_takes_back_at_once_is_not_written_again(world: World) -> None:
+    proposal = await world.propose()
+    world.approve(proposal)
+    before = world.cluster.objects_by_entity[ENTITY]
+
+    def take_back(phase: str, verb: str, _entity: str) -> None:
+        if (phase, verb) == ("after", "write"):
+            world.cluster.put(before)
+
+    world.cluster.hook = take_back
+    change = await world.envelope.apply(proposal.plan.id)
+    assert change.state == "undone"
+    assert "yet holds the values from before" in change.note
+    assert len(world.cluster.writes) == 1
 
 
 async def test_a_serving_configuration_and_an_object_change_together_or_not_at_all(world: World) -> None:
