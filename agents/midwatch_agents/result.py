@@ -37,6 +37,8 @@ class RunResult:
     ledger: Path
     note: str = ""
     """Why it ended as it did, where the rest does not say: a refusal by policy, a tool that could not be reached."""
+    says: str = ""
+    """What the guide concluded, in a sentence or two."""
     operations: tuple[str, ...] = ()
     """The operations of the plan that was applied."""
     waiting: bool = False

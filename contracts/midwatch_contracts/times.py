@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 
 from midwatch_contracts.errors import ContractError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+_MILLISECONDS = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "y": 31_536_000_000,
+}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdwy])")
 
 
@@ -41,11 +49,11 @@ def parse_duration(text: str) -> float:
     for part in _DURATION.finditer(text):
         if part.start() != end:
             break
-        total += float(part[1]) * _UNITS[part[2]]
+        total += float(part[1]) * _MILLISECONDS[part[2]]
         end = part.end()
     if end == 0 or end != len(text):
         raise ContractError(f"{text!r} is no duration: write for example 90s, 5m or 1m30s")
-    return total
+    return total / 1000
 
 
 def duration_text(seconds: float) -> str:

@@ -19,7 +19,8 @@ def test_a_duration_is_read_back_from_its_text(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("1m30s", 90), ("500ms", 0.5), ("1.5s", 1.5), ("1h", 3600), ("0s", 0)]
+    ("text", "seconds"),
+    [("90s", 90), ("1m30s", 90), ("500ms", 0.5), ("1.5s", 1.5), ("1h", 3600), ("0s", 0), ("940ms", 0.94)],
 )
 def test_durations_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds

@@ -229,6 +229,7 @@ class Nodes:
             report=self.folder.report,
             ledger=self.folder.ledger,
             note=state.get("note", ""),
+            says=findings.says,
             waiting=waiting,
         )
 
