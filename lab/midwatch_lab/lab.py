@@ -111,6 +111,7 @@ class Lab:
             AddressError: when the port is in use.
             LabError: when the rules cannot be loaded.
         """
+        self.options.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         plain = _listen(self.options.port)
         secure = _listen(0)
         if self.options.rules is not None:
