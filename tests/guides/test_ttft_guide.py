@@ -47,24 +47,16 @@ def finished(**reasons: float) -> dict[str, Any]:
     return vector() | {"series": series}
 
 
-def replicas(count: int, *, running: float, blocks: int = 256, seats: float | None = 4) -> dict[str, Any]:
-    one: dict[str, Any] = {
-        "reachable": True,
-        "model": "tiny",
-        "waiting": 0.0,
-        "kv_cache_usage": 0.2,
-        "block_size": 16,
-        "error": None,
-    }
-    found = [
-        one | {"pod": f"p{n}", "running": running, "num_gpu_blocks": blocks, "max_num_seqs": seats}
-        for n in range(count)
-    ]
-    return {"replicas": found, "running": running * count, "waiting": 0.0, "reachable": count, "total": count}
+def replicas(count: int, *, waiting: float, blocks: int = 256, seats: float | None = 4) -> dict[str, Any]:
+    one: dict[str, Any] = {"reachable": True, "model": "tiny", "running": 1.0, "waiting": waiting, "error": None}
+    one |= {"kv_cache_usage": 0.2, "num_gpu_blocks": blocks, "block_size": 16, "max_num_seqs": seats}
+    found: list[Any] = [one | {"pod": f"p{n}"} for n in range(count)]
+    totals = {"running": 1.0 * count, "waiting": waiting * count, "reachable": count, "total": count}
+    return {"replicas": found} | totals
 
 
 def rollout(
-    desired: int, *, changed: list[Any] | None = None, age: float | None = 12.0, scaled: list[Any] | None = None
+    desired: int, *, changed: list[Any] | None = None, age: float | None = 20.0, scaled: list[Any] | None = None
 ) -> dict[str, Any]:
     return {
         "workload": WORKLOAD,
@@ -93,7 +85,8 @@ HEALTHY: dict[str, Any] = {
     "finished": finished(length=90.0, stop=8.0, abort=0.0),
     "kv": vector(0.18),
     "preemptions": vector(0.0),
-    "limits": replicas(3, running=1.6),
+    "batch": vector(7.0),
+    "limits": replicas(3, waiting=0),
     "topology": {"service": "Service/llm-x7/svc-chat", "workloads": [WORKLOAD], "pods": [], "broken": []},
     "rollout": rollout(3, age=None),
 }
@@ -104,7 +97,8 @@ SMALL_CACHE = HEALTHY | {
     "finished": finished(length=40.0, abort=31.0),
     "kv": vector(1.0),
     "preemptions": vector(17.2),
-    "limits": replicas(3, running=1, blocks=14),
+    "batch": vector(5.0),
+    "limits": replicas(3, waiting=6, blocks=14),
     "rollout": rollout(3, changed=[flag("--num-gpu-blocks-override", "256", "14")]),
 }
 FEW = HEALTHY | {
@@ -114,7 +108,8 @@ FEW = HEALTHY | {
     "running": course(5, 4, 4.1, 6),
     "finished": finished(length=48.0, abort=30.0),
     "kv": vector(0.2),
-    "limits": replicas(1, running=4),
+    "batch": vector(4.0),
+    "limits": replicas(1, waiting=15),
     "rollout": rollout(1, age=None, scaled=[scaled(3, 1, 14.0), scaled(0, 3, 300.0)]),
 }
 
@@ -203,8 +198,25 @@ async def test_without_a_recorded_change_the_cause_is_likely_and_nothing_is_prop
 
 
 async def test_a_cache_is_the_limit_when_running_requests_are_preempted_though_the_batch_looks_full() -> None:
-    result = await run(SMALL_CACHE | {"running": course(5, 11, 10, 12), "limits": replicas(3, running=4, blocks=30)})
+    result = await run(SMALL_CACHE | {"batch": vector(12.0), "limits": replicas(3, waiting=4, blocks=30)})
     assert found(result)[1] == "serving.kv_cache_too_small"
+
+
+async def test_a_rollout_that_has_just_begun_is_waited_for_before_the_cache_is_read() -> None:
+    clock = VirtualClock(auto=True)
+    began = clock.now() - 4.0
+
+    def growing(_arguments: dict[str, Any]) -> dict[str, Any]:
+        return rollout(3, changed=[flag("--num-gpu-blocks-override", "256", "14")], age=clock.now() - began)
+
+    def swapped(_arguments: dict[str, Any]) -> dict[str, Any]:
+        return vector(1.0 if clock.now() - began >= 8 else 0.2)
+
+    caller = ScriptedCaller(SMALL_CACHE | {"rollout": growing, "kv": swapped}, clock)
+    result = await Runner(find("ttft-slo-burn"), caller, clock).run(INPUTS, run_id="r", alert=ALERT)
+    assert found(result)[0] == "kv_shrunk_by_rollout"
+    assert 11.0 <= clock.now() - began - 4.0 <= 13.0
+    assert len([call for call in caller.calls if call.step == "kv"]) == 1
 
 
 async def test_replicas_that_were_taken_away_come_back() -> None:
@@ -242,8 +254,8 @@ async def test_a_full_batch_with_a_cache_in_use_is_busy_and_not_short_of_cache()
 
 async def test_a_batch_limit_that_a_rollout_lowered_is_set_back() -> None:
     lowered = rollout(3, changed=[flag("--max-num-seqs", "8", "1")])
-    limits = replicas(3, running=1, seats=1)
-    result = await run(FEW | {"running": course(5, 3, 3, 5), "limits": limits, "rollout": lowered})
+    limits = replicas(3, waiting=5, seats=1)
+    result = await run(FEW | {"batch": vector(3.0), "limits": limits, "rollout": lowered})
     assert found(result) == ("batch_limit_lowered", "serving.batch_limit_too_low", "certain")
     assert result.plan_draft is not None
     assert result.plan_draft["operations"][0]["args"] == {"container": "engine", "args": {"--max-num-seqs": "8"}}
@@ -293,7 +305,7 @@ async def test_slow_without_a_limit_in_sight_is_for_a_person() -> None:
     assert len(result.ruled_out) == 2
 
 
-@pytest.mark.parametrize("gap", ["kv", "preemptions"])
+@pytest.mark.parametrize("gap", ["kv", "preemptions", "batch"])
 @pytest.mark.parametrize("lost", [vector(), ToolFailedError("connection refused")])
 async def test_a_gap_in_what_must_be_weighed_is_said_and_not_read_as_zero(gap: str, lost: Any) -> None:
     result = await run(SMALL_CACHE | {gap: lost})
@@ -302,7 +314,7 @@ async def test_a_gap_in_what_must_be_weighed_is_said_and_not_read_as_zero(gap: s
     assert "not measured" in result.primary.says
 
 
-@pytest.mark.parametrize("limits", [replicas(3, running=1, seats=None), replicas(0, running=0)])
+@pytest.mark.parametrize("limits", [replicas(3, waiting=1, seats=None), replicas(0, waiting=0)])
 async def test_a_backend_that_does_not_tell_its_limits_is_not_guessed_at(limits: dict[str, Any]) -> None:
     assert found(await run(FEW | {"limits": limits}))[0] == "not_weighed"
 
