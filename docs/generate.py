@@ -8,16 +8,15 @@ import json
 import sys
 from pathlib import Path
 
-from midwatch_agents.cli import help_pages
-from midwatch_evals.demo import DemoResult
-from midwatch_evals.scenario import Scenario
-
+from midwatch_agents.host import help_text
 from midwatch_contracts.alert import Alert
 from midwatch_contracts.causes import Cause
 from midwatch_contracts.evidence import EvidenceRef, LedgerEntry
 from midwatch_contracts.mechanisms import mechanisms
 from midwatch_contracts.plan import Approval, Change, Expectation, Operation, Plan, Preview
 from midwatch_contracts.surface import surface
+from midwatch_evals.demo import DemoResult
+from midwatch_evals.scenario import Scenario
 
 DOCS = Path(__file__).resolve().parent
 SHAPES = (
@@ -44,9 +43,16 @@ def _schema_pages() -> dict[str, str]:
 
 
 def _help_page() -> str:
-    parts = ["# The command line\n", "Generated from the code by `make docs`.\n"]
-    parts += [f"## `{name}`\n\n```text\n{text.rstrip()}\n```\n" for name, text in help_pages().items()]
-    return "\n".join(parts)
+    text, broken = help_text()
+    if broken:
+        raise SystemExit(f"commands that cannot be loaded: {', '.join(entry.name for entry in broken)}")
+    head = [
+        "# The command line",
+        "",
+        "Generated from the code by `make docs`. Each command has a `--help` of its own.",
+        "",
+    ]
+    return "\n".join([*head, "```text", text.rstrip(), "```"]) + "\n"
 
 
 def _tools_page() -> str:

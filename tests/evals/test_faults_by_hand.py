@@ -30,7 +30,7 @@ def anyio_backend() -> str:
 
 
 def _name() -> str:
-    return "".join(random.choices(string.ascii_lowercase, k=7))
+    return "".join(random.choices(string.ascii_lowercase, k=7))  # noqa: S311 (a name, not a key)
 
 
 def _manifests(namespace: str, name: str, flags: list[str]) -> list[dict[str, Any]]:

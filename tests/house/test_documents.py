@@ -21,7 +21,8 @@ def test_the_generated_documents_are_what_the_code_says() -> None:
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/safe-apply.md"])
 def test_every_command_and_file_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
-    named = set(re.findall(r"`?midwatch ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|^midwatch .*$", text, re.M))))
+    code = "\n".join(re.findall(r"`[^`]+`|^\S*midwatch .*$", text, re.MULTILINE))
+    named = set(re.findall(r"\bmidwatch ([a-z]+)\b", code))
     assert named <= set(discovered())
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
