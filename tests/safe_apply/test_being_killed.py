@@ -16,7 +16,8 @@ import pytest
 from midwatch_contracts.plan import ChangeState
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, deployment, scale, set_blocks
-from midwatch_mcp.safe_apply.fakes import Fuse, Killed, Written, digest
+from midwatch_mcp.safe_apply.fakes import Written, digest
+from midwatch_mcp.safe_apply.fuse import Fuse, Killed
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +132,7 @@ async def test_killed_while_undoing_and_again_while_recovering_it_still_ends(tmp
                 await world.open(fuse=Fuse(second)).recover()
             changes = await world.open().recover()
             assert all(change.state == "undone" for change in changes)
+            assert all("is not true of 3" in change.note for change in changes), "the reason was lost"
             assert states(world) == before
             await close(world)
 

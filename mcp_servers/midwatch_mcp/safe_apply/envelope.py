@@ -5,45 +5,29 @@ the kernel, so that no two processes carry the same plan and a killed one leaves
 """
 
 import asyncio
-import contextlib
 import logging
-import secrets
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.expectations import Observation, Reader, judge
-from midwatch_contracts.plan import (
-    TERMINAL_STATES,
-    Approval,
-    Change,
-    ChangeState,
-    OperationState,
-    Plan,
-    Preview,
-)
-from midwatch_contracts.times import unix_seconds
-from midwatch_mcp.safe_apply.approvals import (
-    approvals_for,
-    check_approval,
-    clusters_of,
-    for_preview,
-    valid_approvals,
-)
+from midwatch_contracts.expectations import Observation, Reader
+from midwatch_contracts.plan import TERMINAL_STATES, Change, ChangeState, Plan, Preview
+from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
+from midwatch_mcp.safe_apply.approvals import approvals_for
+from midwatch_mcp.safe_apply.attempt import Attempts
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
-from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError, TargetMissingError
+from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.files import locked
 from midwatch_mcp.safe_apply.journal import Journal, Record
-from midwatch_mcp.safe_apply.keys import principals
-from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, PROPOSE, Policy, load, policy_path
+from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi
-from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text, touched_sha256
+from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
-from midwatch_mcp.safe_apply.transaction import StepFailedError, Transaction
+from midwatch_mcp.safe_apply.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -90,13 +74,12 @@ class Envelope:
         self.journal = journal or Journal(state / "changes.sqlite")
         self.audit = Audit(state, clock)
         self._api = api
-        self._reader = reader
         self._clock = clock
-        self._policy_path = policy_path(state, policy)
-        self._policy_given = policy is not None
-        self._lab = lab
         self._allow_write = allow_write
-        self._poll_s = poll_s
+        self._admission = Admission(
+            state=state, journal=self.journal, audit=self.audit, api=api, clock=clock, policy=policy, lab=lab
+        )
+        self._attempts = Attempts(self.journal, self.audit, clock, reader, self._admission, poll_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def aclose(self) -> None:
@@ -112,14 +95,14 @@ class Envelope:
 
     async def propose(self, draft: Mapping[str, Any] | Draft) -> Proposal:
         """Make a plan of a draft, try it by dry run, and keep both. Changes nothing in the cluster."""
-        with self._audited("propose", "-"):
-            policy = self._policy()
+        with self._admission.audited("propose", "-"):
+            policy = self._admission.policy()
             if policy.autonomy < PROPOSE:
-                raise RefusedChangeError("autonomy", f"{_level(policy)} drafts no plans: raise autonomy in the policy")
+                raise RefusedChangeError("autonomy", f"{level(policy)} drafts no plans: raise autonomy in the policy")
             parsed = draft if isinstance(draft, Draft) else parse_draft(draft)
             plan = await draft_plan(parsed, self._api, policy, now=self._clock.now())
             rehearsed = await rehearse(plan, self._api, policy)
-            _refuse_forbidden(rehearsed)
+            refuse_forbidden(rehearsed)
             self.journal.put_plan(plan, self._clock.now())
             self.audit.append("proposed", run=plan.id, body={"title": plan.title, "risk": rehearsed.preview.risk})
             return self._keep(plan, rehearsed)
@@ -127,10 +110,10 @@ class Envelope:
     async def preview(self, plan_id: str) -> Proposal:
         """Try a plan by dry run again, and keep what it would do now."""
         plan = self.journal.plan(plan_id)
-        with self._audited("preview", plan.id):
-            await self._refuse_other_cluster(plan)
-            await self._refuse_stale(plan)
-            return self._keep(plan, await rehearse(plan, self._api, self._policy()))
+        with self._admission.audited("preview", plan.id):
+            await self._admission.refuse_other_cluster(plan)
+            await self._admission.refuse_stale(plan)
+            return self._keep(plan, await rehearse(plan, self._api, self._admission.policy()))
 
     def _keep(self, plan: Plan, rehearsed: Rehearsed) -> Proposal:
         self.journal.put_preview(rehearsed.preview, self._clock.now())
@@ -140,7 +123,7 @@ class Envelope:
 
     async def draft_undo(self, change_id: str) -> Proposal:
         """Draft the plan that undoes a verified change. It needs an approval of its own."""
-        with self._audited("undo", change_id):
+        with self._admission.audited("undo", change_id):
             record = self.journal.record(change_id)
             if record.change.state != "verified":
                 raise RefusedChangeError(
@@ -161,7 +144,7 @@ class Envelope:
             RefusedChangeError: with the reason; nothing was written.
         """
         if not self._allow_write:
-            with self._audited("apply", plan_id):
+            with self._admission.audited("apply", plan_id):
                 raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
         plan = self.journal.plan(plan_id)
         return await self._carried(plan, None)
@@ -259,204 +242,16 @@ class Envelope:
                 return
             if change_id is None:
                 running = self.journal.under_way(plan.id)
-                change_id = running[0].change.change_id if running else await self._begin(plan)
+                change_id = running[0].change.change_id if running else await self._admission.begin(plan)
                 recovering = bool(running)
             else:
                 recovering = True
             transaction = Transaction(
-                change_id, plan, self.journal, self._api, self._clock, self.audit, against=self._frozen
+                change_id, plan, self.journal, self._api, self._clock, self.audit, against=self._admission.frozen
             )
-            if recovering and self._state(change_id) not in TERMINAL_STATES | {"applied", "verifying"}:
-                self.audit.append("recovering", run=change_id, body={"state": self._state(change_id)})
-            await self._apply_or_undo(transaction, recovering=recovering)
+            if recovering and self._attempts.state(change_id) not in TERMINAL_STATES | {"applied", "verifying"}:
+                self.audit.append("recovering", run=change_id, body={"state": self._attempts.state(change_id)})
+            await self._attempts.apply_or_undo(transaction, recovering=recovering)
             if not applied.done():
                 applied.set_result(change_id)
-            await self._verify(transaction)
-
-    def _state(self, change_id: str) -> ChangeState:
-        return self.journal.record(change_id).change.state
-
-    async def _apply_or_undo(self, transaction: Transaction, *, recovering: bool) -> None:
-        change_id = transaction.change_id
-        state = self._state(change_id)
-        if state in ("undoing", "stuck"):
-            await transaction.back("Taken up again.")
-        elif state == "applying":
-            against = self._against_finishing(change_id) if recovering else None
-            if against is not None:
-                await transaction.back(against)
-            else:
-                await self._forward(transaction)
-        self._note_end(transaction)
-
-    async def _forward(self, transaction: Transaction) -> None:
-        change_id = transaction.change_id
-        try:
-            await transaction.forward()
-        except StepFailedError as failure:
-            states = {operation.state for operation in self.journal.record(change_id).change.operations}
-            if failure.stale and states <= {"pending", "failed"}:
-                self.journal.move(
-                    change_id, "superseded", now=self._clock.now(), note=f"{failure}. Nothing was written."
-                )
-            else:
-                await transaction.back(f"Not applied: {failure}.")
-        else:
-            self.audit.append("applied", run=change_id, body={"plan": transaction.plan.id})
-
-    def _frozen(self) -> str | None:
-        """Return why nothing new may be written, or None; read from the file each time."""
-        try:
-            frozen = self._policy().frozen
-        except PolicyError as error:
-            return str(error)
-        return None if frozen is None else f"changes are frozen: {frozen}"
-
-    def _against_finishing(self, change_id: str) -> str | None:
-        """Return why a change that was cut off is undone rather than finished, or None."""
-        frozen = self._frozen()
-        if frozen is not None:
-            return f"What was begun is undone, for {frozen}."
-        approval = self.journal.record(change_id).change.approval
-        if approval is None or self._clock.now() >= unix_seconds(approval.expires):
-            return "The approval expired while the change was cut off, so what was begun is undone."
-        return None
-
-    async def _verify(self, transaction: Transaction) -> None:
-        """Judge the expectations; when one fails, undo and prove it."""
-        change_id = transaction.change_id
-        if self._state(change_id) == "applied":
-            self.journal.move(change_id, "verifying", now=self._clock.now())
-        if self._state(change_id) != "verifying":
-            return
-        applied = self.journal.record(change_id).applied
-        try:
-            verdict = await judge(
-                transaction.plan.expect,
-                self._reader,
-                self._clock,
-                since=self._clock.now() if applied is None else applied,
-                start=self._clock.now(),
-                poll_s=self._poll_s,
-                on_observation=lambda observation: self.journal.observe(change_id, observation),
-            )
-        except Exception as error:  # noqa: BLE001 (what cannot be judged is not verified: the change must not stay)
-            failed: Sequence[str] = (f"the expectations could not be judged: {error!r}",)
-            met = False
-        else:
-            met, failed = verdict.met, verdict.failed
-        if met:
-            self.journal.move(change_id, "verified", now=self._clock.now())
-        else:
-            await transaction.back(f"Not verified: {'; '.join(failed)}.")
-        self._note_end(transaction)
-
-    def _note_end(self, transaction: Transaction) -> None:
-        change = self.journal.record(transaction.change_id).change
-        if change.state in TERMINAL_STATES:
-            self.audit.append(change.state, run=change.change_id, body={"plan": change.plan_id, "note": change.note})
-
-    # Beginning a change
-
-    async def _begin(self, plan: Plan) -> str:
-        """Check everything that must hold before the first write, and start the change; returns its id."""
-        with self._audited("apply", plan.id):
-            policy = self._policy()
-            if policy.frozen is not None:
-                raise RefusedChangeError("frozen", f"changes are frozen: {policy.frozen}")
-            if policy.autonomy < ASSIST:
-                raise RefusedChangeError("autonomy", f"{_level(policy)} applies nothing: raise autonomy in the policy")
-            await self._refuse_other_cluster(plan)
-            valid = valid_approvals(
-                approvals_for(self.state, plan.id), lambda one: self._check(one, plan, policy), plan
-            )
-            change = Change(
-                change_id=f"chg-{secrets.token_hex(8)}",
-                plan_id=plan.id,
-                preview_sha256=valid[0].preview_sha256,
-                approval=valid[0],
-                state="applying",
-                operations=tuple(OperationState(id=one.id, state="pending") for one in plan.operations),
-            )
-            stale = await self._stale(plan)
-            if stale is not None:
-                return self._superseded(change, stale)
-            rehearsed = await rehearse(plan, self._api, policy)
-            _refuse_forbidden(rehearsed)
-            approval = for_preview(valid, rehearsed.sha256)
-            change = change.model_copy(update={"approval": approval, "preview_sha256": approval.preview_sha256})
-            self.audit.append(
-                "applying",
-                run=change.change_id,
-                body={"plan": plan.id, "preview_sha256": rehearsed.sha256, "approver": approval.approver},
-            )
-            self.journal.begin(
-                change,
-                now=self._clock.now(),
-                nonce=approval.nonce,
-                targets=[f"{'/'.join(clusters_of(plan))} {target_text(one.target)}" for one in plan.operations],
-                expected=rehearsed.expected,
-            )
-            return change.change_id
-
-    def _superseded(self, change: Change, why: str) -> str:
-        ended = change.model_copy(update={"state": "superseded", "note": f"{why}. Nothing was written."})
-        nonce = None if change.approval is None else change.approval.nonce
-        self.journal.end_before_apply(ended, now=self._clock.now(), nonce=nonce)
-        return change.change_id
-
-    def _check(self, approval: Approval, plan: Plan, policy: Policy) -> None:
-        check_approval(
-            approval,
-            plan,
-            principals(self.state, self._lab),
-            now=self._clock.now(),
-            max_age_s=policy.approvals.max_age_s,
-            spent_by=self.journal.spent_by(approval.nonce),
-        )
-
-    async def _refuse_other_cluster(self, plan: Plan) -> None:
-        here = await self._api.cluster_uid()
-        if clusters_of(plan) != frozenset({here}):
-            there = ", ".join(sorted(clusters_of(plan)))
-            raise RefusedChangeError("other_cluster", f"the plan is for cluster {there}, and this is {here}")
-
-    async def _refuse_stale(self, plan: Plan) -> None:
-        stale = await self._stale(plan)
-        if stale is not None:
-            raise RefusedChangeError("state", f"{stale}: propose the change again")
-
-    async def _stale(self, plan: Plan) -> str | None:
-        """Return which precondition no longer holds, or None."""
-        for operation in plan.operations:
-            name = target_text(operation.target)
-            try:
-                snapshot = await self._api.read(operation.target)
-                if operation.pre is None or snapshot.uid != operation.pre.uid:
-                    return f"{operation.id}: {name} is not the object that the plan was made for"
-                if touched_sha256(operation.op, operation.args, snapshot.value) != operation.pre.touched_sha256:
-                    return f"{operation.id}: the values of {name} that the plan replaces were changed since"
-            except (TargetMissingError, RefusedChangeError) as error:
-                return f"{operation.id}: {error}"
-        return None
-
-    def _policy(self) -> Policy:
-        return load(self._policy_path, required=self._policy_given)
-
-    @contextlib.contextmanager
-    def _audited(self, what: str, run: str) -> Generator[None]:
-        """Write every refusal to the audit, with its reason."""
-        try:
-            yield
-        except RefusedChangeError as refusal:
-            self.audit.append("refused", run=run, body={"what": what, "reason": refusal.reason, "says": str(refusal)})
-            raise
-
-
-def _refuse_forbidden(rehearsed: Rehearsed) -> None:
-    if rehearsed.preview.risk == "forbidden":
-        raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(rehearsed.reasons)}")
-
-
-def _level(policy: Policy) -> str:
-    return f"autonomy {policy.autonomy} ({LEVELS[policy.autonomy]})"
+            await self._attempts.verify(transaction)

@@ -9,7 +9,8 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.plan import Approval, ChangeState
 from midwatch_mcp.safe_apply.approvals import put_approval, signed_approval
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
-from midwatch_mcp.safe_apply.fakes import FakeCluster, FakeMetrics, Fuse, FusedApi, FusedJournal
+from midwatch_mcp.safe_apply.fakes import FakeCluster, FakeMetrics
+from midwatch_mcp.safe_apply.fuse import Fuse, FusedApi, FusedJournal
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
 
 QUERY = 'histogram_quantile(0.95, sum by (le) (rate(ttft_bucket{service="chat"}[20s])))'

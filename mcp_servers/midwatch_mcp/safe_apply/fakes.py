@@ -1,4 +1,4 @@
-"""A cluster and its metrics in memory, for tests and offline runs, and the fuse that ends a run at a chosen step.
+"""A cluster and its metrics in memory, for tests and offline runs.
 
 The cluster keeps its own log of writes, which a test trusts rather than the journal. Patches are applied here by code
 that shares nothing with what the operations say of themselves.
@@ -7,9 +7,7 @@ that shares nothing with what the operations say of themselves.
 import copy
 import hashlib
 import json
-import sqlite3
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,8 +16,7 @@ from midwatch_contracts.entity import Entity
 from midwatch_contracts.expectations import Sample
 from midwatch_contracts.plan import KubeTarget, ServingTarget, Target
 from midwatch_mcp.safe_apply.errors import ConflictError, RejectedError, TargetMissingError
-from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, TargetApi, Write
+from midwatch_mcp.safe_apply.ports import Kind, Snapshot, Write
 
 GROUPS: dict[str, str] = {
     "Deployment": "apps/v1",
@@ -270,70 +267,3 @@ class FakeMetrics:
         """Return an object of the cluster."""
         found = self.cluster.objects_by_entity.get(str(entity))
         return None if found is None else copy.deepcopy(found)
-
-
-class Killed(BaseException):
-    """The process was killed: no handler of the code under test may catch this."""
-
-
-class Fuse:
-    """Counts the steps of a run; at number `at` (from 1) the process is dead, and every later step finds it dead."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at = at
-        self.steps: list[str] = []
-
-    def burn(self, step: str) -> None:
-        """Count one step."""
-        self.steps.append(step)
-        if self.at is not None and len(self.steps) >= self.at:
-            raise Killed(step)
-
-
-class FusedJournal(Journal):
-    """A journal whose every transaction is two steps of a fuse: before anything, and once it is on disk."""
-
-    fuse: Fuse = Fuse()
-
-    @contextmanager
-    def transaction(self, step: str) -> Generator[sqlite3.Connection]:
-        """Burn, write, burn."""
-        self.fuse.burn(f"before journal {step}")
-        with super().transaction(step) as db:
-            yield db
-        self.fuse.burn(f"after journal {step}")
-
-
-@dataclass
-class FusedApi:
-    """A cluster whose every call is two steps of a fuse: before it is sent, and before its answer is seen."""
-
-    api: TargetApi
-    fuse: Fuse
-
-    async def cluster_uid(self) -> str:
-        """Return the uid."""
-        return await self.api.cluster_uid()
-
-    async def kind(self, kind: str, api_version: str | None) -> Kind:
-        """Return a kind."""
-        return await self.api.kind(kind, api_version)
-
-    async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
-        """Return objects."""
-        return await self.api.objects(kind, namespace)
-
-    async def read(self, target: Target) -> Snapshot:
-        """Burn, read, burn."""
-        self.fuse.burn("before read")
-        found = await self.api.read(target)
-        self.fuse.burn("after read")
-        return found
-
-    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
-        """Burn, write, burn."""
-        verb = "dry run" if dry_run else "write"
-        self.fuse.burn(f"before {verb}")
-        found = await self.api.write(target, write, version=version, dry_run=dry_run)
-        self.fuse.burn(f"after {verb}")
-        return found

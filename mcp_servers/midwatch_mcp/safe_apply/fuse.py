@@ -1,0 +1,78 @@
+"""The fuse that ends a run at a chosen step: a kill of the process, told to every part of it at once."""
+
+import sqlite3
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from midwatch_contracts.plan import Target
+from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.ports import Kind, Snapshot, TargetApi, Write
+
+
+class Killed(BaseException):
+    """The process was killed: no handler of the code under test may catch this."""
+
+
+class Fuse:
+    """Counts the steps of a run; at number `at` (from 1) the process is dead, and every later step finds it dead."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.steps: list[str] = []
+
+    def burn(self, step: str) -> None:
+        """Count one step."""
+        self.steps.append(step)
+        if self.at is not None and len(self.steps) >= self.at:
+            raise Killed(step)
+
+
+class FusedJournal(Journal):
+    """A journal whose every transaction is two steps of a fuse: before anything, and once it is on disk."""
+
+    fuse: Fuse = Fuse()
+
+    @contextmanager
+    def transaction(self, step: str) -> Generator[sqlite3.Connection]:
+        """Burn, write, burn."""
+        self.fuse.burn(f"before journal {step}")
+        with super().transaction(step) as db:
+            yield db
+        self.fuse.burn(f"after journal {step}")
+
+
+@dataclass
+class FusedApi:
+    """A cluster whose every call is two steps of a fuse: before it is sent, and before its answer is seen."""
+
+    api: TargetApi
+    fuse: Fuse
+
+    async def cluster_uid(self) -> str:
+        """Return the uid."""
+        return await self.api.cluster_uid()
+
+    async def kind(self, kind: str, api_version: str | None) -> Kind:
+        """Return a kind."""
+        return await self.api.kind(kind, api_version)
+
+    async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
+        """Return objects."""
+        return await self.api.objects(kind, namespace)
+
+    async def read(self, target: Target) -> Snapshot:
+        """Burn, read, burn."""
+        self.fuse.burn("before read")
+        found = await self.api.read(target)
+        self.fuse.burn("after read")
+        return found
+
+    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
+        """Burn, write, burn."""
+        verb = "dry run" if dry_run else "write"
+        self.fuse.burn(f"before {verb}")
+        found = await self.api.write(target, write, version=version, dry_run=dry_run)
+        self.fuse.burn(f"after {verb}")
+        return found
