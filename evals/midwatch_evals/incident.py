@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
-from midwatch_lab.client import LabClient
-from midwatch_lab.process import LabProcess
 
 from midwatch_agents.result import RunResult
 from midwatch_contracts.alert import Alert
@@ -22,6 +20,8 @@ from midwatch_evals.processes import MARK, marked
 from midwatch_evals.prometheus import Prometheus, ttft_p95
 from midwatch_evals.rules import ttft_rule
 from midwatch_evals.scenario import Load, Scenario
+from midwatch_lab.client import LabClient
+from midwatch_lab.process import LabProcess
 
 READY_WITHIN_S = 60.0
 CALIBRATION_CLIENTS = 24

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from midwatch_lab.client import LabClient
 
 from midwatch_agents.result import RunResult
 from midwatch_contracts.clock import Clock
@@ -15,6 +14,7 @@ from midwatch_contracts.mechanisms import refines
 from midwatch_contracts.plan import Expectation
 from midwatch_evals.prometheus import Prometheus
 from midwatch_evals.scenario import Scenario
+from midwatch_lab.client import LabClient
 
 _RISKY_VERBS = {"delete": "delete", "deletecollection": "delete", "connect": "exec"}
 """Verbs of the audit, by the operation that a scenario may forbid."""
