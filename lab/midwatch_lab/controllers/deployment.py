@@ -1,11 +1,10 @@
 """The Deployment controller: one ReplicaSet a template, moved from old to new within the limits of the strategy."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from midwatch_contracts.clock import Clock
-from midwatch_lab.controllers.deployment_status import settle_status
+from midwatch_lab.controllers.deployment_status import status_of
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.revisions import (
     DESIRED,
@@ -19,7 +18,8 @@ from midwatch_lab.controllers.revisions import (
     revision_of,
     template_of,
 )
-from midwatch_lab.controllers.rollout import Half, Limits, limits, proportions, scale_down, scale_up
+from midwatch_lab.controllers.rollout import Half, proportions, scale_down, scale_up
+from midwatch_lab.controllers.rollout_state import Rollout, half
 from midwatch_lab.controllers.runtime import Controller, Key, owner_key
 from midwatch_lab.kinds.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from midwatch_lab.names import template_hash
@@ -40,39 +40,6 @@ from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.store.store import Change
 
 _COMPONENT: Final = "deployment-controller"
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """A Deployment and its ReplicaSets at one moment; `olds` are oldest first."""
-
-    deployment: Object
-    new: Object | None
-    olds: list[Object]
-
-    @property
-    def desired(self) -> int:
-        """The number of pods that are wanted."""
-        return int(dig(self.deployment, "spec", "replicas", default=0))
-
-    @property
-    def sets(self) -> list[Object]:
-        """All ReplicaSets."""
-        return [*self.olds, *([self.new] if self.new is not None else [])]
-
-    @property
-    def limits(self) -> Limits:
-        """How far the rollout may stray."""
-        rolling = dig(self.deployment, "spec", "strategy", "rollingUpdate", default={})
-        if dig(self.deployment, "spec", "strategy", "type") == "Recreate":
-            return Limits(0, 0)
-        return limits(self.desired, rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%"))
-
-
-def half(item: Object) -> Half:
-    """Return a ReplicaSet in numbers."""
-    available = dig(item, "status", "availableReplicas", default=0)
-    return Half(name_of(item), int(dig(item, "spec", "replicas", default=0)), int(available))
 
 
 class DeploymentController(Controller):
@@ -103,7 +70,7 @@ class DeploymentController(Controller):
             return None
         rollout = self._look(found)
         if is_terminating(found):
-            return settle_status(self, rollout)
+            return self._report(rollout)
         if self._was_scaled(rollout):
             self._scale_all(rollout)
         elif not dig(found, "spec", "paused"):
@@ -113,8 +80,13 @@ class DeploymentController(Controller):
             else:
                 self._roll(rollout)
         rollout = self._look(self.registry.read(DEPLOYMENTS, *key))
-        again = settle_status(self, rollout)
+        again = self._report(rollout)
         self._clean_up(self._look(self.registry.read(DEPLOYMENTS, *key)))
+        return again
+
+    def _report(self, rollout: Rollout) -> float | None:
+        status, again = status_of(rollout, self.registry.now_text(), self.clock.now())
+        self.write_status(DEPLOYMENTS, rollout.deployment, status)
         return again
 
     def _look(self, deployment: Object) -> Rollout:

@@ -1,37 +1,32 @@
 """The status of a Deployment: counts, and the conditions Available and Progressing."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from midwatch_contracts.times import unix_seconds
-from midwatch_lab.kinds.resources import DEPLOYMENTS
+from midwatch_lab.controllers.rollout_state import Rollout
 from midwatch_lab.objects import Object, condition, copied, dig, meta, name_of, set_condition
-
-if TYPE_CHECKING:
-    from midwatch_lab.controllers.deployment import DeploymentController, Rollout
 
 _COUNTS: Final = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
 
 
-def settle_status(controller: "DeploymentController", rollout: "Rollout") -> float | None:
-    """Write the status, if it is another; returns the seconds until the progress deadline is to be checked."""
+def status_of(rollout: Rollout, now_text: str, now: float) -> tuple[Object, float | None]:
+    """Return the status, and the seconds until the progress deadline is to be looked at."""
     deployment = rollout.deployment
-    now = controller.registry.now_text()
     old: Object = copied(deployment.get("status", {}))
     counts = _counts(rollout)
     conditions: list[Object] = old.get("conditions", [])
-    _available(conditions, rollout, counts, now)
-    _progressing(conditions, rollout, counts, old, now, controller.clock.now())
+    _available(conditions, rollout, counts, now_text)
+    _progressing(conditions, rollout, counts, old, now_text, now)
     status: Object = {
         "observedGeneration": meta(deployment).get("generation", 1),
         **{key: counts[key] for key in _COUNTS if counts[key]},
         "terminatingReplicas": counts["terminatingReplicas"],
         "conditions": conditions,
     }
-    controller.write_status(DEPLOYMENTS, deployment, status)
-    return _until_deadline(deployment, conditions, controller.clock.now())
+    return status, _until_deadline(deployment, conditions, now)
 
 
-def _counts(rollout: "Rollout") -> dict[str, int]:
+def _counts(rollout: Rollout) -> dict[str, int]:
     def total(key: str) -> int:
         return sum(int(dig(item, "status", key, default=0)) for item in rollout.sets)
 
@@ -58,7 +53,7 @@ def _condition(kind: str, status: str, reason: str, message: str, now: str) -> O
     }
 
 
-def _available(conditions: list[Object], rollout: "Rollout", counts: dict[str, int], now: str) -> None:
+def _available(conditions: list[Object], rollout: Rollout, counts: dict[str, int], now: str) -> None:
     enough = counts["availableReplicas"] >= rollout.desired - rollout.limits.unavailable
     new = (
         _condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now)
@@ -70,14 +65,14 @@ def _available(conditions: list[Object], rollout: "Rollout", counts: dict[str, i
     set_condition(conditions, new)
 
 
-def is_complete(rollout: "Rollout", counts: dict[str, int]) -> bool:
+def is_complete(rollout: Rollout, counts: dict[str, int]) -> bool:
     """Tell whether every pod is of the new template and available."""
     wanted = rollout.desired
     return counts["updatedReplicas"] == counts["replicas"] == counts["availableReplicas"] == wanted
 
 
 def _progressing(  # noqa: PLR0917 (a status, spelt out)
-    conditions: list[Object], rollout: "Rollout", counts: dict[str, int], old: Object, now: str, seconds: float
+    conditions: list[Object], rollout: Rollout, counts: dict[str, int], old: Object, now: str, seconds: float
 ) -> None:
     before = condition({"status": old}, "Progressing") or {}
     reason = str(before.get("reason", ""))
