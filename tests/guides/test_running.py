@@ -1,5 +1,7 @@
 """How a guide runs: edges, joins, missing readings, failures, retries, waiting, resuming."""
 
+import contextlib
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -341,6 +343,18 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, but long enough to be read as one\n" * 100)
     with pytest.raises(JournalError, match="is no journal"):
         SqliteJournal(tmp_path / "text")
+
+
+def test_a_journal_of_a_later_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    with SqliteJournal(tmp_path / "j") as journal:
+        journal.write("r", "s", "g", {"tool": "t"}, {"v": 1}, at=1.0)
+        journal.write("r", "s", "g", {"tool": "t"}, {"v": 2}, at=2.0)
+        assert journal.read("r", "s", "g", {"tool": "t"}) == {"v": 1}
+        assert journal.read("r", "s", "other", {"tool": "t"}) is None
+    with contextlib.closing(sqlite3.connect(tmp_path / "j")) as connection:
+        connection.execute("PRAGMA user_version=7")
+    with pytest.raises(JournalError, match="has schema 7, later than 1: update Midwatch"):
+        SqliteJournal(tmp_path / "j")
 
 
 async def test_a_guide_with_a_cycle_and_missing_inputs_are_refused_before_any_call() -> None:

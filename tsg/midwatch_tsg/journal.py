@@ -6,9 +6,8 @@ with other arguments, is made anew. Only finished calls are kept; what failed ma
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -54,7 +53,7 @@ class NoJournal:
 
 
 class SqliteJournal:
-    """Keeps calls in a SQLite file (0600), one connection a call, so that it may be used from any task."""
+    """Keeps calls in a SQLite file (0600). A context manager, which closes the file."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the journal.
@@ -66,42 +65,50 @@ class SqliteJournal:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             path.touch(mode=0o600)
+        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
         try:
-            with closing(self._connect()) as connection:
-                self._prepare(connection)
+            self._prepare()
         except sqlite3.Error as error:
+            self._connection.close()
             raise JournalError(f"{path} is no journal of guide runs ({error}): move it away or name another") from error
+        except JournalError:
+            self._connection.close()
+            raise
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    def _prepare(self) -> None:
+        # A killed process loses nothing; after a power cut the last calls may be made again, which only read.
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("BEGIN IMMEDIATE")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            connection.execute("ROLLBACK")
             raise JournalError(f"{self._path} has schema {version}, later than {SCHEMA_VERSION}: update Midwatch")
         if version == 0:
-            connection.execute(_CREATE)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
+            self._connection.execute(_CREATE)
+            self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._connection.execute("COMMIT")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
     def read(self, run: str, step: str, guide_sha256: str, call: Mapping[str, Any]) -> Any:
         """Return what was kept for this call, or None."""
-        with closing(self._connect()) as connection:
-            row = connection.execute(
-                "SELECT result FROM step_result WHERE run=? AND step=? AND guide_sha256=? AND call_sha256=?",
-                (run, step, guide_sha256, sha256_hex(dict(call))),
-            ).fetchone()
+        row = self._connection.execute(
+            "SELECT result FROM step_result WHERE run=? AND step=? AND guide_sha256=? AND call_sha256=?",
+            (run, step, guide_sha256, sha256_hex(dict(call))),
+        ).fetchone()
         return None if row is None else orjson.loads(row[0])
 
     def write(self, run: str, step: str, guide_sha256: str, call: Mapping[str, Any], result: Any, *, at: float) -> None:
         """Keep the result of a call; one that is there already stays."""
-        with closing(self._connect()) as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO step_result VALUES (?,?,?,?,?,?)",
-                (run, step, guide_sha256, sha256_hex(dict(call)), orjson.dumps(result).decode(), at),
-            )
+        self._connection.execute(
+            "INSERT OR IGNORE INTO step_result VALUES (?,?,?,?,?,?)",
+            (run, step, guide_sha256, sha256_hex(dict(call)), orjson.dumps(result).decode(), at),
+        )

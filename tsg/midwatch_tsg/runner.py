@@ -59,16 +59,18 @@ class Runner:
                 f"{self.guide.id} cannot be run ({bad}): `midwatch guide lint {self.guide.file}` says more"
             )
         values = resolve(self.guide, inputs, alert)
-        return await _Run(self, graph, values, run_id).result()
+        if isinstance(self.journal, Path):
+            with SqliteJournal(self.journal) as journal:
+                return await _Run(self, graph, values, run_id, journal).result()
+        return await _Run(self, graph, values, run_id, self.journal or NoJournal()).result()
 
 
 class _Run:
     """The state of one run."""
 
-    def __init__(self, runner: Runner, graph: Graph, inputs: Mapping[str, Any], run_id: str) -> None:
+    def __init__(self, runner: Runner, graph: Graph, inputs: Mapping[str, Any], run_id: str, journal: Journal) -> None:
         self._runner, self._graph, self._run_id = runner, graph, run_id
         self._guide, self._clock = runner.guide, runner.clock
-        journal = SqliteJournal(runner.journal) if isinstance(runner.journal, Path) else runner.journal or NoJournal()
         self._context = Context(
             run_id, runner.guide.sha256, runner.caller, runner.asker, runner.clock, journal, self._retrying
         )
