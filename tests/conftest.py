@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No deadline: a busy machine is not a defect. In CI the examples are the same at every run, so that a change is judged by
-# what it changed; at a developer's desk they are new each time.
+# No deadline: a busy machine is not a defect. In CI the examples are the same at every run, so that a change is judged
+# by what it changed; at a desk they are new each time.
 settings.register_profile("midwatch", deadline=None)
 settings.register_profile("ci", settings.get_profile("midwatch"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "midwatch")
