@@ -36,7 +36,9 @@ ALERT_WITHIN_S = 60.0
 """After the last fault the alert must fire within this time, or there is no incident."""
 OBJECTIVE_FACTOR = 4.0
 OBJECTIVE_FLOOR_S = 0.5
-"""An objective that is taken from the healthy stretch is this multiple of its p95, and never below the floor."""
+OBJECTIVE_CEILING = 0.4
+"""An objective that is taken from the healthy stretch is this multiple of its p95, never below the floor, and never above
+this share of the clients' patience: whoever gave up leaves no time to first token, so a slower one could not be seen."""
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Told of each stage: its name, one line for a person, and the facts as data."""
@@ -187,7 +189,8 @@ class Incident:
         given = self.scenario.alert.annotations.get("objective")
         if given is not None and not self.measure_objective:
             return parse_duration(given)
-        return round(max(OBJECTIVE_FACTOR * healthy, OBJECTIVE_FLOOR_S), 2)
+        patience = min(load.timeout_s for load in self.scenario.load)
+        return round(min(max(OBJECTIVE_FACTOR * healthy, OBJECTIVE_FLOOR_S), OBJECTIVE_CEILING * patience), 2)
 
     async def _break(self, client: LabClient, prometheus: Prometheus, began: float, objective: float) -> Alert:
         """Let the timeline happen and return the alert: the one that fired, or the scenario's own at its time."""
