@@ -37,8 +37,11 @@ ALERT_WITHIN_S = 60.0
 OBJECTIVE_FACTOR = 4.0
 OBJECTIVE_FLOOR_S = 0.5
 OBJECTIVE_CEILING = 0.4
-"""An objective that is taken from the healthy stretch is this multiple of its p95, never below the floor, and never above
-this share of the clients' patience: whoever gave up leaves no time to first token, so a slower one could not be seen."""
+"""An objective that is taken from the healthy stretch is this multiple of its p95, never below the floor.
+
+Nor is it above this share of the clients' patience: whoever gave up leaves no time to first token, so a slower one
+could not be seen.
+"""
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Told of each stage: its name, one line for a person, and the facts as data."""
