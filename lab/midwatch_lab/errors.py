@@ -20,9 +20,7 @@ class LabError(Exception):
 class ApiError(LabError):
     """The Kubernetes API refuses a request: `status` is the `Status` object, `code` its HTTP code."""
 
-    def __init__(
-        self, code: int, reason: str, message: str, *, details: dict[str, Any] | None = None, has_reason: bool = True
-    ) -> None:
+    def __init__(self, code: int, reason: str, message: str, *, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -32,7 +30,7 @@ class ApiError(LabError):
             "metadata": {},
             "status": "Failure",
             "message": message,
-            **({"reason": reason} if has_reason else {}),
+            "reason": reason,
             **({"details": details} if details is not None else {}),
             "code": code,
         }

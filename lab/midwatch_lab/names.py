@@ -19,7 +19,6 @@ _GENERATED_MAX: Final = 58
 _RE_LABEL: Final = re.compile(_LABEL)
 _RE_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _RE_QUALIFIED: Final = re.compile(_QUALIFIED)
-_RE_1035: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _RE_PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9]|-(?!-))*(?<!-)")
 
 
@@ -61,19 +60,6 @@ def dns_subdomain_fault(text: str) -> str | None:
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
         "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
         f"'{_LABEL}(\\.{_LABEL})*')"
-    )
-
-
-def dns_1035_fault(text: str) -> str | None:
-    """Say why the text is no RFC 1035 label (which a Service's name is), or None where it is one."""
-    if len(text) > _LABEL_MAX:
-        return f"must be no more than {_LABEL_MAX} bytes"
-    if _RE_1035.fullmatch(text):
-        return None
-    return (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-        "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation "
-        "is '[a-z]([-a-z0-9]*[a-z0-9])?')"
     )
 
 

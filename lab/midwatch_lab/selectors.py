@@ -143,7 +143,8 @@ class _Parser:
 
     def values(self) -> frozenset[str]:
         if self.take() != "(":
-            raise SelectorError(f"found '{self.words[self.place - 1]}', expected: '('")
+            found_word = self.words[self.place - 1] if self.place <= len(self.words) else ""
+            raise SelectorError(f"unable to parse requirement: found '{found_word}' expected: '('")
         found: set[str] = set()
         while True:
             word = self.take()

@@ -61,7 +61,7 @@ def go_json(value: Any) -> str:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             return f'"{escaped}"'
         case dict():
-            return "{" + ",".join(f"{go_json(k)}:{go_json(v)}" for k, v in value.items()) + "}"  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
+            return "{" + ",".join(f"{go_json(k)}:{go_json(v)}" for k, v in sorted(value.items())) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (JSON)
         case list():
             return "[" + ",".join(go_json(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
         case _:

@@ -134,14 +134,14 @@ def patched_containers(changes: list[Any], **directives: Any) -> list[dict[str, 
     return containers(strategic.apply(schemas(), DEPLOYMENT, deployment(), patch))
 
 
-def test_containers_are_merged_by_name_and_plain_lists_replaced() -> None:
+def test_containers_are_merged_by_name_with_new_elements_first_and_plain_lists_replaced() -> None:
     found = patched_containers([{"name": "engine", "args": ["--y"], "env": [{"name": "B", "value": "2"}]}])
     assert [item["name"] for item in found] == ["engine", "side"]
     assert found[0] == {
         "name": "engine",
         "image": "a",
         "args": ["--y"],
-        "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        "env": [{"name": "B", "value": "2"}, {"name": "A", "value": "1"}],
     }
 
 
@@ -173,7 +173,7 @@ def test_the_retain_keys_directive_drops_the_other_fields_of_a_union() -> None:
 def test_primitive_lists_with_the_merge_strategy_are_united_and_deleted_from() -> None:
     patch = {"metadata": {"finalizers": ["three", "one"]}}
     found = strategic.apply(schemas(), DEPLOYMENT, deployment(), patch)
-    assert found["metadata"]["finalizers"] == ["one", "two", "three"]
+    assert found["metadata"]["finalizers"] == ["three", "one", "two"]
     patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["one"]}}
     found = strategic.apply(schemas(), DEPLOYMENT, deployment(), patch)
     assert found["metadata"]["finalizers"] == ["two"]

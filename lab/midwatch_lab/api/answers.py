@@ -23,7 +23,6 @@ class Form:
     media: str = JSON
     as_kind: str = ""
     as_version: str = ""
-    as_group: str = ""
 
 
 def wanted_form(request: Request) -> Form:
@@ -42,7 +41,7 @@ def wanted_form(request: Request) -> Form:
         if options.get("as") and options.get("v") not in ("v1", "v1beta1", "v2"):
             continue
         chosen = YAML if media == YAML else JSON
-        return Form(chosen, options.get("as", ""), options.get("v", ""), options.get("g", ""))
+        return Form(chosen, options.get("as", ""), options.get("v", ""))
     raise status.not_acceptable()
 
 

@@ -9,7 +9,7 @@ from midwatch_lab import status
 from midwatch_lab.api.call import Call, parse_json, parse_yaml
 from midwatch_lab.api.reading import Filter
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
-from midwatch_lab.kinds.resources import Resource
+from midwatch_lab.kinds.resources import Resource, by_kind
 from midwatch_lab.objects import Object, dig, name_of
 from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
@@ -45,9 +45,15 @@ def check_kind(resource: Resource, obj: Object) -> None:
         )
         raise status.bad_request(text)
     if kind != resource.kind:
-        raise status.bad_request(
-            f'the kind in the data ("{kind}") does not match the expected kind ("{resource.kind}")'
+        known = by_kind(resource.api_version, str(kind)) is not None
+        group = resource.group.partition(".")[0] or "core"
+        why = (
+            f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+            if known
+            else f'no kind "{kind}" is registered for version "{resource.api_version}"'
         )
+        what = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise status.bad_request(f"{what}: {why}")
 
 
 def _warnings(call: Call, unknown: list[str]) -> tuple[str, ...]:
@@ -203,7 +209,7 @@ async def delete_options(call: Call) -> tuple[DeleteOptions, list[str]]:
         fault = status.invalid_value("gracePeriodSeconds", grace, "must be greater than or equal to 0")
         raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
     propagation = call.query("propagationPolicy") or str(given.get("propagationPolicy") or "")
-    allowed = ("Orphan", "Background", "Foreground", "nil")
+    allowed = ("Foreground", "Background", "Orphan", "nil")
     if propagation and propagation not in allowed:
         fault = status.unsupported("propagationPolicy", propagation, allowed)
         raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])

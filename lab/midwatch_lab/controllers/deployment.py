@@ -124,7 +124,8 @@ class DeploymentController(Controller):
         if annotations_of(deployment).get(REVISION) != number:
             draft = copied(deployment)
             draft["metadata"].setdefault("annotations", {})[REVISION] = number
-            origin = self.origin("update", DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
+            # Through the status, so that the controller's own note makes no new generation.
+            origin = self.origin("update", DEPLOYMENTS, namespace_of(deployment), name_of(deployment), "status")
             self.registry.update(DEPLOYMENTS, deployment, draft, origin)
             current = self._look(self.registry.read(DEPLOYMENTS, namespace_of(deployment), name_of(deployment)))
         return current

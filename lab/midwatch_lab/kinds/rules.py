@@ -71,7 +71,10 @@ def int_or_percent(obj: Object, key: str, path: str, *, at_most_100: bool = Fals
     where = f"{path}.{key}"
     if isinstance(value, str):
         if not value.endswith("%") or not value[:-1].isdigit():
-            detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%')"
+            detail = (
+                "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+                "regex used for validation is '[0-9]+%')"
+            )
             yield invalid_value(where, value, detail)
         elif at_most_100 and int(value[:-1]) > _PERCENT_MAX:
             yield invalid_value(where, value, "must not be greater than 100%")

@@ -9,7 +9,7 @@ from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.selectors import LabelSelector
-from midwatch_lab.status import duplicate, forbidden_field, invalid, invalid_value, required
+from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _IMMUTABLE: Final = "field is immutable"
@@ -36,9 +36,7 @@ def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
 
 def _name_rule(kind: str) -> Callable[[str], str | None]:
     match kind:
-        case "Service":
-            return names.dns_1035_fault
-        case "Namespace":
+        case "Service" | "Namespace":
             return names.dns_label_fault
         case _:
             return names.dns_subdomain_fault
@@ -120,24 +118,33 @@ def _service(obj: Object) -> Faults:
     ports: list[Object] = spec.get("ports", [])
     if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
         yield required("spec.ports")
-    seen_names: set[str] = set()
-    seen_ports: set[tuple[Any, Any]] = set()
+    seen: set[str] = set()
     for index, port in enumerate(ports):
         path = f"spec.ports[{index}]"
         yield from _service_port(port, path, alone=len(ports) == 1)
         name = port.get("name", "")
-        if name and name in seen_names:
+        if name and name in seen:
             yield duplicate(f"{path}.name", name)
-        seen_names.add(name)
-        number = (port.get("port"), port.get("protocol"))
-        if number in seen_ports:
-            yield duplicate(path, {"port": port.get("port"), "protocol": port.get("protocol")})
-        seen_ports.add(number)
+        seen.add(name)
     yield from rules.labels(spec.get("selector"), "spec.selector")
     yield from rules.one_of(spec, "sessionAffinity", "spec", ("ClientIP", "None"))
     yield from rules.one_of(spec, "type", "spec", _SERVICE_TYPES)
     if spec.get("type") == "ExternalName" and not spec.get("externalName"):
         yield required("spec.externalName")
+    yield from _doubled_ports(ports)
+
+
+def _doubled_ports(ports: list[Object]) -> Faults:
+    seen: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        number, protocol = port.get("port"), port.get("protocol")
+        if (number, protocol) in seen:
+            # The original shows its own structure, in which only these two are set.
+            shown = (
+                f'{{"Name":"","Protocol":"{protocol}","AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0}}'
+            )
+            yield FieldFault(f"spec.ports[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}")
+        seen.add((number, protocol))
 
 
 def _service_port(port: Object, path: str, *, alone: bool) -> Faults:
@@ -156,7 +163,10 @@ def _config_map(obj: Object) -> Faults:
     for path, found in (("data", data), ("binaryData", binary)):
         for key in found:
             if not key or any(not (c.isalnum() or c in "-_.") for c in key):
-                detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+                detail = (
+                    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+                )
                 yield invalid_value(f"{path}[{key}]", key, detail)
     for key in binary.keys() & data.keys():
         yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")

@@ -115,7 +115,7 @@ class _Merger:
             result[place] = self.merge(items, result[place], part)
 
     def _ordered(self, schema: Schema | None, key: str, items: list[Any], old: list[Any], patch: Object) -> list[Any]:
-        order = patch.get(_ORDER + key)
+        order = patch.get(_ORDER + key, patch.get(key))
         if not isinstance(order, list):
             return items
         merge_key = _merge_key(self.schemas.child(schema, key))

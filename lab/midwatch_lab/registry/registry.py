@@ -115,7 +115,7 @@ class Registry:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
         validation.check(resource, new, old)
-        if resource.generation and upkeep.spec_part(new) != upkeep.spec_part(old):
+        if upkeep.counts_as_change(resource, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
         self._own(resource, new, old, origin, managed)
         released = meta(old).get("finalizers") and not meta(new).get("finalizers")

@@ -27,7 +27,7 @@ class ServerSideApply:
         Raises:
             ApiError: 409 with a cause a field, when another manager owns a field that would change, without `force`.
         """
-        wanted = field_set(self.schemas, self.definition, applied)
+        wanted = self._stated(applied)
         current = field_set(self.schemas, self.definition, live)
         entries: list[Object] = meta(live).get("managedFields", [])
         conflicts = self._conflicts(entries, wanted, current)
@@ -43,7 +43,7 @@ class ServerSideApply:
 
     def managed(self, live: Object, applied: Object, api_version: str, now: float) -> list[Object]:
         """Return the managedFields after the apply; a field that was forced away from another is no longer theirs."""
-        wanted = field_set(self.schemas, self.definition, applied)
+        wanted = self._stated(applied)
         current = field_set(self.schemas, self.definition, live)
         result: list[Object] = []
         lost = {
@@ -57,7 +57,12 @@ class ServerSideApply:
             rest = decode(entry["fieldsV1"]) - lost
             if rest:
                 result.append(new_entry_like(entry, rest))
-        return [*result, new_entry(self.origin, "Apply", api_version, now, wanted)]
+        return [*result, new_entry(self.origin, "Apply", api_version, now, wanted)] if wanted else result
+
+    def _stated(self, applied: Object) -> dict[Path, Any]:
+        """Return the fields that an applied configuration owns: not the maps and lists around them."""
+        found = field_set(self.schemas, self.definition, applied)
+        return {path: value for path, value in found.items() if value is not None or not path[-1].startswith("f:")}
 
     def _conflicts(
         self, entries: list[Object], wanted: dict[Path, Any], current: dict[Path, Any]

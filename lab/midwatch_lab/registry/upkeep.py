@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from midwatch_lab import status
-from midwatch_lab.kinds.resources import NAMESPACES, PODS, SERVICES, Resource
-from midwatch_lab.objects import Object, copied, dig, meta, name_of
+from midwatch_lab.kinds.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Resource
+from midwatch_lab.objects import Object, annotations_of, copied, dig, meta, name_of
 
 KEPT: Final = (
     "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
@@ -56,6 +56,15 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
 def spec_part(obj: Object) -> Object:
     """Return what `metadata.generation` counts the changes of."""
     return {key: value for key, value in obj.items() if key not in ("metadata", "status", "apiVersion", "kind")}
+
+
+def counts_as_change(resource: Resource, new: Object, old: Object, subresource: str) -> bool:
+    """Tell whether an update makes a new generation; new annotations of a Deployment do (its ReplicaSets copy them)."""
+    if not resource.generation or subresource == "status":
+        return False
+    if resource is DEPLOYMENTS and annotations_of(new) != annotations_of(old):
+        return True
+    return spec_part(new) != spec_part(old)
 
 
 def fold_string_data(obj: Object) -> None:

@@ -122,7 +122,8 @@ class _Decoder:
         if not isinstance(extra, dict):
             return given
         values = cast("Schema", extra)
-        where = {key: f"{path}.{key}" for key in given}
+        scalar = "$ref" not in values
+        where = {key: path if scalar else f"{path}.{key}" for key in given}
         return {
             key: self.value(values, "" if item is None else item, where[key], struct, owner)
             for key, item in given.items()
