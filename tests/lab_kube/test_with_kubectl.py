@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,11 @@ def test_describe_tells_of_a_deployment_a_pod_a_service_and_a_node(k: Kubectl) -
     assert "2 desired | 2 updated | 2 total | 2 available | 0 unavailable" in deployment
     assert "Scaled up replica set" in deployment
     assert "--num-gpu-blocks-override=256" in deployment
-    pod = k("describe", "pod", "-l", "app.kubernetes.io/name=chat")
+    pod = k("describe", k("get", "pods", "-o", "name").split()[0])
     words = pod.split()
     assert "Successfully assigned llm/chat" in pod
-    assert ("State:", "Running") in zip(words, words[1:], strict=False)
-    assert ("cpu:", "250m") in zip(words, words[1:], strict=False)
+    assert ("State:", "Running") in pairwise(words)
+    assert ("cpu:", "250m") in pairwise(words)
     service = k("describe", "service", "chat")
     addresses = k("get", "pods", "-o", "jsonpath={.items[*].status.podIP}").split()
     assert all(f"{ip}:8000" in service for ip in addresses)
