@@ -106,7 +106,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_a_cache_shrunk_by_a_patch_is_found_and_a_refusal_changes_nothing(world: World) -> None:
-    await world.start(["--num-gpu-blocks-override", "256"], rate=2.0)
+    await world.start(["--num-gpu-blocks-override", "256"], rate=3.2)
     args = (await world.spec())["template"]["spec"]["containers"][0]["args"]
     shrunk = [*args[:-1], "14"]
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "model", "args": shrunk}]}}}}

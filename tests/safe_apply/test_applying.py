@@ -1,10 +1,11 @@
 import pytest
 
-from midwatch_contracts.plan import plan_id
+from midwatch_contracts.plan import Target, plan_id
 from midwatch_mcp.safe_apply.approvals import clusters_of
 from midwatch_mcp.safe_apply.audit import entries, verify
 from midwatch_mcp.safe_apply.errors import BusyError, LostError, RefusedChangeError, RejectedError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, scale, set_blocks, set_flags
+from midwatch_mcp.safe_apply.ports import Snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,25 @@ async def test_proposing_and_previewing_write_nothing(world: World) -> None:
     assert "-        - --num-gpu-blocks-override=14" in proposal.text
     assert "+        - --num-gpu-blocks-override=256" in proposal.text
     assert proposal.preview.blast.pods_restarted == 3
+    assert proposal.preview.risk == "change"
+
+
+async def test_a_status_write_between_reading_and_dry_running_does_not_stop_a_proposal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    read = world.cluster.read
+
+    async def read_and_be_overtaken(target: Target) -> Snapshot:
+        nonlocal reads
+        snapshot, reads = await read(target), reads + 1
+        if reads == 1:
+            world.cluster.put_status(ENTITY, {"readyReplicas": 1})
+        return snapshot
+
+    monkeypatch.setattr(world.cluster, "read", read_and_be_overtaken)
+    proposal = await world.propose()
+    assert reads >= 2
     assert proposal.preview.risk == "change"
 
 

@@ -22,7 +22,7 @@ from midwatch_contracts.plan import (
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.classify import GITOPS_MANAGERS, Judgement, judge_operation
-from midwatch_mcp.safe_apply.errors import RefusedChangeError
+from midwatch_mcp.safe_apply.errors import ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.masking import masked, masked_changes
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.owners import managers
@@ -30,6 +30,8 @@ from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.values import as_yaml, cleaned
 
+DRY_RUNS = 5
+"""How often a dry run is tried when the target's version moves in between."""
 _GITOPS_LABELS = ("app.kubernetes.io/managed-by", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
 _GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
 
@@ -95,8 +97,8 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     warnings: list[str] = []
     blasts: list[tuple[int, int]] = []
     for operation in plan.operations:
-        snapshot = await api.read(operation.target)
-        tried = await try_out(operation, snapshot, api)
+        tried = await try_out(operation, await api.read(operation.target), api)
+        snapshot = tried.snapshot
         diff, expectation = tried.diff, tried.expected
         owned = _owners(operation, diff, snapshot.value)
         kind = operation_kind(operation.op)
@@ -133,17 +135,35 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
 class Tried:
     """One operation's dry run, and the way back from it as (operation, args)."""
 
+    snapshot: Snapshot
+    """The target as it was when the dry run fitted it."""
     diff: Diff
     expected: Expected
     undo: tuple[str, dict[str, Any]]
 
 
-async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> Tried:
-    """Dry-run one operation on the target as it was read, and say what that would change."""
+async def _dry_run(operation: Operation, snapshot: Snapshot, api: TargetApi) -> tuple[Snapshot, Snapshot]:
+    """Return the target as it is, and as the operation would leave it."""
     kind = operation_kind(operation.op)
     args = kind.parse(operation.args)
+    for _ in range(DRY_RUNS - 1):
+        write = kind.request(args, snapshot.value)
+        try:
+            return snapshot, await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+        except ConflictError:
+            snapshot = await api.read(operation.target)
     write = kind.request(args, snapshot.value)
-    result = await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+    return snapshot, await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+
+
+async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> Tried:
+    """Dry-run one operation on the target as it was read, and say what that would change.
+
+    A controller that writes status meanwhile moves the version; the target is then read and tried again.
+    """
+    kind = operation_kind(operation.op)
+    args = kind.parse(operation.args)
+    snapshot, result = await _dry_run(operation, snapshot, api)
     before, after = cleaned(snapshot.value), cleaned(result.value)
     undo = _undo(operation) or kind.undo(args, snapshot.value, result.value)
     title = target_text(operation.target)
@@ -162,7 +182,7 @@ async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> T
         undo_pre_sha256=touched_sha256(*undo, result.value),
         undo_post_sha256=touched_sha256(*undo, snapshot.value),
     )
-    return Tried(diff, expected, undo)
+    return Tried(snapshot, diff, expected, undo)
 
 
 def _undo(operation: Operation) -> tuple[str, dict[str, Any]] | None:
