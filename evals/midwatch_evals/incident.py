@@ -31,7 +31,7 @@ CALIBRATION_S = 4.0
 PRINCIPAL = "midwatch"
 """The user name under which the assistant acts in the lab."""
 RULE_WINDOW_S = 10.0
-RULE_FOR_S = 2.0
+RULE_FOR_S = 5.0
 ALERT_WITHIN_S = 60.0
 """After the last fault the alert must fire within this time, or there is no incident."""
 OBJECTIVE_FACTOR = 4.0
