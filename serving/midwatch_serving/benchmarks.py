@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.figure import Figure
 from midwatch_serving.block_manager import BlockManager
-from midwatch_serving.executor import CpuExecutor, work_of
+from midwatch_serving.executor import CpuExecutor
 from midwatch_serving.model import tiny
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Limits, Scheduler
 from midwatch_serving.sequence import Sequence
+from midwatch_serving.work import work_of
 
 BLOCKS = 64
 BLOCK_SIZE = 16

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from midwatch_serving import protocol, tokenizer
+from midwatch_serving import protocol
 from midwatch_serving.engine import Stream
 from midwatch_serving.errors import EngineDead, RequestError
 from midwatch_serving.protocol import ChatRequest
@@ -57,7 +57,9 @@ class ChatEndpoint:
             raise RequestError("`stream_options` needs `stream`: true", param="stream_options")
         if not service.healthy:
             raise RequestError("the server is shutting down: ask another replica", status=503, code="draining")
-        prompt = tuple(tokenizer.chat_prompt([(message.role, message.text) for message in asked.messages]))
+        prompt = tuple(
+            service.engine.tokenizer.chat_prompt([{"role": m.role, "content": m.text} for m in asked.messages])
+        )
         stream = service.engine.submit(f"chatcmpl-{secrets.token_hex(12)}", prompt, self._params(asked, len(prompt)))
         if asked.stream:
             return _EventStream(service, stream, with_usage=asked.with_usage)

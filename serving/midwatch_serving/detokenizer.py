@@ -2,14 +2,15 @@
 
 import codecs
 
-from midwatch_serving.tokenizer import BOS
+from midwatch_serving.tokenizer import Tokenizer
 
 
 class Detokenizer:
     """The text of one answer. Text that may be the start of a stop string is held back until it is decided."""
 
-    def __init__(self, stop: tuple[str, ...] = (), min_tokens: int = 0) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...] = (), min_tokens: int = 0) -> None:
         self.stopped = False
+        self._tokenizer = tokenizer
         self._stop = stop
         self._min_tokens = min_tokens
         self._count = 0
@@ -22,7 +23,7 @@ class Detokenizer:
         A stop string itself is never part of the text.
         """
         self._count += 1
-        self._pending += self._utf8.decode(bytes([token])) if token < BOS else ""
+        self._pending += self._utf8.decode(self._tokenizer.token_bytes(token))
         if self._count > self._min_tokens:
             found = [at for at in (self._pending.find(stop) for stop in self._stop) if at >= 0]
             if found:

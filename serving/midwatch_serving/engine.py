@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from midwatch_contracts.clock import Clock
 from midwatch_serving.detokenizer import Detokenizer
 from midwatch_serving.errors import EngineDead
-from midwatch_serving.executor import Executor, StepResult, Work, work_of
 from midwatch_serving.metrics import Metrics
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Batch, Scheduler
 from midwatch_serving.sequence import FinishReason, Sequence
 from midwatch_serving.throttle import Throttle
+from midwatch_serving.tokenizer import Tokenizer
+from midwatch_serving.work import Executor, StepResult, Work, work_of
 
 log = logging.getLogger("midwatch.serving")
 
@@ -38,9 +39,9 @@ class Output:
 class Stream:
     """The answer to one request, piece by piece; ends after the piece that carries a finish reason."""
 
-    def __init__(self, sequence: Sequence) -> None:
+    def __init__(self, sequence: Sequence, tokenizer: Tokenizer) -> None:
         self.sequence = sequence
-        self.detokenizer = Detokenizer(sequence.params.stop, sequence.params.min_tokens)
+        self.detokenizer = Detokenizer(tokenizer, sequence.params.stop, sequence.params.min_tokens)
         self._pieces: asyncio.Queue[Output] = asyncio.Queue()
 
     def put(self, piece: Output) -> None:
@@ -61,9 +62,17 @@ class Engine:
     """Serves requests until it is cancelled, or dies of an error of its own."""
 
     def __init__(
-        self, scheduler: Scheduler, executor: Executor, *, metrics: Metrics, clock: Clock, throttle: Throttle
+        self,
+        scheduler: Scheduler,
+        executor: Executor,
+        tokenizer: Tokenizer,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        throttle: Throttle,
     ) -> None:
         self.scheduler = scheduler
+        self.tokenizer = tokenizer
         self.dead = False
         self.idle = asyncio.Event()
         """Set while there is no request."""
@@ -88,7 +97,7 @@ class Engine:
             raise EngineDead("the engine stopped after an error: see the server's log, and restart it")
         sequence = Sequence(request_id, prompt, params, arrived=self._clock.now())
         self.scheduler.add(sequence)
-        stream = self._streams[request_id] = Stream(sequence)
+        stream = self._streams[request_id] = Stream(sequence, self.tokenizer)
         self.idle.clear()
         self._work.set()
         return stream

@@ -1,12 +1,7 @@
-"""Executors run what the scheduler chose.
-
-An executor gets plain `Work` and gives back tokens; it knows nothing of queues. `CpuExecutor` runs the model in numpy.
-A simulated one, against a cost model, is another class of the same shape.
-"""
+"""The model itself on the CPU, as an executor."""
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,50 +9,8 @@ from numpy.typing import NDArray
 from midwatch_serving.attention import ROWS, Group, attend, group
 from midwatch_serving.linear import Floats, linear, padded
 from midwatch_serving.model import Layer, Model
-from midwatch_serving.sampling import SamplingParams, sample
-from midwatch_serving.scheduler import Batch
-
-
-@dataclass(frozen=True)
-class Work:
-    """Tokens of one sequence to compute: from position `start` on, with the blocks that hold the sequence."""
-
-    tokens: list[int]
-    start: int
-    block_table: list[int]
-    params: SamplingParams
-    output_index: int | None
-    """The output position whose token is to be chosen; None while the prompt is not through."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """Tokens in the order of the work (-1 where none was due), and the seconds of CPU that the step took."""
-
-    tokens: list[int]
-    cpu_s: float
-
-
-class Executor(Protocol):
-    """What runs a step."""
-
-    def execute(self, work: list[Work]) -> StepResult:
-        """Compute one step; called from one thread at a time."""
-        ...
-
-
-def work_of(batch: Batch) -> list[Work]:
-    """Copy what a step needs out of the sequences, so that it can run beside changes to them."""
-    return [
-        Work(
-            tokens=c.sequence.tokens(c.start, c.count),
-            start=c.start,
-            block_table=list(c.sequence.block_table),
-            params=c.sequence.params,
-            output_index=len(c.sequence.output) if c.samples else None,
-        )
-        for c in batch.chunks
-    ]
+from midwatch_serving.sampling import Sample, SamplingParams, sample
+from midwatch_serving.work import StepResult, Work
 
 
 class CpuExecutor:
@@ -83,8 +36,8 @@ class CpuExecutor:
         logits = self.logits(work)
         due = [w for w in work if w.output_index is not None]
         chosen = iter([sample(row, w.params, w.output_index or 0) for row, w in zip(logits, due, strict=True)])
-        tokens = [-1 if w.output_index is None else next(chosen) for w in work]
-        return StepResult(tokens, time.thread_time() - before)
+        samples = [None if w.output_index is None else Sample(next(chosen)) for w in work]
+        return StepResult(samples, time.thread_time() - before)
 
     def logits(self, work: list[Work]) -> Floats:
         """Write keys and values of the work into the cache; return (due, vocab) logits for the tokens that are due."""

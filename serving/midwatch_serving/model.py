@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from midwatch_serving import tokenizer
+from midwatch_serving import byte_tokenizer
 from midwatch_serving.linear import Floats, pick_tile
+from midwatch_serving.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,21 @@ class ModelConfig:
     vocab: int
     rope_base: float = 10_000.0
     eps: float = 1e-5
+    head_width: int | None = None
+    """Width of one head where it is not `hidden / heads` (Qwen3)."""
+    context: int = 16_384
+    """Longest sequence that the model was made for, in tokens."""
+    architecture: str = "llama"
+    rope_interleaved: bool = True
+    """Rotary pairs are (2i, 2i + 1), as GGUF stores Llama's; else (i, i + head_dim / 2), as for Qwen."""
 
     @property
     def head_dim(self) -> int:
         """Width of one head."""
-        return self.hidden // self.heads
+        return self.hidden // self.heads if self.head_width is None else self.head_width
 
 
-TINY = ModelConfig(layers=14, hidden=192, heads=6, kv_heads=2, ffn=384, vocab=tokenizer.VOCAB_SIZE)
+TINY = ModelConfig(layers=14, hidden=192, heads=6, kv_heads=2, ffn=384, vocab=byte_tokenizer.VOCAB_SIZE)
 """About 4.5 million weights, 18 MB: a decode step of four sequences takes a few milliseconds of one core."""
 
 _SHARP = 3.0
@@ -52,11 +60,16 @@ class Layer:
     gate: Floats
     up: Floats
     down: Floats
+    qkv_bias: Floats | None = None
+    """Qwen2's."""
+    q_norm: Floats | None = None
+    """(head_dim,): RMSNorm of each query head before rotation, Qwen3's; `k_norm` the keys'."""
+    k_norm: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Model:
-    """Sizes, weights, and the tokens that may be generated."""
+    """Sizes, weights, tokenizer, and the tokens that may be generated."""
 
     name: str
     about: str
@@ -69,8 +82,7 @@ class Model:
     final_norm: Floats
     forbidden: NDArray[np.bool_]
     """(vocab,): tokens that are never generated."""
-    eos: int | None
-    """The token that ends an answer; None where `forbidden` holds it."""
+    tokenizer: Tokenizer
 
     @cached_property
     def tile(self) -> int:
@@ -104,7 +116,7 @@ def tiny(seed: int, config: ModelConfig = TINY) -> Model:
         for _ in range(c.layers)
     )
     forbidden = np.ones(c.vocab, dtype=np.bool_)
-    forbidden[tokenizer.PRINTABLE.start : tokenizer.PRINTABLE.stop] = False
+    forbidden[byte_tokenizer.PRINTABLE.start : byte_tokenizer.PRINTABLE.stop] = False
     return Model(
         name="tiny",
         about=f"tiny (random weights from seed {seed}; its text means nothing)",
@@ -114,5 +126,5 @@ def tiny(seed: int, config: ModelConfig = TINY) -> Model:
         layers=layers,
         final_norm=ones,
         forbidden=forbidden,
-        eos=None,
+        tokenizer=byte_tokenizer.ByteTokenizer(),
     )

@@ -58,7 +58,13 @@ class Scheduler:
     """Decides what each step computes."""
 
     def __init__(
-        self, blocks: BlockManager, limits: Limits, *, max_model_len: int, clock: Clock, eos: int | None = None
+        self,
+        blocks: BlockManager,
+        limits: Limits,
+        *,
+        max_model_len: int,
+        clock: Clock,
+        eos: frozenset[int] = frozenset(),
     ) -> None:
         self.blocks = blocks
         self.limits = limits
@@ -167,7 +173,7 @@ class Scheduler:
             sequence.last_token = now
             grown.append(sequence)
             params = sequence.params
-            if token == self._eos and not params.ignore_eos and len(sequence.output) > params.min_tokens:
+            if token in self._eos and not params.ignore_eos and len(sequence.output) > params.min_tokens:
                 self.finish(sequence, "stop")
             elif len(sequence.output) >= params.max_tokens:
                 self.finish(sequence, "length")

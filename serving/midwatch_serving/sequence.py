@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from midwatch_serving.sampling import SamplingParams
+from midwatch_serving.sampling import Constraint, SamplingParams, TokenLogprobs
 
 FinishReason = Literal["stop", "length", "abort", "error"]
 FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length", "abort", "error")
@@ -26,6 +26,19 @@ class Sequence:
     prompt: tuple[int, ...]
     params: SamplingParams
     arrived: float
+    priority: int = 0
+    """Lower goes first, under the `priority` policy (vLLM's request field)."""
+    session_id: str | None = None
+    cache_salt: str | None = None
+    """Only prompts of the same salt share cached blocks."""
+    constraint: Constraint | None = None
+    score_from: int | None = None
+    """For a request that scores its prompt instead of generating: log-probabilities of tokens from here on."""
+    scores: list[float] = field(default_factory=list[float])
+    logprobs: list[TokenLogprobs] = field(default_factory=list[TokenLogprobs])
+    """One a generated token, when they were asked for."""
+    num_cached: int = 0
+    """Prompt tokens whose keys and values were found in the prefix cache at the first admission."""
     order: int = 0
     """Rank of arrival, given by the scheduler; the lowest goes first, the highest is preempted first."""
     output: list[int] = field(default_factory=list[int])

@@ -90,7 +90,7 @@ def build_service(options: Options, model: Model, clock: Clock) -> Service:
         Limits(values["max_num_seqs"], values["max_num_batched_tokens"]),
         max_model_len=max_len,
         clock=clock,
-        eos=model.eos,
+        eos=model.tokenizer.eos,
     )
     metrics = Metrics(
         scheduler,
@@ -101,7 +101,9 @@ def build_service(options: Options, model: Model, clock: Clock) -> Service:
     )
     executor = CpuExecutor(model, num_blocks=num_blocks, block_size=block_size, max_model_len=max_len)
     executor.warm_up()
-    engine = Engine(scheduler, executor, metrics=metrics, clock=clock, throttle=Throttle(options.cpu_limit))
+    engine = Engine(
+        scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(options.cpu_limit)
+    )
     return Service(
         engine=engine,
         config=config,

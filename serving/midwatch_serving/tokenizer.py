@@ -1,39 +1,48 @@
-"""Bytes as tokens: ids 0 to 255 are the bytes of UTF-8 text, the ids after them mark the turns of a chat.
+"""What the server asks of a tokenizer. `ByteTokenizer` serves the tiny model, `BpeTokenizer` a GGUF file."""
 
-One byte is one token, so a message of n ASCII characters costs n tokens, plus two for its turn, plus two a prompt.
-"""
-
-from collections.abc import Sequence
-
-BOS = 256
-EOS = 257
-SYSTEM = 258
-USER = 259
-ASSISTANT = 260
-END_OF_TURN = 261
-VOCAB_SIZE = 264
-"""A multiple of eight; the ids from 262 on are never used."""
-
-PRINTABLE = range(0x20, 0x7F)
-"""What the tiny model may generate, so that its text can be shown anywhere."""
-
-_TURNS = {"system": SYSTEM, "developer": SYSTEM, "user": USER, "assistant": ASSISTANT}
-ROLES = frozenset(_TURNS)
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 
-def encode(text: str) -> list[int]:
-    """Return the tokens of plain text; a lone surrogate becomes `?`. Text never makes a turn marker."""
-    return list(text.encode("utf-8", errors="replace"))
+class Tokenizer(Protocol):
+    """Text to tokens and back, and a chat as one prompt."""
 
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        ...
 
-def decode(tokens: Sequence[int]) -> str:
-    """Return the text of tokens; markers are left out and broken UTF-8 becomes U+FFFD."""
-    return bytes(t for t in tokens if t < BOS).decode("utf-8", errors="replace")
+    @property
+    def eos(self) -> frozenset[int]:
+        """Tokens that end an answer; empty when the model never ends one by itself."""
+        ...
 
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of plain text. Text never makes a special token."""
+        ...
 
-def chat_prompt(messages: Sequence[tuple[str, str]]) -> list[int]:
-    """Return the prompt for (role, text) pairs: BOS, then marker, text and END_OF_TURN each, then ASSISTANT."""
-    prompt = [BOS]
-    for role, text in messages:
-        prompt += [_TURNS[role], *encode(text), END_OF_TURN]
-    return [*prompt, ASSISTANT]
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens; special tokens are left out and broken UTF-8 becomes U+FFFD."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that a token adds to the text; nothing for a special token."""
+        ...
+
+    def token_name(self, token: int) -> str:
+        """Return how a token is shown, in log-probabilities and by `/tokenize`."""
+        ...
+
+    def chat_prompt(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        """Return the prompt of a chat: OpenAI's messages (`content` a text) and function tools.
+
+        Raises:
+            RequestError: when the model's template refuses the messages; says why.
+        """
+        ...

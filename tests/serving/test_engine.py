@@ -6,13 +6,14 @@ import pytest
 
 from midwatch_contracts.clock import VirtualClock
 from midwatch_serving.block_manager import BlockManager
+from midwatch_serving.byte_tokenizer import ByteTokenizer
 from midwatch_serving.engine import Engine, Stream
 from midwatch_serving.errors import EngineDead
-from midwatch_serving.executor import Executor, StepResult, Work
 from midwatch_serving.metrics import CacheInfo, Metrics
-from midwatch_serving.sampling import SamplingParams
+from midwatch_serving.sampling import Sample, SamplingParams
 from midwatch_serving.scheduler import Limits, Scheduler
 from midwatch_serving.throttle import SLACK, Throttle
+from midwatch_serving.work import Executor, StepResult, Work
 
 pytestmark = pytest.mark.anyio
 
@@ -34,13 +35,13 @@ class Constant:
         self.steps += 1
         if self.steps == self.dies_at:
             raise MemoryError("no more")
-        return StepResult([ord("x") if w.output_index is not None else -1 for w in work], self.cpu_s)
+        return StepResult([Sample(ord("x")) if w.output_index is not None else None for w in work], self.cpu_s)
 
 
 def engine(executor: Executor, clock: VirtualClock, *, limit: float | None = None) -> Engine:
     scheduler = Scheduler(BlockManager(8, 4), Limits(2, 16), max_model_len=64, clock=clock)
     metrics = Metrics(scheduler, model_name="m", max_model_len=64, cache=CacheInfo(4, 8, 8))
-    return Engine(scheduler, executor, metrics=metrics, clock=clock, throttle=Throttle(limit))
+    return Engine(scheduler, executor, ByteTokenizer(), metrics=metrics, clock=clock, throttle=Throttle(limit))
 
 
 async def text_of(stream: Stream) -> tuple[str, str | None]:

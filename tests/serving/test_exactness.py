@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from midwatch_contracts.clock import VirtualClock
 from midwatch_serving import linear as linear_module
 from midwatch_serving.block_manager import BlockManager
-from midwatch_serving.executor import CpuExecutor, Work, work_of
+from midwatch_serving.byte_tokenizer import VOCAB_SIZE
+from midwatch_serving.executor import CpuExecutor
 from midwatch_serving.linear import Floats, linear, pick_tile
 from midwatch_serving.model import Model, ModelConfig, tiny
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Limits, Scheduler
 from midwatch_serving.sequence import Sequence
-from midwatch_serving.tokenizer import VOCAB_SIZE
+from midwatch_serving.work import Work, work_of
 
 SMALL = tiny(5, ModelConfig(layers=3, hidden=64, heads=4, kv_heads=2, ffn=96, vocab=VOCAB_SIZE))
 MAX_LEN = 256

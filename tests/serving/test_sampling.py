@@ -4,11 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch_serving import tokenizer
+from midwatch_serving.byte_tokenizer import ASSISTANT, BOS, ByteTokenizer
 from midwatch_serving.detokenizer import Detokenizer
 from midwatch_serving.sampling import SamplingParams, sample
 
 LOGITS = np.log(np.array([0.1, 0.5, 0.15, 0.25], dtype=np.float32))
+
+TOKENIZER = ByteTokenizer()
 
 
 def counts(params: SamplingParams, draws: int = 4000) -> list[float]:
@@ -44,19 +46,19 @@ def test_forbidden_tokens_are_never_drawn() -> None:
 
 
 def test_a_prompt_costs_its_bytes_two_a_turn_and_two_more() -> None:
-    prompt = tokenizer.chat_prompt([("system", "be brief"), ("user", "hé")])
+    prompt = TOKENIZER.chat_prompt([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hé"}])
     assert len(prompt) == 2 + (8 + 2) + (3 + 2)
-    assert prompt[0] == tokenizer.BOS
-    assert prompt[-1] == tokenizer.ASSISTANT
-    assert tokenizer.decode(prompt) == "be briefhé"
+    assert prompt[0] == BOS
+    assert prompt[-1] == ASSISTANT
+    assert TOKENIZER.decode(prompt) == "be briefhé"
 
 
 @given(st.text())
 def test_text_survives_the_tokenizer_and_the_detokenizer(text: str) -> None:
-    tokens = tokenizer.encode(text)
-    detokenizer = Detokenizer()
+    tokens = TOKENIZER.encode(text)
+    detokenizer = Detokenizer(TOKENIZER)
     streamed = "".join(detokenizer.feed(token) for token in tokens) + detokenizer.flush()
-    assert streamed == tokenizer.decode(tokens)
+    assert streamed == TOKENIZER.decode(tokens)
     if text.isprintable():
         assert streamed == text
 
@@ -66,10 +68,10 @@ def test_text_survives_the_tokenizer_and_the_detokenizer(text: str) -> None:
     st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3).map(tuple),
 )
 def test_a_stream_ends_before_the_first_stop_string_and_shows_nothing_of_it(text: str, stop: tuple[str, ...]) -> None:
-    detokenizer = Detokenizer(stop)
+    detokenizer = Detokenizer(TOKENIZER, stop)
     shown = ""
     fed = ""
-    for token in tokenizer.encode(text):
+    for token in TOKENIZER.encode(text):
         fed += chr(token)
         shown += detokenizer.feed(token)
         if detokenizer.stopped:
@@ -84,7 +86,7 @@ def test_a_stream_ends_before_the_first_stop_string_and_shows_nothing_of_it(text
 
 
 def test_a_stop_string_within_the_first_min_tokens_does_not_end_the_answer() -> None:
-    detokenizer = Detokenizer(("b",), min_tokens=2)
+    detokenizer = Detokenizer(TOKENIZER, ("b",), min_tokens=2)
     shown = "".join(detokenizer.feed(ord(c)) for c in "ab")
     assert (shown, detokenizer.stopped) == ("ab", False)
     assert detokenizer.feed(ord("b")) == ""

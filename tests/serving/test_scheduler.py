@@ -18,7 +18,11 @@ EOS = 7
 
 def scheduler(blocks: int = 16, block_size: int = 4, seqs: int = 4, tokens: int = 32, max_len: int = 64) -> Scheduler:
     return Scheduler(
-        BlockManager(blocks, block_size), Limits(seqs, tokens), max_model_len=max_len, clock=VirtualClock(), eos=EOS
+        BlockManager(blocks, block_size),
+        Limits(seqs, tokens),
+        max_model_len=max_len,
+        clock=VirtualClock(),
+        eos=frozenset({EOS}),
     )
 
 

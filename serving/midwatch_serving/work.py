@@ -1,0 +1,67 @@
+"""What a step is made of: the scheduler's batch as plain `Work`, and what comes back.
+
+An executor knows nothing of queues. `CpuExecutor` runs the model; a simulated one answers from a cost model.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from midwatch_serving.sampling import Constraint, Sample, SamplingParams
+from midwatch_serving.scheduler import Batch
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens of one sequence to compute: from position `start` on, with the blocks that hold the sequence."""
+
+    tokens: list[int]
+    start: int
+    block_table: list[int]
+    params: SamplingParams
+    output_index: int | None
+    """The output position whose token is to be chosen; None while the prompt is not through."""
+    history: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Prompt and output so far, when the sampler needs them for penalties."""
+    constraint: Constraint | None = None
+    score_from: int | None = None
+    """For scoring: log-probabilities are due for this work's tokens at absolute positions from here on."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Samples in the order of the work (None where none was due), and the seconds of CPU that the step took."""
+
+    samples: list[Sample | None]
+    cpu_s: float
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict[int, tuple[float, ...]])
+    """By index of the work: natural logarithms of the probability of each token that was to be scored."""
+
+    @property
+    def tokens(self) -> list[int]:
+        """The tokens alone, -1 where none was due."""
+        return [-1 if sample is None else sample.token for sample in self.samples]
+
+
+class Executor(Protocol):
+    """What runs a step."""
+
+    def execute(self, work: list[Work]) -> StepResult:
+        """Compute one step; called from one thread at a time."""
+        ...
+
+
+def work_of(batch: Batch) -> list[Work]:
+    """Copy what a step needs out of the sequences, so that it can run beside changes to them."""
+    return [
+        Work(
+            tokens=c.sequence.tokens(c.start, c.count),
+            start=c.start,
+            block_table=list(c.sequence.block_table),
+            params=c.sequence.params,
+            output_index=len(c.sequence.output) if c.samples else None,
+            history=(c.sequence.prompt, tuple(c.sequence.output)) if c.sequence.params.needs_history else None,
+            constraint=c.sequence.constraint,
+            score_from=c.sequence.score_from,
+        )
+        for c in batch.chunks
+    ]
