@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from midwatch_serving.sampling import Constraint, Sample, SamplingParams
-from midwatch_serving.scheduler import Batch
+from midwatch_serving.scheduler import Batch, Chunk
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Work:
     """Prompt and output so far, when the sampler needs them for penalties."""
     constraint: Constraint | None = None
     score_from: int | None = None
-    """For scoring: log-probabilities are due for this work's tokens at absolute positions from here on."""
+    """For scoring: log-probabilities are due of the tokens at absolute positions from here on."""
+    next_token: int | None = None
+    """For scoring: the prompt's token after this work's last one, None at the prompt's end."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,11 @@ class StepResult:
     samples: list[Sample | None]
     cpu_s: float
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict[int, tuple[float, ...]])
-    """By index of the work: natural logarithms of the probability of each token that was to be scored."""
+    """By index of the work: natural log-probability of each token that was to be scored.
+
+    The row at position p scores the token at p + 1, so that work over positions a to b yields those from
+    max(score_from, a + 1) to b + 1, where there is such a token.
+    """
 
     @property
     def tokens(self) -> list[int]:
@@ -62,6 +68,12 @@ def work_of(batch: Batch) -> list[Work]:
             history=(c.sequence.prompt, tuple(c.sequence.output)) if c.sequence.params.needs_history else None,
             constraint=c.sequence.constraint,
             score_from=c.sequence.score_from,
+            next_token=_after(c),
         )
         for c in batch.chunks
     ]
+
+
+def _after(chunk: Chunk) -> int | None:
+    sequence, end = chunk.sequence, chunk.start + chunk.count
+    return sequence.prompt[end] if sequence.score_from is not None and end < len(sequence.prompt) else None
