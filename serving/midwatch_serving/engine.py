@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from midwatch_contracts.clock import Clock
 from midwatch_serving.detokenizer import Detokenizer
 from midwatch_serving.errors import EngineDead
+from midwatch_serving.gate import Gate
 from midwatch_serving.metrics import Metrics
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Batch, Scheduler
@@ -73,6 +74,7 @@ class Engine:
     ) -> None:
         self.scheduler = scheduler
         self.tokenizer = tokenizer
+        self.gate = Gate()
         self.dead = False
         self.idle = asyncio.Event()
         """Set while there is no request."""
@@ -90,11 +92,12 @@ class Engine:
         """Queue a request and return its answer to come.
 
         Raises:
-            RequestError: when it can never be served.
+            RequestError: when it can never be served, or none is taken at present.
             EngineDead: when nothing can be served any more.
         """
         if self.dead:
             raise EngineDead("the engine stopped after an error: see the server's log, and restart it")
+        self.gate.enter()
         sequence = Sequence(request_id, prompt, params, arrived=self._clock.now())
         self.scheduler.add(sequence)
         stream = self._streams[request_id] = Stream(sequence, self.tokenizer)
@@ -124,7 +127,9 @@ class Engine:
                     await self._work.wait()
                     self._work.clear()
                     while self.scheduler.has_work:
-                        await self._step(thread)
+                        async with self.gate.step():
+                            if self.scheduler.has_work:  # the last request may have gone while steps were held
+                                await self._step(thread)
                     self.scheduler.check_integrity()
             finally:
                 self.dead = True
