@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from midwatch_serving import protocol
-from midwatch_serving.engine import Stream
 from midwatch_serving.errors import EngineDead, RequestError
 from midwatch_serving.protocol import ChatRequest
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.service import Service
+from midwatch_serving.stream import Stream
 
 MAX_BODY = 1 << 20
 """Bytes; a prompt of the longest context is far smaller."""

@@ -9,13 +9,19 @@ class Detokenizer:
     """The text of one answer. Text that may be the start of a stop string is held back until it is decided."""
 
     def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...] = (), min_tokens: int = 0) -> None:
-        self.stopped = False
+        self.stopped_by: str | None = None
+        """The stop string that ended the text."""
         self._tokenizer = tokenizer
         self._stop = stop
         self._min_tokens = min_tokens
         self._count = 0
         self._pending = ""
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string ended the text."""
+        return self.stopped_by is not None
 
     def feed(self, token: int) -> str:
         """Take one token; return the text that is certain by now. `stopped` tells whether a stop string ended it.
@@ -25,10 +31,10 @@ class Detokenizer:
         self._count += 1
         self._pending += self._utf8.decode(self._tokenizer.token_bytes(token))
         if self._count > self._min_tokens:
-            found = [at for at in (self._pending.find(stop) for stop in self._stop) if at >= 0]
+            found = [(at, stop) for stop in self._stop if (at := self._pending.find(stop)) >= 0]
             if found:
-                self.stopped = True
-                self._pending = self._pending[: min(found)]
+                at, self.stopped_by = min(found)
+                self._pending = self._pending[:at]
                 return self.flush()
         return self._take(len(self._pending) - self._held())
 

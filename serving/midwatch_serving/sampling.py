@@ -54,7 +54,17 @@ class Sample:
 
 
 class Constraint(Protocol):
-    """What the next token may be, by a grammar. Belongs to one sequence; used by the step's thread alone."""
+    """What the next token may be, by a grammar. One sequence's, and the step thread's; read between steps."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is complete, so that nothing may follow."""
+        ...
+
+    @property
+    def error(self) -> str | None:
+        """Why the grammar could not be followed to its end; None while all is well. An error ends it too."""
+        ...
 
     def mask(self, logits: NDArray[np.float32]) -> None:
         """Set the logits of tokens that may not come next to -inf, in place."""

@@ -7,11 +7,12 @@ import pytest
 from midwatch_contracts.clock import VirtualClock
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.byte_tokenizer import ByteTokenizer
-from midwatch_serving.engine import Engine, Stream
+from midwatch_serving.engine import Engine
 from midwatch_serving.errors import EngineDead
 from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.sampling import Sample, SamplingParams
 from midwatch_serving.scheduler import Limits, Scheduler
+from midwatch_serving.stream import Stream
 from midwatch_serving.throttle import SLACK, Throttle
 from midwatch_serving.work import Executor, StepResult, Work
 
