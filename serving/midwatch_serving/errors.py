@@ -3,9 +3,14 @@
 ServingError
 ├── RequestError              a request cannot be served as it is asked (carries HTTP status, field, code)
 ├── ConfigError               a configuration value is not acceptable (carries the field)
+├── ModelError                a model file or its tokenizer is broken or not of a kind known here (carries the path)
+├── CostModelError            a cost model is unknown, or its file is not one
+├── WorkloadError             a workload or trace cannot be read as it is given (carries file and line)
 ├── EngineDead                the engine stopped after an error of its own; nothing can be served any more
 └── IntegrityError            the scheduler's books do not balance: a defect of ours, never of a request
 """
+
+from pathlib import Path
 
 
 class ServingError(Exception):
@@ -28,6 +33,24 @@ class ConfigError(ServingError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
+
+
+class ModelError(ServingError):
+    """A model file, its tokenizer or its chat template cannot be used. `path` is the file, `what` the reason."""
+
+    def __init__(self, path: Path, what: str, *, mend: str) -> None:
+        super().__init__(f"{path} {what}: {mend}")
+        self.path = path
+        self.what = what
+        self.mend = mend
+
+
+class CostModelError(ServingError):
+    """A cost model is unknown, or its file is not one."""
+
+
+class WorkloadError(ServingError):
+    """A workload or a trace cannot be read as it is given; the message names file and line."""
 
 
 class EngineDead(ServingError):  # noqa: N818 (a state that is reported, as vLLM's EngineDeadError)
