@@ -1,36 +1,30 @@
-"""Metrics under the names, labels, types and buckets of vLLM 0.33, on a registry of their own."""
+"""The engine's metrics: booked with plain numbers while it steps, turned into Prometheus' format when it is scraped.
 
-from collections.abc import Iterable
+Both happen on the event loop, a step's booking in one go, so a scrape never sees half a step. A step of 16 tokens is
+booked in some 10 µs; memory depends on the families alone, not on how much was served.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from midwatch_serving.buckets import Boundaries, boundaries
+from midwatch_serving.histogram import Histogram
+from midwatch_serving.metric_families import FAMILIES, Family
 from midwatch_serving.scheduler import Batch, Scheduler
-from midwatch_serving.sequence import FINISH_REASONS, Sequence
+from midwatch_serving.sequence import Sequence
 
 ENGINE = "0"
-TTFT = (
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0,
-    640.0, 2560.0,
-)  # fmt: skip
-ITL = (
-    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
-)  # fmt: skip
-LATENCY = (
-    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0,
-    1920.0, 7680.0,
-)  # fmt: skip
-ITERATION_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-FINE = (
-    0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6,
-    0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0,
-)  # fmt: skip
-"""Boundaries that `--fine-buckets` adds to those of times, so that a p95 between 10 ms and 6 s is sharp."""
+REASONS = ("stop", "length", "abort", "error", "repetition")
+"""vLLM's finish reasons; each is a series from the start."""
 
-
-def one_two_five(maximum: int) -> list[int]:
-    """Return 1, 2, 5, 10, 20, 50 … up to `maximum`."""
-    return [m * 10**e for e in range(len(str(maximum))) for m in (1, 2, 5) if m * 10**e <= maximum]
+Readings = Iterable[tuple[tuple[str, ...], float]]
+"""Values of a family's own labels, in its order, and the number."""
+Read = Callable[[], Readings]
 
 
 @dataclass(frozen=True)
@@ -40,115 +34,189 @@ class CacheInfo:
     block_size: int
     num_gpu_blocks: int
     num_gpu_blocks_override: int
+    enable_prefix_caching: bool = False
+    cache_dtype: str = "float32"
+    prefix_caching_hash_algo: str = "sha256"
+
+    def labels(self, max_model_len: int) -> dict[str, str]:
+        """Return the labels of the series."""
+        tokens = self.block_size * self.num_gpu_blocks
+        return {
+            "block_size": str(self.block_size),
+            "cache_dtype": self.cache_dtype,
+            "enable_prefix_caching": str(self.enable_prefix_caching),
+            "is_attention_free": "False",
+            "kv_cache_max_concurrency": f"{tokens / max_model_len:g}",
+            "kv_cache_size_tokens": str(tokens),
+            "num_gpu_blocks": str(self.num_gpu_blocks),
+            "num_gpu_blocks_override": str(self.num_gpu_blocks_override),
+            "prefix_caching_hash_algo": self.prefix_caching_hash_algo,
+            "sliding_window": "None",
+        }
 
 
 class Metrics:
-    """The series of one engine. Gauges are read from the scheduler when they are scraped."""
+    """The series of one engine. What someone else knows (`source`) is read from there when it is scraped."""
 
     def __init__(
-        self, scheduler: Scheduler, *, model_name: str, max_model_len: int, cache: CacheInfo, fine: bool = False
+        self,
+        scheduler: Scheduler,
+        *,
+        model_name: str,
+        max_model_len: int,
+        cache: CacheInfo,
+        fine: bool = False,
+        custom_buckets: Mapping[str, Boundaries] | None = None,
     ) -> None:
-        self._registry = CollectorRegistry()
-        self._labels = {"model_name": model_name, "engine": ENGINE}
+        self._common = {"model_name": model_name, "engine": ENGINE}
+        self._sources: dict[str, Read] = {}
         self.prompt_total = 0
         self.generation_total = 0
-        extra = FINE if fine else ()
-        tokens = one_two_five(max_model_len)
-        self._gauges(scheduler, cache)
-        self._preemptions = self._counter("num_preemptions", "Preemptions: a running request gave up its blocks.")
-        self._prompt_tokens = self._counter("prompt_tokens", "Prompt tokens computed, each request's counted once.")
-        self._generation_tokens = self._counter("generation_tokens", "Tokens generated.")
-        success = Counter(
-            "vllm:request_success",
-            "Requests that ended, by why.",
-            [*self._labels, "finished_reason"],
-            registry=self._registry,
-        )
-        self._success = {reason: success.labels(**self._labels, finished_reason=reason) for reason in FINISH_REASONS}
-        self._iteration_tokens = self._histogram("iteration_tokens_total", "Tokens a step.", ITERATION_TOKENS)
-        self._ttft = self._histogram("time_to_first_token_seconds", "Arrival to first token.", (*TTFT, *extra))
-        self._itl = self._histogram("inter_token_latency_seconds", "Token to token.", (*ITL, *extra))
-        self._tpot = self._histogram(
-            "request_time_per_output_token_seconds", "Mean time a token after the first, by request.", (*ITL, *extra)
-        )
-        latency = (*LATENCY, *extra)
-        self._e2e = self._histogram("e2e_request_latency_seconds", "Arrival to last token.", latency)
-        self._queue = self._histogram("request_queue_time_seconds", "Arrival to first being scheduled.", latency)
-        self._inference = self._histogram("request_inference_time_seconds", "First scheduled to last token.", latency)
-        self._prefill = self._histogram("request_prefill_time_seconds", "First scheduled to first token.", latency)
-        self._decode = self._histogram("request_decode_time_seconds", "First token to last token.", latency)
-        self._request_prompt = self._histogram("request_prompt_tokens", "Prompt tokens a request.", tokens)
-        self._request_generation = self._histogram("request_generation_tokens", "Tokens generated a request.", tokens)
+        self.cached_total = 0
+        self._preemptions = 0
+        self._step_cpu_s = 0.0
+        self._ended = dict.fromkeys(REASONS, 0)
+        ends = boundaries(max_model_len, fine=fine, custom=custom_buckets)
+        self._boundaries = {f.name: ends[f.buckets] for f in FAMILIES.values() if f.buckets is not None}
+        self._histograms = {name: Histogram(its) for name, its in self._boundaries.items()}
+        self._itl = self._histograms["vllm:inter_token_latency_seconds"]
+        self._registry = CollectorRegistry()
+        self._registry.register(_Scrape(self.families))
+        self._own_sources(scheduler, cache.labels(max_model_len))
+
+    def source(self, name: str, read: Read) -> None:
+        """Expose the family `name` with what `read` returns at each scrape."""
+        if name not in FAMILIES:
+            raise KeyError(f"{name} is not in metric_families.FAMILIES: describe it there first")
+        self._sources[name] = read
+
+    def watch_process(self) -> None:
+        """Add prometheus_client's `process_*` gauges of this process, as vLLM has them."""
+        ProcessCollector(registry=self._registry)
 
     def scheduled(self, batch: Batch) -> None:
         """Book a step's schedule. Queue time is booked here, so that a request that is aborted later counts too."""
-        self._iteration_tokens.observe(batch.num_tokens)
-        self._preemptions.inc(len(batch.preempted))
+        self._observe("vllm:iteration_tokens_total", batch.num_tokens)
+        self._preemptions += len(batch.preempted)
         for sequence in batch.admitted:
             if sequence.first_scheduled is not None:
-                self._queue.observe(sequence.first_scheduled - sequence.arrived)
+                self._observe("vllm:request_queue_time_seconds", sequence.first_scheduled - sequence.arrived)
+
+    def stepped(self, wall_s: float, cpu_s: float, steps: int = 1) -> None:
+        """Book `steps` steps that took so long together."""
+        self._histograms["midwatch_step_seconds"].observe(wall_s / steps, steps)
+        self._step_cpu_s += cpu_s
 
     def token(self, sequence: Sequence) -> None:
         """Book the token that the sequence just got."""
-        self._generation_tokens.inc()
         self.generation_total += 1
         if sequence.token_gap is not None:
             self._itl.observe(sequence.token_gap)
         elif sequence.first_token is not None and sequence.first_scheduled is not None:
-            self._prompt_tokens.inc(len(sequence.prompt))
-            self.prompt_total += len(sequence.prompt)
-            self._ttft.observe(sequence.first_token - sequence.arrived)
-            self._prefill.observe(sequence.first_token - sequence.first_scheduled)
+            self._prompt_through(sequence)
+            self._observe("vllm:time_to_first_token_seconds", sequence.first_token - sequence.arrived)
+            self._observe("vllm:request_prefill_time_seconds", sequence.first_token - sequence.first_scheduled)
 
     def finished(self, sequence: Sequence) -> None:
         """Book the end of a request; times and lengths only of one that ran to its end."""
         reason = sequence.finish_reason
         if reason is None:
             return
-        self._success[reason].inc()
-        if reason not in {"stop", "length"}:
+        self._ended[reason] += 1
+        if reason in {"abort", "error"}:
             return
+        if sequence.score_from is not None:
+            self._prompt_through(sequence)
         first, last, started = sequence.first_token, sequence.last_token, sequence.first_scheduled
         if first is None or last is None or started is None:
             return
-        self._e2e.observe(last - sequence.arrived)
-        self._inference.observe(last - started)
-        self._decode.observe(last - first)
-        self._request_prompt.observe(len(sequence.prompt))
-        self._request_generation.observe(len(sequence.output))
-        if len(sequence.output) > 1:
-            self._tpot.observe((last - first) / (len(sequence.output) - 1))
+        length = len(sequence.output)
+        self._observe("vllm:e2e_request_latency_seconds", last - sequence.arrived)
+        self._observe("vllm:request_inference_time_seconds", last - started)
+        self._observe("vllm:request_decode_time_seconds", last - first)
+        self._observe("vllm:request_prompt_tokens", len(sequence.prompt))
+        self._observe("vllm:request_generation_tokens", length)
+        self._observe("vllm:request_params_max_tokens", sequence.params.max_tokens)
+        self._observe("vllm:request_num_preemptions", sequence.preemptions)
+        self._observe("vllm:request_prefill_kv_computed_tokens", len(sequence.prompt) - sequence.num_cached)
+        if length > 1:
+            self._observe("vllm:request_time_per_output_token_seconds", (last - first) / (length - 1))
+
+    def answered(self, n: int, longest: int) -> None:
+        """Book a whole request: how many answers it asked for, and the tokens of the longest."""
+        self._observe("vllm:request_params_n", n)
+        self._observe("vllm:request_max_num_generation_tokens", longest)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
 
-    def _gauges(self, scheduler: Scheduler, cache: CacheInfo) -> None:
-        self._gauge("num_requests_running", "Requests in the batch.").set_function(lambda: len(scheduler.running))
-        self._gauge("num_requests_waiting", "Requests in the queue.").set_function(lambda: len(scheduler.waiting))
-        self._gauge("kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.").set_function(
-            lambda: scheduler.blocks.usage
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return everything in the format that an `Accept` header asks for, OpenMetrics or text, and its type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def families(self) -> Iterable[Metric]:
+        """Return every family as it stands."""
+        for name, family in FAMILIES.items():
+            if name in self._histograms:
+                yield self._histogram(family)
+            elif name in self._sources:
+                yield self._read(family, self._sources[name]())
+
+    def _observe(self, name: str, value: float) -> None:
+        self._histograms[name].observe(value)
+
+    def _prompt_through(self, sequence: Sequence) -> None:
+        self.prompt_total += len(sequence.prompt)
+        self.cached_total += sequence.num_cached
+
+    def _own_sources(self, scheduler: Scheduler, cache: dict[str, str]) -> None:
+        labels = tuple(cache[name] for name in FAMILIES["vllm:cache_config_info"].labels)
+        self.source("vllm:cache_config_info", lambda: [(labels, 1)])
+        self.source("vllm:num_requests_running", lambda: [((), len(scheduler.running))])
+        self.source("vllm:num_requests_waiting", lambda: [((), len(scheduler.waiting))])
+        self.source("vllm:kv_cache_usage_perc", lambda: [((), scheduler.blocks.usage)])
+        self.source("vllm:num_preemptions", lambda: [((), self._preemptions)])
+        self.source("vllm:prompt_tokens", lambda: [((), self.prompt_total)])
+        self.source(
+            "vllm:prompt_tokens_by_source",
+            lambda: [
+                (("local_compute",), self.prompt_total - self.cached_total),
+                (("local_cache_hit",), self.cached_total),
+                (("external_kv_transfer",), 0),
+            ],
         )
-        info = {
-            "block_size": str(cache.block_size),
-            "num_gpu_blocks": str(cache.num_gpu_blocks),
-            "num_gpu_blocks_override": str(cache.num_gpu_blocks_override),
-            "cache_dtype": "float32",
-            "enable_prefix_caching": "False",
-            "engine": ENGINE,
-        }
-        Gauge("vllm:cache_config_info", "The KV cache's configuration.", list(info), registry=self._registry).labels(
-            **info
-        ).set(1)
+        self.source("vllm:prompt_tokens_cached", lambda: [((), self.cached_total)])
+        self.source("vllm:generation_tokens", lambda: [((), self.generation_total)])
+        self.source("vllm:request_success", lambda: [((reason,), count) for reason, count in self._ended.items()])
+        self.source("midwatch_step_cpu_seconds", lambda: [((), self._step_cpu_s)])
 
-    def _gauge(self, name: str, says: str) -> Gauge:
-        return Gauge(f"vllm:{name}", says, list(self._labels), registry=self._registry).labels(**self._labels)
+    def _labels(self, family: Family) -> list[str]:
+        return [self._common[name] for name in family.common]
 
-    def _counter(self, name: str, says: str) -> Counter:
-        return Counter(f"vllm:{name}", says, list(self._labels), registry=self._registry).labels(**self._labels)
+    def _read(self, family: Family, readings: Readings) -> Metric:
+        kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+        metric = kind(family.name, family.says, labels=family.label_names)
+        common = self._labels(family)
+        for values, number in readings:
+            metric.add_metric([*common, *values], number)
+        return metric
 
-    def _histogram(self, name: str, says: str, buckets: Iterable[float]) -> Histogram:
-        metric = Histogram(
-            f"vllm:{name}", says, list(self._labels), buckets=sorted(set(buckets)), registry=self._registry
-        )
-        return metric.labels(**self._labels)
+    def _histogram(self, family: Family) -> Metric:
+        histogram, ends = self._histograms[family.name], self._boundaries[family.name]
+        metric = HistogramMetricFamily(family.name, family.says, labels=family.label_names)
+        names = [*map(str, ends), "+Inf"]
+        counts = zip(names, histogram.cumulative(), strict=True)
+        metric.add_metric(self._labels(family), list(counts), histogram.sum)
+        return metric
+
+
+class _Scrape(Collector):
+    """What prometheus_client asks when it renders."""
+
+    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families()
