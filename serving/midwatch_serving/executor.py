@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from midwatch_serving.attention import ROWS, Group, attend, group
 from midwatch_serving.linear import Floats, linear, padded
 from midwatch_serving.model import Layer, Model
-from midwatch_serving.sampling import Sample, SamplingParams, sample
+from midwatch_serving.sampler import Sampler
+from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.work import StepResult, Work
 
 
@@ -20,6 +21,7 @@ class CpuExecutor:
         c = model.config
         self._model = model
         self._block_size = block_size
+        self._sampler = Sampler(model.tokenizer.eos)
         self._cache = np.zeros((c.layers, num_blocks * block_size, 2, c.kv_heads, c.head_dim), dtype=np.float32)
         frequency = c.rope_base ** (-np.arange(0, c.head_dim, 2) / c.head_dim)
         self._rotation = np.exp(1j * np.outer(np.arange(max_model_len), frequency)).astype(np.complex64)
@@ -35,8 +37,8 @@ class CpuExecutor:
         before = time.thread_time()
         logits = self.logits(work)
         due = [w for w in work if w.output_index is not None]
-        chosen = iter([sample(row, w.params, w.output_index or 0) for row, w in zip(logits, due, strict=True)])
-        samples = [None if w.output_index is None else Sample(next(chosen)) for w in work]
+        chosen = iter([self._sampler.choose(row, w) for row, w in zip(logits, due, strict=True)])
+        samples = [None if w.output_index is None else next(chosen) for w in work]
         return StepResult(samples, time.thread_time() - before)
 
     def logits(self, work: list[Work]) -> Floats:

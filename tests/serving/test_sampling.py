@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from midwatch_serving.byte_tokenizer import ASSISTANT, BOS, ByteTokenizer
 from midwatch_serving.detokenizer import Detokenizer
-from midwatch_serving.sampling import SamplingParams, sample
+from midwatch_serving.sampler import sample
+from midwatch_serving.sampling import SamplingParams
 
 LOGITS = np.log(np.array([0.1, 0.5, 0.15, 0.25], dtype=np.float32))
 
