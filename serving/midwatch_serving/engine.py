@@ -23,6 +23,7 @@ from midwatch_serving.sequence import FinishReason, Sequence
 from midwatch_serving.stream import Inbox, Output, Stream
 from midwatch_serving.throttle import Throttle
 from midwatch_serving.tokenizer import Tokenizer
+from midwatch_serving.tracing import NoTracing, Tracing
 from midwatch_serving.work import Executor, StepResult, Work, work_of
 
 log = logging.getLogger("midwatch.serving")
@@ -54,6 +55,7 @@ class Engine:
         metrics: Metrics,
         clock: Clock,
         throttle: Throttle,
+        tracing: Tracing | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.tokenizer = tokenizer
@@ -66,6 +68,7 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._throttle = throttle
+        self._tracing = NoTracing() if tracing is None else tracing
         self._streams: dict[str, Stream] = {}
         self._booked: list[_Booked] = []
         self._work = asyncio.Event()
@@ -108,6 +111,7 @@ class Engine:
         )
         self.scheduler.add(sequence)
         stream = self._streams[request_id] = Stream(sequence, self.tokenizer, inbox, index)
+        self._tracing.submitted(sequence)
         self.idle.clear()
         self._work.set()
         return stream
@@ -159,6 +163,7 @@ class Engine:
         pause = self._throttle.charge(result.cpu_s, started, self._clock.now())
         if pause > 0:
             await self._clock.sleep(pause)
+        self._metrics.stepped(self._clock.now() - started, result.cpu_s)
         self._book(batch, result)
 
     def _execute(self, work: list[Work]) -> StepResult:
@@ -224,6 +229,7 @@ class Engine:
         """Put the last piece of a sequence that has ended."""
         sequence = stream.sequence
         self._metrics.finished(sequence)
+        self._tracing.finished(sequence)
         del self._streams[sequence.id]
         last = Output("") if last is None else last
         error = None if sequence.constraint is None else sequence.constraint.error
