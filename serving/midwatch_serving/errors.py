@@ -2,6 +2,7 @@
 
 ServingError
 ├── RequestError              a request cannot be served as it is asked (carries HTTP status, field, code)
+│   └── QueueFull             nor can any other at present: too many are being served (503; carries limit, retry-after)
 ├── ConfigError               a configuration value is not acceptable (carries the field)
 ├── ModelError                a model file or its tokenizer is broken or not of a kind known here (carries the path)
 ├── CostModelError            a cost model is unknown, or its file is not one
@@ -25,6 +26,15 @@ class RequestError(ServingError):
         self.status = status
         self.param = param
         self.code = code
+
+
+class QueueFull(RequestError):  # noqa: N818 (a state, and a good one: what was taken stays fast)
+    """Too much is queued. `reason` is the limit, as `vllm:admission_rejections` labels it; `retry_after` in seconds."""
+
+    def __init__(self, message: str, *, reason: str, retry_after: int) -> None:
+        super().__init__(message, status=503, code=reason)
+        self.reason = reason
+        self.retry_after = retry_after
 
 
 class ConfigError(ServingError):
