@@ -56,7 +56,9 @@ class Engine:
         clock: Clock,
         throttle: Throttle,
         tracing: Tracing | None = None,
+        inline: bool = False,
     ) -> None:
+        """With `inline` steps run in the event loop, for an executor that does not compute and so takes no time."""
         self.scheduler = scheduler
         self.tokenizer = tokenizer
         self.gate = Gate()
@@ -68,6 +70,7 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._throttle = throttle
+        self._inline = inline
         self._tracing = NoTracing() if tracing is None else tracing
         self._streams: dict[str, Stream] = {}
         self._booked: list[_Booked] = []
@@ -155,13 +158,17 @@ class Engine:
     async def _step(self, thread: ThreadPoolExecutor) -> None:
         batch = self.scheduler.schedule()
         started = self._clock.now()
-        computing = asyncio.get_running_loop().run_in_executor(thread, self._execute, work_of(batch))
+        work = work_of(batch)
+        loop = asyncio.get_running_loop()
+        computing = None if self._inline else loop.run_in_executor(thread, self._execute, work)
         self._metrics.scheduled(batch)
         self._say_preemptions(batch)
         self._hand_out()
-        result = await computing
-        pause = self._throttle.charge(result.cpu_s, started, self._clock.now())
-        if pause > 0:
+        result = self._execute(work) if computing is None else await computing
+        now = self._clock.now()
+        ended = now if result.lasts_s is None else max(now, started + result.lasts_s)
+        pause = ended - now + self._throttle.charge(result.cpu_s, started, ended)
+        if pause > 0 or computing is None:
             await self._clock.sleep(pause)
         self._metrics.stepped(self._clock.now() - started, result.cpu_s)
         self._book(batch, result)

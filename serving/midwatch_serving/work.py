@@ -42,6 +42,9 @@ class StepResult:
     max(score_from, a + 1) to b + 1, where there is such a token.
     """
 
+    lasts_s: float | None = None
+    """Seconds that a simulated step lasts on the engine's clock; None for a real one, which ends when it ends."""
+
     @property
     def tokens(self) -> list[int]:
         """The tokens alone, -1 where none was due."""
