@@ -1,4 +1,4 @@
-"""The sub-command `serve`. On the path of `midwatch --help`, so it imports nothing heavy."""
+"""The sub-commands `serve` and `model`. On the path of `midwatch --help`, so it imports nothing heavy."""
 
 import argparse
 from pathlib import Path
@@ -44,6 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(default: MIDWATCH_CPU_LIMIT, else no limit)",
     )
     add("--fine-buckets", action="store_true", help="add finer boundaries to the histograms of times")
+    add(
+        "--custom-histogram-buckets",
+        metavar="JSON",
+        help='boundaries by family of histograms, as {"inter_token_latency": [0.002, 0.004, 0.008]}',
+    )
+    add("--enable-mfu-metrics", action="store_true", help="count estimated operations and bytes of the model")
+    add("--watts-per-core", type=float, metavar="W", help="estimate energy by CPU time at W watts a core")
+    add(
+        "--otlp-traces-endpoint",
+        metavar="URL",
+        help="send a span of each request there, by OTLP over HTTP (needs midwatch[otel])",
+    )
     add("--exit-with-stdin", action="store_true", help="end when standard input ends")
     add(
         "--shutdown-grace",
@@ -56,8 +68,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="say where it listens as one JSON object")
 
 
+def configure_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `model`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    pull = actions.add_parser("pull", help="fetch a model: smollm2 by its name, any other with --gguf or --from-hub")
+    pull.add_argument("name", help="smollm2, or the name that the model is to have here")
+    source = pull.add_mutually_exclusive_group()
+    source.add_argument("--gguf", type=Path, metavar="PATH", help="take in this file")
+    source.add_argument("--from-hub", metavar="OWNER/REPO/FILE", help="fetch it from a Hugging Face hub")
+    pull.add_argument("--link", action="store_true", help="with --gguf: leave the file where it is")
+    listing = actions.add_parser("list", help="the models on this machine")
+    show = actions.add_parser("show", help="one model: sizes, quantisation, where it came from")
+    remove = actions.add_parser("remove", help="remove a model from this machine")
+    for action in (show, remove):
+        action.add_argument("name", help="see `midwatch model list`")
+    for action in (pull, listing, show, remove):
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
 serve = Command(
     summary="serve the CPU reference backend: OpenAI chat API, vLLM's metrics",
     target="midwatch_serving.launch:serve",
     configure=configure,
+)
+model = Command(
+    summary="pull, list, show and remove the models that `midwatch serve` can run",
+    target="midwatch_serving.model_command:model",
+    configure=configure_model,
 )
