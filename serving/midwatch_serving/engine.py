@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from midwatch_contracts.clock import Clock
+from midwatch_serving.constraints import Grammars
 from midwatch_serving.errors import EngineDead
 from midwatch_serving.gate import Gate
 from midwatch_serving.metrics import Metrics
@@ -61,6 +62,7 @@ class Engine:
         """With `inline` steps run in the event loop, for an executor that does not compute and so takes no time."""
         self.scheduler = scheduler
         self.tokenizer = tokenizer
+        self.grammars = Grammars(tokenizer)
         self.gate = Gate()
         self.dead = False
         self.idle = asyncio.Event()
@@ -179,7 +181,7 @@ class Engine:
     def _book(self, batch: Batch, result: StepResult) -> None:
         """Give the step's tokens to their sequences, and end those that they end."""
         samples = {c.sequence.id: s for c, s in zip(batch.chunks, result.samples, strict=True) if s is not None}
-        for sequence in self.scheduler.complete(batch, result.tokens):
+        for sequence in self.scheduler.complete(batch, result.tokens, result.scores):
             if sequence.score_from is None:
                 self._booked.append(self._judge(self._streams[sequence.id], samples[sequence.id]))
         for chunk in batch.chunks:

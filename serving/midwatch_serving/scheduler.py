@@ -1,57 +1,44 @@
-"""Continuous batching under two limits, over paged blocks, with preemption by recompute.
+"""Continuous batching under two limits, over paged blocks, with preemption by recompute (Orca, vLLM).
 
-Pure: it reads the time from its clock, and does nothing else with the world. The order of service is that of arrival;
-every running sequence arrived before every waiting one, which `check_integrity` holds. Admission looks at the free
-blocks as vLLM does with `scheduler_reserve_full_isl`: a sequence starts once the blocks for all its tokens so far are
-free. Blocks for what it will generate are taken as it grows; when they run out, the latest arrival gives up its blocks
-and later computes its tokens again.
+Pure: it reads the time from its clock, and does nothing else with the world. Who goes first and who gives way is the
+policy's (`policies`); what is taken at all is decided in `admission`; blocks and cached prefixes are the block
+manager's. Both queues are kept in the order of service, and nobody who waits overtakes the first of the queue. A
+sequence starts once there is room for all its tokens so far (vLLM's `scheduler_reserve_full_isl`). Blocks for what it
+will generate are taken as it grows; when they run out, a victim gives up its blocks and later computes its tokens
+again, or finds them in the prefix cache.
 
-Policies that issue 4 adds come in here: `_admit` is where a queue order or an early rejection would choose, `_victim`
-where a priority would.
+A new step is chosen only after the one before was booked with `complete` or `complete_steps`. In between, sequences may
+be added and finished: what a step computes for one that is gone is dropped.
+
+Seams for mechanisms that are not here: speculative decoding gives a decoding sequence a `count` above 1 in `schedule`
+and takes several tokens a chunk in `_book`; swapping puts its choice beside `_preempt`; pins with a time to live hold
+blocks back in `PrefixCache.evict`; offline work is a policy whose `rank` puts it last and whose `victim` takes it
+first; adapters join `root_hash` and a limit in `_admit`.
 """
 
-from bisect import insort
-from collections import deque
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 from midwatch_contracts.clock import Clock
+from midwatch_serving.admission import check_length, check_room
+from midwatch_serving.batch import Batch, Chunk
 from midwatch_serving.block_manager import BlockManager
-from midwatch_serving.errors import IntegrityError, RequestError
+from midwatch_serving.errors import IntegrityError, QueueFull, RequestError
+from midwatch_serving.horizon import check_steps, grow_and_register, steps_ahead
+from midwatch_serving.limits import Limits
+from midwatch_serving.policies import RESERVATIONS, SchedulingPolicy, scheduling_policy
 from midwatch_serving.sequence import FinishReason, Sequence, State
+from midwatch_serving.waiting_queue import WaitingQueue
 
+__all__ = ["Batch", "Chunk", "Limits", "Scheduler"]
 
-@dataclass(frozen=True)
-class Limits:
-    """What may be changed while it runs. Both under vLLM's names."""
-
-    max_num_seqs: int
-    max_num_batched_tokens: int
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """`count` tokens of a sequence from position `start` on, computed in one step."""
-
-    sequence: Sequence
-    start: int
-    count: int
-    samples: bool
-    """Whether these are the last tokens there are, so that the next one can be chosen."""
-
-
-@dataclass
-class Batch:
-    """What one step computes, oldest sequence first, and who lost its blocks to make room."""
-
-    chunks: list[Chunk] = field(default_factory=list[Chunk])
-    preempted: list[Sequence] = field(default_factory=list[Sequence])
-    admitted: list[Sequence] = field(default_factory=list[Sequence])
-    """Those scheduled for the first time."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens computed in this step."""
-        return sum(chunk.count for chunk in self.chunks)
+_rank = attrgetter("rank")
+_chunk_rank = attrgetter("sequence.rank")
+_NO_SCORES: Mapping[int, tuple[float, ...]] = {}
 
 
 class Scheduler:
@@ -65,12 +52,19 @@ class Scheduler:
         max_model_len: int,
         clock: Clock,
         eos: frozenset[int] = frozenset(),
+        reservation: str = "as_it_grows",
     ) -> None:
         self.blocks = blocks
         self.limits = limits
         self.max_model_len = max_model_len
         self.running: list[Sequence] = []
-        self.waiting: deque[Sequence] = deque()
+        self.waiting = WaitingQueue()
+        self.rejections = {"max_num_queued_reqs": 0, "max_num_queued_tokens": 0}
+        """Requests refused because too much was queued, by the limit (`vllm:admission_rejections`)."""
+        self.num_prefill_tokens = 0
+        """Prompt tokens of the requests that have no token yet."""
+        self._policy: SchedulingPolicy = scheduling_policy(limits.scheduling_policy)
+        self._reservation = RESERVATIONS[reservation]
         self._clock = clock
         self._eos = eos
         self._arrivals = 0
@@ -91,104 +85,159 @@ class Scheduler:
 
         Raises:
             RequestError: when it could not be served even alone, or its id is taken.
+            QueueFull: when too much is queued.
         """
         if sequence.id in self._by_id:
             raise RequestError(f"a request with the id {sequence.id} is being served already", param="id")
-        if not sequence.prompt:
-            raise RequestError("the prompt is empty: send at least one message", param="messages")
-        asked = len(sequence.prompt) + sequence.params.max_tokens
-        tokens = f"{len(sequence.prompt)} prompt tokens and max_tokens={sequence.params.max_tokens}"
-        if asked > self.max_model_len:
-            raise RequestError(
-                f"{tokens} make {asked} tokens; the model takes {self.max_model_len} at most (max_model_len): "
-                "shorten the messages or lower max_tokens",
-                param="messages",
-                code="context_length_exceeded",
-            )
-        need = self.blocks.blocks_for(sequence.most_cached)
-        if need > self.blocks.num_blocks:
-            raise RequestError(
-                f"{tokens} need {need} KV blocks of {self.blocks.block_size} tokens; this server has "
-                f"{self.blocks.num_blocks} in all (num_gpu_blocks_override): shorten the messages, lower max_tokens "
-                "or give the server more blocks",
-                param="messages",
-                code="context_length_exceeded",
-            )
+        room = max(sequence.most_cached, self._reservation.tokens(sequence, self.max_model_len))
+        check_length(
+            sequence,
+            self.blocks.blocks_for(room),
+            max_model_len=self.max_model_len,
+            num_blocks=self.blocks.num_blocks,
+            block_size=self.blocks.block_size,
+        )
+        self._policy.check(sequence)
+        self.check_room()
         self._arrivals += 1
         sequence.order = self._arrivals
+        sequence.rank = self._policy.rank(sequence)
         self._by_id[sequence.id] = sequence
-        self.waiting.append(sequence)
+        self.waiting.push(sequence)
+        self.num_prefill_tokens += len(sequence.prompt)
+
+    def check_room(self, new: int = 1) -> None:
+        """Refuse `new` requests while too much is queued, and count the refusal; all of them or none.
+
+        Raises:
+            QueueFull: names the limit.
+        """
+        try:
+            check_room(self.limits, new=new, requests=len(self._by_id), tokens=self.num_prefill_tokens)
+        except QueueFull as refusal:
+            self.rejections[refusal.reason] += 1
+            raise
 
     def get(self, sequence_id: str) -> Sequence | None:
         """Return a sequence that runs or waits."""
         return self._by_id.get(sequence_id)
 
     def sequences(self) -> list[Sequence]:
-        """Return those that run, then those that wait, each oldest first."""
+        """Return those that run, then those that wait, each in the order of service."""
         return [*self.running, *self.waiting]
 
-    def set_limits(self, **changes: int) -> None:
-        """Change limits from the next step on. Running sequences are not stopped by a lower `max_num_seqs`."""
-        self.limits = replace(self.limits, **changes)
+    def set_limits(self, **changes: Any) -> None:
+        """Change limits (fields of `Limits`) from the next step on. Nobody who runs is stopped by a lower one.
+
+        Raises:
+            ConfigError: when there is no such policy.
+        """
+        limits = replace(self.limits, **changes)
+        policy = scheduling_policy(limits.scheduling_policy)
+        if policy is not self._policy:
+            self._policy = policy
+            for sequence in self.running:
+                sequence.rank = policy.rank(sequence)
+            self.running.sort(key=_rank)
+            self.waiting.rank_anew(policy.rank)
+        self.limits = limits
+
+    def reset_prefix_cache(self, *, reset_running_requests: bool = False) -> bool:
+        """Forget every cached prefix; return False, and forget nothing, while anyone holds blocks.
+
+        With `reset_running_requests`, those that run are preempted first (vLLM's parameter): call it between steps.
+        """
+        if reset_running_requests:
+            while self.running:
+                self._preempt(self.running[-1])
+        return self.blocks.reset()
 
     def schedule(self) -> Batch:
         """Choose the tokens of the next step: first what runs, then, with what is left of the budget, what waits."""
         batch = Batch()
-        budget = self.limits.max_num_batched_tokens
-        for sequence in list(self.running):
-            if budget == 0:
-                break
-            if sequence.state is not State.RUNNING:
-                continue  # an older one took its blocks a moment ago
-            count = min(sequence.num_tokens - sequence.num_computed, budget)
-            if self._make_room(sequence, sequence.num_computed + count, batch):
-                batch.chunks.append(self._chunk(sequence, count))
-                budget -= count
-        if not batch.preempted:
+        budget, most = self.limits.max_num_batched_tokens, self.limits.long_prefill_token_threshold
+        running, block_size, chunks = self.running, self.blocks.block_size, batch.chunks
+        index = 0
+        while index < len(running) and budget:
+            sequence = running[index]
+            start = sequence.num_computed
+            left = len(sequence.prompt) + len(sequence.output) - start
+            count = left if left == 1 else min(left, budget, most or left)
+            end = start + count
+            if end > len(sequence.block_table) * block_size and not self._make_room(index, end, batch):
+                continue  # it gave way itself: another stands at its place
+            chunks.append(Chunk(sequence, start, count, count == left and sequence.score_from is None))
+            budget -= count
+            index += 1
+        if budget and self.waiting and not batch.preempted:
             self._admit(batch, budget)
-        if self.has_work and not batch.chunks:
+        if not chunks and self._by_id:
             raise IntegrityError("there is work and none of it can be scheduled, though each fits alone")
         return batch
 
-    def complete(self, batch: Batch, tokens: list[int]) -> list[Sequence]:
+    def complete(
+        self, batch: Batch, tokens: list[int], scores: Mapping[int, tuple[float, ...]] = _NO_SCORES
+    ) -> list[Sequence]:
         """Book the step's result: `tokens[i]` is the token chosen for `batch.chunks[i]` (ignored where none was due).
 
-        Returns the sequences that got a token, those that it ended among them. A sequence that was aborted while the
-        step ran is passed over.
+        `scores` holds, by index of the chunk, what a scoring request is given. Returns the sequences that got a token
+        or ended, in the order of the batch. A sequence that ended while the step ran is passed over.
         """
-        now = self._clock.now()
-        grown: list[Sequence] = []
-        for chunk, token in zip(batch.chunks, tokens, strict=True):
-            sequence = chunk.sequence
-            if sequence.state is not State.RUNNING:
-                continue
-            sequence.num_computed = chunk.start + chunk.count
-            if not chunk.samples:
-                continue
-            sequence.output.append(token)
-            if sequence.last_token is None:
-                sequence.first_token = now
-            else:
-                sequence.token_gap = now - sequence.last_token
-            sequence.last_token = now
-            grown.append(sequence)
-            params = sequence.params
-            if token in self._eos and not params.ignore_eos and len(sequence.output) > params.min_tokens:
-                self.finish(sequence, "stop")
-            elif len(sequence.output) >= params.max_tokens:
-                self.finish(sequence, "length")
-        return grown
+        return self._book(batch, tokens, scores, self._clock.now())
 
-    def finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        """End a sequence wherever it is and free its blocks; ending it twice does nothing."""
+    def horizon(self, batch: Batch) -> int:
+        """Return for how many steps, this one included, the batch stays what it is.
+
+        That is a set of one-token decodes: nobody computes a prompt, nobody who waits can be admitted, nobody reaches
+        `max_tokens` before the last of these steps, and the free blocks suffice. It holds unless a request arrives, is
+        aborted, or samples an end token before. Ask right after `schedule`; O(batch).
+        """
+        limits, candidate = self.limits, None
+        # What a running sequence files, someone who waits may find: one block less to take. But where sequences grow,
+        # the one that has filled a block takes the next at once, so that room for blocks is no greater than before.
+        hits_help = self.waiting and not (limits.enable_chunked_prefill and self._reservation.grows)
+        if hits_help and len(self.running) < limits.max_num_seqs and len(batch.chunks) < limits.max_num_batched_tokens:
+            candidate = self.waiting.first
+        return steps_ahead(batch, self.blocks, candidate)
+
+    def complete_steps(self, batch: Batch, tokens: list[list[int]], times: list[float]) -> list[Sequence]:
+        """Book up to `horizon(batch)` steps at once: `tokens[step][i]` for `batch.chunks[i]`, `times` when each ended.
+
+        The outcome equals that of `schedule` and `complete` step by step. Returns as `complete`.
+
+        Raises:
+            IntegrityError: when the steps go beyond the horizon; nothing is booked then.
+        """
+        if len(tokens) > 1:
+            columns = check_steps(batch, tokens, times, self._eos)
+            grow_and_register(batch, columns, self.blocks)
+            for chunk in batch.chunks:
+                sequence = chunk.sequence
+                if sequence.state is State.RUNNING:
+                    if sequence.last_token is None:
+                        self._first_token(sequence, times[0])
+                    sequence.last_token = times[-2]
+            batch = Batch([Chunk(c.sequence, c.start + len(tokens) - 1, 1, samples=True) for c in batch.chunks])
+        return self._book(batch, tokens[-1], _NO_SCORES, times[-1])
+
+    def finish(self, sequence: Sequence, reason: FinishReason, at: float | None = None) -> None:
+        """End a sequence wherever it is and free its blocks; ending it twice does nothing.
+
+        `at` is when, in Unix seconds; by default it is now.
+        """
         if sequence.state is State.FINISHED:
             return
-        (self.running if sequence.state is State.RUNNING else self.waiting).remove(sequence)
+        if sequence.state is State.RUNNING:
+            self._stop_running(sequence)
+        else:
+            self.waiting.remove(sequence)
+        if sequence.first_token is None:
+            self.num_prefill_tokens -= len(sequence.prompt)
         self.blocks.free(sequence)
         del self._by_id[sequence.id]
         sequence.state = State.FINISHED
         sequence.finish_reason = reason
-        sequence.finished = self._clock.now()
+        sequence.finished = self._clock.now() if at is None else at
 
     def check_integrity(self) -> None:
         """Check that blocks, queues and sequences agree.
@@ -198,10 +247,15 @@ class Scheduler:
         """
         everyone = self.sequences()
         self.blocks.check_integrity(everyone)
+        self.waiting.check_integrity()
         if {s.id for s in everyone} != set(self._by_id) or len(everyone) != len(self._by_id):
             raise IntegrityError("a sequence is in two queues, or in none")
-        if [s.order for s in everyone] != sorted(s.order for s in everyone):
-            raise IntegrityError("a sequence runs or waits before one that arrived earlier")
+        if any(s.rank != self._policy.rank(s) for s in everyone):
+            raise IntegrityError(f"a rank is not that of the policy {self._policy.name}")
+        if any(a.rank >= b.rank for a, b in pairwise(self.running)):
+            raise IntegrityError("a sequence runs before one that goes first")
+        if self.num_prefill_tokens != sum(len(s.prompt) for s in everyone if s.first_token is None):
+            raise IntegrityError("the prompt tokens that wait are miscounted")
         for s in self.running:
             if s.state is not State.RUNNING or len(s.block_table) < self.blocks.blocks_for(s.num_computed):
                 raise IntegrityError(f"{s.id} runs in state {s.state.value} with {len(s.block_table)} blocks")
@@ -209,43 +263,93 @@ class Scheduler:
             if s.state is not State.WAITING or s.block_table or s.num_computed:
                 raise IntegrityError(f"{s.id} waits in state {s.state.value} and holds {len(s.block_table)} blocks")
 
-    def _make_room(self, sequence: Sequence, num_tokens: int, batch: Batch) -> bool:
+    def _make_room(self, index: int, num_tokens: int, batch: Batch) -> bool:
+        sequence = self.running[index]
         while not self.blocks.grow(sequence, num_tokens):
-            victim = self._victim()
+            victim = self._policy.victim(self.running[index:])
             self._preempt(victim)
             batch.preempted.append(victim)
             if victim is sequence:
                 return False
         return True
 
-    def _victim(self) -> Sequence:
-        return self.running[-1]
-
     def _preempt(self, victim: Sequence) -> None:
-        self.running.remove(victim)
+        self._stop_running(victim)
         self.blocks.free(victim)
         victim.num_computed = 0
+        victim.scores.clear()  # they are computed again
         victim.preemptions += 1
         victim.state = State.WAITING
-        self.waiting.appendleft(victim)
+        self.waiting.push(victim)
+
+    def _stop_running(self, sequence: Sequence) -> None:
+        del self.running[bisect_left(self.running, sequence.rank, key=_rank)]
 
     def _admit(self, batch: Batch, budget: int) -> None:
-        while self.waiting and budget and len(self.running) < self.limits.max_num_seqs:
-            sequence = self.waiting[0]
-            if not self.blocks.fits(sequence.num_tokens):
+        limits, blocks = self.limits, self.blocks
+        most = limits.long_prefill_token_threshold
+        while self.waiting and budget and len(self.running) < limits.max_num_seqs:
+            sequence = self.waiting.first
+            cached = blocks.prefix.match(sequence)
+            room = self._reservation.tokens(sequence, self.max_model_len)
+            spare = int(limits.watermark * blocks.num_blocks) if self.running else 0
+            if not blocks.fits(room, cached, spare=spare):
                 break
-            self.waiting.popleft()
-            self.blocks.grow(sequence, sequence.num_tokens)
+            start = len(cached) * blocks.block_size
+            left = sequence.num_tokens - start
+            count = min(left, budget, most or left)
+            if count < left and not limits.enable_chunked_prefill:
+                break
+            self.waiting.pop()
+            blocks.take(sequence, room, cached)
+            sequence.num_computed = start
             sequence.state = State.RUNNING
-            insort(self.running, sequence, key=lambda s: s.order)
+            insort(self.running, sequence, key=_rank)
             if sequence.first_scheduled is None:
-                sequence.first_scheduled = self._clock.now()
-                batch.admitted.append(sequence)
-            count = min(sequence.num_tokens, budget)
-            batch.chunks.append(self._chunk(sequence, count))
+                self._first_scheduled(sequence, batch)
+            batch.chunks.append(Chunk(sequence, start, count, count == left and sequence.score_from is None))
             budget -= count
+            if self.running[-1] is not sequence:  # it goes before others: the next step will have it there too
+                batch.chunks.sort(key=_chunk_rank)
 
-    @staticmethod
-    def _chunk(sequence: Sequence, count: int) -> Chunk:
-        start = sequence.num_computed
-        return Chunk(sequence, start, count, samples=start + count == sequence.num_tokens)
+    def _first_scheduled(self, sequence: Sequence, batch: Batch) -> None:
+        sequence.first_scheduled = self._clock.now()
+        sequence.num_cached = sequence.num_computed
+        batch.admitted.append(sequence)
+        if self.blocks.prefix.enabled:
+            self.blocks.prefix.queries += sequence.num_tokens
+            self.blocks.prefix.hits += sequence.num_cached
+
+    def _book(
+        self, batch: Batch, tokens: list[int], scores: Mapping[int, tuple[float, ...]], now: float
+    ) -> list[Sequence]:
+        grown: list[Sequence] = []
+        block_size, prefix, caches = self.blocks.block_size, self.blocks.prefix, self.blocks.prefix.enabled
+        for index, (chunk, token) in enumerate(zip(batch.chunks, tokens, strict=True)):
+            sequence, start = chunk.sequence, chunk.start
+            if sequence.state is not State.RUNNING:
+                continue
+            end = sequence.num_computed = start + chunk.count
+            if caches and end // block_size != start // block_size:
+                prefix.register(sequence, start // block_size, end // block_size)
+            if chunk.samples:
+                sequence.output.append(token)
+                if sequence.last_token is None:
+                    self._first_token(sequence, now)
+                else:
+                    sequence.token_gap = now - sequence.last_token
+                sequence.last_token = now
+                grown.append(sequence)
+                reason = sequence.end(self._eos)
+                if reason is not None:
+                    self.finish(sequence, reason, now)
+            elif sequence.score_from is not None:
+                sequence.scores.extend(scores.get(index, ()))
+                if end == len(sequence.prompt):
+                    grown.append(sequence)
+                    self.finish(sequence, "stop", now)
+        return grown
+
+    def _first_token(self, sequence: Sequence, now: float) -> None:
+        sequence.first_token = now
+        self.num_prefill_tokens -= len(sequence.prompt)
