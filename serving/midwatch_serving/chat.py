@@ -1,39 +1,24 @@
 """`POST /v1/chat/completions`: from a checked request to an answer, streamed or whole."""
 
-import asyncio
-import contextlib
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
-from midwatch_serving import protocol
-from midwatch_serving.errors import EngineDead, RequestError
-from midwatch_serving.protocol import ChatRequest
-from midwatch_serving.sampling import SamplingParams
+from midwatch_serving import protocol, tools
+from midwatch_serving.answer import Answer, EventStream, Job, new_id
+from midwatch_serving.bodies import read_body
+from midwatch_serving.constraints import Grammar
+from midwatch_serving.errors import RequestError
+from midwatch_serving.intake import ANY_OBJECT, check_served, constraints, json_schema, sampling_params, structured
+from midwatch_serving.logprobs import chat_logprobs
+from midwatch_serving.protocol_chat import ChatRequest
 from midwatch_serving.service import Service
-from midwatch_serving.stream import Stream
-
-MAX_BODY = 1 << 20
-"""Bytes; a prompt of the longest context is far smaller."""
-
-
-async def read_body(request: Request) -> bytes:
-    """Return the request's body.
-
-    Raises:
-        RequestError: when it is larger than `MAX_BODY`.
-    """
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            raise RequestError(f"the body is larger than {MAX_BODY} bytes", status=413)
-    return bytes(body)
+from midwatch_serving.stream import Output
+from midwatch_serving.tools import CallPart, Choice, Reader
 
 
 class ChatEndpoint:
@@ -46,125 +31,190 @@ class ChatEndpoint:
         """Serve one request."""
         asked: ChatRequest = protocol.parse(ChatRequest, await read_body(request))
         service = self._service
-        if asked.model != service.model_name:
-            raise RequestError(
-                f"there is no model {asked.model!r} here: this server has {service.model_name!r}",
-                status=404,
-                param="model",
-                code="model_not_found",
-            )
-        if asked.stream_options is not None and not asked.stream:
-            raise RequestError("`stream_options` needs `stream`: true", param="stream_options")
-        if not service.healthy:
-            raise RequestError("the server is shutting down: ask another replica", status=503, code="draining")
+        check_served(service, asked.model)
+        asked.check_stream_options()
+        if asked.top_logprobs is not None and not asked.logprobs:
+            raise RequestError("`top_logprobs` needs `logprobs`: true", param="top_logprobs")
+        choice = tools.chosen(asked.tools, asked.tool_choice)
         prompt = tuple(
-            service.engine.tokenizer.chat_prompt([{"role": m.role, "content": m.text} for m in asked.messages])
+            service.engine.tokenizer.chat_prompt(
+                [message.for_template() for message in asked.messages],
+                tools=[] if choice == "none" else [tool.model_dump(exclude_none=True) for tool in asked.tools or ()],
+                add_generation_prompt=asked.add_generation_prompt,
+            )
         )
-        stream = service.engine.submit(f"chatcmpl-{secrets.token_hex(12)}", prompt, self._params(asked, len(prompt)))
+        answer = Answer(service, new_id("chatcmpl-", asked.request_id), await self._jobs(asked, choice, prompt), asked)
+        writer = _Writer(service, asked, choice, answer)
         if asked.stream:
-            return _EventStream(service, stream, with_usage=asked.with_usage)
-        return await self._whole(request, stream)
+            return EventStream(answer, writer.events(), writer.failed)
+        pieces = await answer.whole(request.receive)
+        return Response(orjson.dumps(writer.completion(pieces)), media_type="application/json")
 
-    def _params(self, asked: ChatRequest, prompt_tokens: int) -> SamplingParams:
-        room = max(1, self._service.engine.scheduler.capacity - prompt_tokens)
-        limit = room if asked.limit is None else asked.limit
-        if asked.min_tokens > limit:
-            raise RequestError(f"min_tokens={asked.min_tokens} is more than max_tokens={limit}", param="min_tokens")
-        return SamplingParams(
-            max_tokens=limit,
-            temperature=1.0 if asked.temperature is None else asked.temperature,
-            top_p=1.0 if asked.top_p is None else asked.top_p,
-            seed=secrets.randbits(63) if asked.seed is None else asked.seed,
-            stop=asked.stops,
-            ignore_eos=asked.ignore_eos,
-            min_tokens=asked.min_tokens,
+    async def _jobs(self, asked: ChatRequest, choice: Choice, prompt: tuple[int, ...]) -> list[Job]:
+        count = asked.n or 1
+        params = sampling_params(
+            self._service,
+            asked,
+            len(prompt),
+            max_tokens=asked.limit,
+            logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
         )
-
-    async def _whole(self, request: Request, stream: Stream) -> Response:
-        service, sequence = self._service, stream.sequence
-        text: list[str] = []
-        reason: str | None = None
-        async with _abort_on_disconnect(service, stream, request.receive):
-            async for piece in stream:
-                text.append(piece.text)
-                reason = piece.finish_reason
-        if reason == "abort":
-            message = "the request was aborted before it was finished"
-            return JSONResponse(protocol.error_body(message, status=503, code="aborted"), 503)
-        counts = protocol.usage(len(sequence.prompt), len(sequence.output))
-        body = protocol.completion(
-            sequence.id,
-            int(sequence.arrived),
-            service.model_name,
-            text="".join(text),
-            reason=str(reason),
-            counts=counts,
-        )
-        return Response(orjson.dumps(body), media_type="application/json")
+        parallel = asked.parallel_tool_calls is not False
+        grammar = tools.grammar(asked.tools or (), choice, parallel=parallel, answer=_answer_grammar(asked))
+        return [
+            Job(prompt, replace(params, seed=(params.seed + index) % 2**64), constraint)
+            for index, constraint in enumerate(await constraints(self._service, grammar, count))
+        ]
 
 
-class _EventStream(Response):
-    """Server-sent events of one answer; watches for the client's going from the first moment, queued or not."""
+def _answer_grammar(asked: ChatRequest) -> Grammar | None:
+    form = asked.response_format
+    if form is None or form.type == "text":
+        return structured(asked.structured_outputs)
+    if asked.structured_outputs is not None:
+        raise RequestError("give one of `response_format` and `structured_outputs`", param="structured_outputs")
+    if form.json_schema is None:
+        return json_schema(ANY_OBJECT, "response_format")
+    return json_schema(
+        form.json_schema.schema_, "response_format.json_schema.schema", strict=form.json_schema.strict is not False
+    )
 
-    def __init__(self, service: Service, stream: Stream, *, with_usage: bool) -> None:
-        super().__init__(media_type="text/event-stream", headers={"cache-control": "no-cache"})
-        del self.headers["content-length"]
-        self._service = service
-        self._stream = stream
-        self._with_usage = with_usage
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send head, events and end."""
-        del scope
-        async with _abort_on_disconnect(self._service, self._stream, receive):
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for event in self._events():
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+@dataclass
+class _Choice:
+    """One choice of a streamed answer."""
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        sequence = self._stream.sequence
-        first = True
-        try:
-            async for piece in self._stream:
-                if first and piece.finish_reason != "abort":
-                    yield self._event(delta={"role": "assistant", "content": ""})
-                    first = False
-                if piece.text:
-                    yield self._event(delta={"content": piece.text})
-                if piece.finish_reason is not None:
-                    yield self._event(delta={}, reason=piece.finish_reason)
-        except EngineDead as error:
-            yield _sse(protocol.error_body(str(error), status=500, code="engine_dead"))
-            return
+    reader: Reader
+    begun: bool = False
+
+
+class _Writer:
+    """Writes one answer, whole or as events."""
+
+    def __init__(self, service: Service, asked: ChatRequest, choice: Choice, answer: Answer) -> None:
+        self._tokenizer = service.engine.tokenizer
+        self._model = service.model_name
+        self._answer = answer
+        self._with_usage = asked.with_usage
+        self._with_logprobs = bool(asked.logprobs)
+        self._readers = [tools.reader(asked.tools or (), choice) for _ in answer.streams]
+        self._plain = choice == "none" and not asked.logprobs
+        head = self._head("chat.completion.chunk")
+        self._text_head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":[{"index":'
+        self._head_fields = head
+
+    def completion(self, pieces: list[list[Output]]) -> dict[str, Any]:
+        """Return the answer to a request that is not streamed."""
+        return self._head("chat.completion") | {
+            "choices": [self._choice(index, some) for index, some in enumerate(pieces)],
+            "usage": protocol.usage(self._answer.sequences),
+        }
+
+    def _choice(self, index: int, pieces: list[Output]) -> dict[str, Any]:
+        reader = self._readers[index]
+        parts = [*reader.feed("".join(piece.text for piece in pieces)), *reader.flush()]
+        text = "".join(part for part in parts if isinstance(part, str))
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if reader.called:
+            message |= {"content": text or None, "tool_calls": _whole_calls(parts)}
+        tokens = [token for piece in pieces for token in piece.token_ids]
+        found = [logprobs for piece in pieces for logprobs in piece.logprobs]
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": chat_logprobs(self._tokenizer, tokens, found) if self._with_logprobs else None,
+            "finish_reason": _reason(pieces[-1], reader),
+            "stop_reason": pieces[-1].stop_reason,
+        }
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield the events of a streamed answer, as many at a time as there are."""
+        choices = [_Choice(reader) for reader in self._readers]
+        while pieces := await self._answer.inbox.take():
+            yield b"".join([self._piece(piece, choices[piece.index]) for piece in pieces])
         if self._with_usage:
-            yield self._event(delta=None, counts=protocol.usage(len(sequence.prompt), len(sequence.output)))
+            yield _sse(self._head_fields | {"choices": [], "usage": protocol.usage(self._answer.sequences)})
         yield b"data: [DONE]\n\n"
 
-    def _event(self, **fields: Any) -> bytes:
-        sequence = self._stream.sequence
-        return _sse(protocol.chunk(sequence.id, int(sequence.arrived), self._service.model_name, **fields))
+    def failed(self, error: Exception) -> bytes:
+        """Return the event of an error."""
+        return failed_event(error)
+
+    def _piece(self, piece: Output, choice: _Choice) -> bytes:
+        if self._plain and choice.begun and piece.text and piece.finish_reason is None:
+            text = orjson.dumps(piece.text)
+            # The common case, without building the object: one dump of the text between two prepared halves.
+            return b"%b%d%b%b%b" % (self._text_head, piece.index, _BEFORE_TEXT, text, _AFTER_TEXT)
+        events: list[bytes] = []
+        if not choice.begun and piece.finish_reason != "abort":
+            events.append(self._event(piece.index, {"role": "assistant", "content": ""}))
+            choice.begun = True
+        parts = choice.reader.feed(piece.text)
+        if piece.finish_reason is not None:
+            parts += choice.reader.flush()
+        deltas = [{"content": p} if isinstance(p, str) else {"tool_calls": [_call_delta(p)]} for p in parts]
+        logprobs = None
+        if self._with_logprobs and piece.token_ids:
+            logprobs = chat_logprobs(self._tokenizer, piece.token_ids, piece.logprobs)
+            deltas = deltas or [{}]
+        for delta in deltas:
+            events.append(self._event(piece.index, delta, logprobs=logprobs))
+            logprobs = None
+        if piece.finish_reason is not None:
+            events.append(self._event(piece.index, {}, reason=_reason(piece, choice.reader), stop=piece.stop_reason))
+        return b"".join(events)
+
+    def _event(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        *,
+        logprobs: dict[str, Any] | None = None,
+        reason: str | None = None,
+        stop: str | int | None = None,
+    ) -> bytes:
+        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        if reason is not None:
+            choice["stop_reason"] = stop
+        return _sse(self._head_fields | {"choices": [choice]})
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        answer = self._answer
+        return {"id": answer.id, "object": kind, "created": answer.created, "model": self._model}
+
+
+_BEFORE_TEXT = b',"delta":{"content":'
+_AFTER_TEXT = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+
+
+def _reason(piece: Output, reader: Reader) -> str | None:
+    return "tool_calls" if reader.called and piece.finish_reason == "stop" else piece.finish_reason
+
+
+def _call_delta(part: CallPart) -> dict[str, Any]:
+    if part.name is None:
+        return {"index": part.index, "function": {"arguments": part.arguments}}
+    function = {"name": part.name, "arguments": part.arguments}
+    return {"index": part.index, "id": part.id, "type": "function", "function": function}
+
+
+def _whole_calls(parts: list[str | CallPart]) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if not isinstance(part, CallPart):
+            continue
+        if part.name is not None:
+            calls.append({"id": part.id, "type": "function", "function": {"name": part.name, "arguments": ""}})
+        calls[part.index]["function"]["arguments"] += part.arguments
+    return calls
+
+
+def failed_event(error: Exception) -> bytes:
+    """Return an error as an event of a stream that has begun."""
+    if isinstance(error, RequestError):
+        return _sse(protocol.error_body(str(error), status=error.status, param=error.param, code=error.code))
+    return _sse(protocol.error_body(str(error), status=500, code="engine_dead"))
 
 
 def _sse(event: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(event) + b"\n\n"
-
-
-@contextlib.asynccontextmanager
-async def _abort_on_disconnect(service: Service, stream: Stream, receive: Receive) -> AsyncGenerator[None]:
-    """End the request when its client goes away, or when its answer could not be sent; its stream then ends too."""
-    request_id = stream.sequence.id
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        service.engine.abort(request_id)
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        service.engine.abort(request_id)

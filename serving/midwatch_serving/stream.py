@@ -76,7 +76,7 @@ class Inbox:
         for piece in pieces:
             if piece.finish_reason == "error":
                 if piece.error is not None:
-                    raise RequestError(piece.error, status=500, code="generation_failed")
+                    raise RequestError(piece.error, code="grammar_failed")
                 raise EngineDead("the engine stopped while it served this request: see the server's log")
             self.open -= piece.finish_reason is not None
         return pieces

@@ -34,7 +34,8 @@ async def test_an_answer_has_the_asked_length_and_counts_its_tokens(serving: Any
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["finish_reason"] == "length"
     assert len(answer["choices"][0]["message"]["content"]) == 5
-    assert answer["usage"] == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    details = {"prompt_tokens_details": {"cached_tokens": 0}}
+    assert answer["usage"] == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14} | details
 
 
 async def test_a_streamed_answer_is_the_same_text_in_pieces(serving: Any) -> None:
@@ -79,9 +80,9 @@ async def test_a_seed_repeats_an_answer_and_stop_strings_end_it(serving: Any) ->
         ({"messages": [{"role": "user", "content": "x" * 3000}]}, "messages", 400),
         ({"temperature": -1}, "temperature", 400),
         ({"top_p": 0}, "top_p", 400),
-        ({"n": 2}, "n", 400),
-        ({"tools": []}, "tools", 400),
-        ({"logprobs": True}, "logprobs", 400),
+        ({"n": 99}, "n", 400),
+        ({"functions": []}, "functions", 400),
+        ({"top_logprobs": 3}, "top_logprobs", 400),
         ({"min_tokens": 6}, "min_tokens", 400),
         ({"stream_options": {"include_usage": True}}, "stream_options", 400),
         ({"model": "gpt-9"}, "model", 404),
