@@ -2,9 +2,9 @@
 
 import logging
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -13,14 +13,16 @@ from midwatch_serving import protocol
 from midwatch_serving.admin import AdminEndpoints
 from midwatch_serving.chat import ChatEndpoint
 from midwatch_serving.errors import EngineDead, RequestError
+from midwatch_serving.operations_api import OperationsEndpoints
 from midwatch_serving.service import Service
+from midwatch_serving.tracing import TraceContextMiddleware
 
 log = logging.getLogger("midwatch.serving")
 
 
-def build_app(service: Service) -> Starlette:
-    """Return the application over `service`."""
-    chat, admin, public = ChatEndpoint(service), AdminEndpoints(service), PublicEndpoints(service)
+def build_app(service: Service, *, traced: bool = False) -> Starlette:
+    """Return the application over `service`; `traced` takes up the trace context of requests."""
+    chat, public = ChatEndpoint(service), PublicEndpoints(service)
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat.post, methods=["POST"]),
@@ -28,11 +30,10 @@ def build_app(service: Service) -> Starlette:
             Route("/health", public.health),
             Route("/version", public.version),
             Route("/metrics", public.metrics),
-            Route("/admin/config", admin.get_config, methods=["GET"]),
-            Route("/admin/config", admin.patch_config, methods=["PATCH"]),
-            Route("/admin/requests", admin.requests),
-            Route("/admin/blocks", admin.blocks),
+            *OperationsEndpoints(service).routes(),
+            *AdminEndpoints(service).routes(),
         ],
+        middleware=[Middleware(TraceContextMiddleware)] if traced else [],
         exception_handlers={
             RequestError: _request_error,
             EngineDead: _engine_dead,
@@ -71,9 +72,10 @@ class PublicEndpoints:
         """Return Midwatch's version."""
         return JSONResponse({"version": self._service.version})
 
-    async def metrics(self, _request: Request) -> Response:
-        """Return the metrics in Prometheus' text format."""
-        return Response(self._service.metrics.exposition(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics in Prometheus' text format, or OpenMetrics where that is asked for."""
+        body, content_type = self._service.metrics.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
 
 async def _request_error(_request: Request, error: Exception) -> Response:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from midwatch_serving.buckets import Boundaries, boundaries
 from midwatch_serving.histogram import Histogram
 from midwatch_serving.metric_families import FAMILIES, Family
+from midwatch_serving.mfu import Estimates
 from midwatch_serving.scheduler import Batch, Scheduler
 from midwatch_serving.sequence import Sequence
 
@@ -67,9 +68,11 @@ class Metrics:
         cache: CacheInfo,
         fine: bool = False,
         custom_buckets: Mapping[str, Boundaries] | None = None,
+        estimates: Estimates | None = None,
     ) -> None:
         self._common = {"model_name": model_name, "engine": ENGINE}
         self._sources: dict[str, Read] = {}
+        self._estimates = estimates
         self.prompt_total = 0
         self.generation_total = 0
         self.cached_total = 0
@@ -83,6 +86,10 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Scrape(self.families))
         self._own_sources(scheduler, cache.labels(max_model_len))
+        if estimates is not None:
+            self.source("vllm:estimated_flops_per_gpu", lambda: [((), estimates.flops)])
+            self.source("vllm:estimated_read_bytes_per_gpu", lambda: [((), estimates.read_bytes)])
+            self.source("vllm:estimated_write_bytes_per_gpu", lambda: [((), estimates.written_bytes)])
 
     def source(self, name: str, read: Read) -> None:
         """Expose the family `name` with what `read` returns at each scrape."""
@@ -98,6 +105,8 @@ class Metrics:
         """Book a step's schedule. Queue time is booked here, so that a request that is aborted later counts too."""
         self._observe("vllm:iteration_tokens_total", batch.num_tokens)
         self._preemptions += len(batch.preempted)
+        if self._estimates is not None:
+            self._estimates.book(batch)
         for sequence in batch.admitted:
             if sequence.first_scheduled is not None:
                 self._observe("vllm:request_queue_time_seconds", sequence.first_scheduled - sequence.arrived)

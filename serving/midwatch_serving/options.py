@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midwatch_contracts.command import CommandError
+from midwatch_serving.buckets import Boundaries, parse_custom
+from midwatch_serving.errors import ConfigError
 
 CPU_LIMIT_VARIABLE = "MIDWATCH_CPU_LIMIT"
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m?)")
@@ -26,8 +28,19 @@ class Options:
     num_gpu_blocks_override: int
     block_size: int
     max_model_len: int
+    enable_prefix_caching: bool
+    enable_chunked_prefill: bool
+    long_prefill_token_threshold: int
+    scheduling_policy: str
+    max_num_queued_reqs: int | None
+    max_num_queued_tokens: int | None
+    watermark: float
     cpu_limit: float | None
     fine_buckets: bool
+    custom_buckets: dict[str, Boundaries]
+    enable_mfu_metrics: bool
+    watts_per_core: float | None
+    otlp_traces_endpoint: str | None
     exit_with_stdin: bool
     shutdown_grace: float
     config_store: Path | None
@@ -47,6 +60,9 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str])
         raise CommandError(f"--seed {arguments.seed}: give a whole number from 0 to 2^63 - 1")
     if not (math.isfinite(arguments.shutdown_grace) and arguments.shutdown_grace >= 0):
         raise CommandError(f"--shutdown-grace {arguments.shutdown_grace}: give seconds, 0 or more")
+    watts = arguments.watts_per_core
+    if watts is not None and not (math.isfinite(watts) and watts > 0):
+        raise CommandError(f"--watts-per-core {watts}: give watts, more than 0")
     return Options(
         host=arguments.host,
         port=arguments.port,
@@ -57,13 +73,33 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str])
         num_gpu_blocks_override=arguments.num_gpu_blocks_override,
         block_size=arguments.block_size,
         max_model_len=arguments.max_model_len,
+        enable_prefix_caching=arguments.enable_prefix_caching,
+        enable_chunked_prefill=arguments.enable_chunked_prefill,
+        long_prefill_token_threshold=arguments.long_prefill_token_threshold,
+        scheduling_policy=arguments.scheduling_policy,
+        max_num_queued_reqs=arguments.max_num_queued_reqs,
+        max_num_queued_tokens=arguments.max_num_queued_tokens,
+        watermark=arguments.watermark,
         cpu_limit=None if cpu is None else cores(cpu),
         fine_buckets=arguments.fine_buckets,
+        custom_buckets=_buckets(arguments.custom_histogram_buckets),
+        enable_mfu_metrics=arguments.enable_mfu_metrics,
+        watts_per_core=arguments.watts_per_core,
+        otlp_traces_endpoint=arguments.otlp_traces_endpoint,
         exit_with_stdin=arguments.exit_with_stdin,
         shutdown_grace=arguments.shutdown_grace,
         config_store=arguments.config_store,
         json=arguments.json,
     )
+
+
+def _buckets(text: str | None) -> dict[str, Boundaries]:
+    if text is None:
+        return {}
+    try:
+        return parse_custom(text)
+    except ConfigError as error:
+        raise CommandError(f"--{str(error).replace('_', '-', error.field.count('_'))}") from error
 
 
 def cores(text: str) -> float:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 import uvicorn
@@ -26,16 +27,24 @@ from midwatch_contracts.command import CommandError
 from midwatch_contracts.exit_codes import Exit
 from midwatch_serving.api import build_app
 from midwatch_serving.block_manager import BlockManager
-from midwatch_serving.config import ConfigResource, Values
+from midwatch_serving.config import ConfigResource
+from midwatch_serving.energy import best_meter
 from midwatch_serving.engine import Engine
 from midwatch_serving.errors import ConfigError
 from midwatch_serving.executor import CpuExecutor
+from midwatch_serving.metric_sources import Served, connect
 from midwatch_serving.metrics import CacheInfo, Metrics
+from midwatch_serving.mfu import Estimates
 from midwatch_serving.model import Model, tiny
+from midwatch_serving.operations import Operations
 from midwatch_serving.options import Options
-from midwatch_serving.scheduler import Limits, Scheduler
+from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.service import Service
+from midwatch_serving.settings import SETTINGS, EngineSettings, Values
+from midwatch_serving.sleepable import SleepableExecutor
 from midwatch_serving.throttle import Throttle
+from midwatch_serving.tracing import OtlpExport, SpanTracing, Tracing
+from midwatch_serving.work import Executor
 
 log = logging.getLogger("midwatch.serving")
 
@@ -59,8 +68,15 @@ def run(options: Options) -> int:
         return asyncio.run(_serve(options, listener))
 
 
-def build_service(options: Options, model: Model, clock: Clock) -> Service:
-    """Wire model, scheduler, engine, metrics and configuration together.
+def build_service(
+    options: Options,
+    model: Model,
+    clock: Clock,
+    *,
+    reload: Callable[[], Model] | None = None,
+    tracing: Tracing | None = None,
+) -> Service:
+    """Wire model, scheduler, engine, metrics and configuration together; `reload` reads the model's weights again.
 
     Raises:
         CommandError: when a value is not acceptable.
@@ -72,22 +88,16 @@ def build_service(options: Options, model: Model, clock: Clock) -> Service:
             scheduler.set_limits(**values)
             log.info("configuration: %s", ", ".join(f"{name}={value}" for name, value in values.items()))
 
-    arguments = {
-        "max_num_seqs": options.max_num_seqs,
-        "max_num_batched_tokens": options.max_num_batched_tokens,
-        "num_gpu_blocks_override": options.num_gpu_blocks_override,
-        "block_size": options.block_size,
-        "max_model_len": options.max_model_len,
-    }
+    arguments: Values = {name: getattr(options, name) for name in SETTINGS}
     try:
         config = ConfigResource(arguments, apply=apply, store=options.config_store)
     except ConfigError as error:
         raise CommandError(f"--{str(error).replace('_', '-', error.field.count('_'))}") from error
-    values = config.current.values
-    num_blocks, block_size, max_len = values["num_gpu_blocks_override"], values["block_size"], values["max_model_len"]
+    settings = EngineSettings.of(config.current.values)
+    num_blocks, block_size, max_len = settings.num_gpu_blocks_override, settings.block_size, settings.max_model_len
     scheduler = Scheduler(
-        BlockManager(num_blocks, block_size),
-        Limits(values["max_num_seqs"], values["max_num_batched_tokens"]),
+        BlockManager(num_blocks, block_size, enable_prefix_caching=settings.enable_prefix_caching),
+        settings.limits,
         max_model_len=max_len,
         clock=clock,
         eos=model.tokenizer.eos,
@@ -98,21 +108,49 @@ def build_service(options: Options, model: Model, clock: Clock) -> Service:
         max_model_len=max_len,
         cache=CacheInfo(block_size, num_blocks, num_blocks),
         fine=options.fine_buckets,
+        custom_buckets=options.custom_buckets,
+        estimates=Estimates(model.config) if options.enable_mfu_metrics else None,
     )
-    executor = CpuExecutor(model, num_blocks=num_blocks, block_size=block_size, max_model_len=max_len)
-    executor.warm_up()
+
+    def build(model: Model) -> Executor:
+        executor = CpuExecutor(model, num_blocks=num_blocks, block_size=block_size, max_model_len=max_len)
+        executor.warm_up()
+        return executor
+
+    executor = SleepableExecutor(model, build, reload)
     engine = Engine(
-        scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(options.cpu_limit)
+        scheduler,
+        executor,
+        model.tokenizer,
+        metrics=metrics,
+        clock=clock,
+        throttle=Throttle(options.cpu_limit),
+        tracing=tracing,
+    )
+    operations = Operations(engine, clock, executor)
+    version = importlib.metadata.version("midwatch")
+    energy = best_meter(options.watts_per_core)
+    metrics.watch_process()
+    connect(
+        metrics,
+        engine=engine,
+        operations=operations,
+        config=config,
+        energy=energy,
+        served=Served(model.name, model.config, max_len, version),
+        clock=clock,
     )
     return Service(
         engine=engine,
+        operations=operations,
         config=config,
         metrics=metrics,
+        energy=energy,
         clock=clock,
         model_name=options.served_model_name,
         model_root=model.name,
         model_about=model.about,
-        version=importlib.metadata.version("midwatch"),
+        version=version,
         created=int(clock.now()),
     )
 
@@ -143,8 +181,14 @@ class _Stop:
 
 
 async def _serve(options: Options, listener: socket.socket) -> int:
-    model = tiny(options.seed)
-    service = build_service(options, model, WallClock())
+    export = (
+        None
+        if options.otlp_traces_endpoint is None
+        else OtlpExport(options.otlp_traces_endpoint, version=importlib.metadata.version("midwatch"))
+    )
+    tracing = None if export is None else SpanTracing(export.provider, options.served_model_name)
+    load = partial(tiny, options.seed)
+    service = build_service(options, load(), WallClock(), reload=load, tracing=tracing)
     stop = _Stop(options.shutdown_grace)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,7 +197,7 @@ async def _serve(options: Options, listener: socket.socket) -> int:
         _watch_stdin(lambda: loop.call_soon_threadsafe(lambda: stop.ask("standard input ended", at_once=True)))
     http = _Http(
         uvicorn.Config(
-            build_app(service),
+            build_app(service, traced=tracing is not None),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -170,6 +214,8 @@ async def _serve(options: Options, listener: socket.socket) -> int:
         died = engine.exception() if engine.done() else None
         http.should_exit = True
         await serving
+    if export is not None:
+        await asyncio.to_thread(export.close)
     if died is not None:
         log.critical("the engine died", exc_info=died)
         return Exit.INTERNAL
@@ -180,7 +226,8 @@ async def _serve(options: Options, listener: socket.socket) -> int:
 async def _drain(service: Service, stop: _Stop, grace: float) -> None:
     service.draining = True
     async with _task(service.engine.idle.wait(), "idle") as idle, _task(stop.now.wait(), "now") as now:
-        await asyncio.wait({idle, now}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        patience = 0 if service.operations.is_paused else grace  # what is held does not finish
+        await asyncio.wait({idle, now}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
     aborted = service.engine.abort_all()
     if aborted:
         log.warning("aborted %d request(s) that were not finished in time", aborted)
@@ -192,6 +239,7 @@ async def _report(service: Service) -> None:
     before = (0, 0)
     while True:
         await service.clock.sleep(REPORT_S)
+        service.energy.joules()  # the processors' counters wrap, and nobody may scrape
         now = (metrics.prompt_total, metrics.generation_total)
         if now != before or scheduler.has_work:
             log.info(

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from midwatch_contracts.clock import Clock
 from midwatch_serving.config import ConfigResource
+from midwatch_serving.energy import EnergyMeter
 from midwatch_serving.engine import Engine
 from midwatch_serving.metrics import Metrics
+from midwatch_serving.operations import Operations
 
 
 @dataclass
@@ -13,8 +15,10 @@ class Service:
     """One model served by one engine."""
 
     engine: Engine
+    operations: Operations
     config: ConfigResource
     metrics: Metrics
+    energy: EnergyMeter
     clock: Clock
     model_name: str
     model_root: str
@@ -28,4 +32,4 @@ class Service:
     @property
     def healthy(self) -> bool:
         """Whether new requests are taken."""
-        return not (self.draining or self.engine.dead)
+        return not (self.draining or self.operations.drain is not None or self.engine.dead)
