@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens of prompt and answer at most (default: %(default)s)",
     )
+    configure_scheduling(parser)
     add(
         "--cpu-limit",
         metavar="CORES",
@@ -84,6 +85,45 @@ def configure_model(parser: argparse.ArgumentParser) -> None:
         action.add_argument("name", help="see `midwatch model list`")
     for action in (pull, listing, show, remove):
         action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def configure_scheduling(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose the scheduler's mechanisms."""
+    add, on_off = parser.add_argument, argparse.BooleanOptionalAction
+    add("--enable-prefix-caching", action=on_off, default=True, help="find computed prefixes again (default: on)")
+    add(
+        "--enable-chunked-prefill",
+        action=on_off,
+        default=True,
+        help="cut long prompts into chunks; off, a prompt is computed in one step (default: on)",
+    )
+    add(
+        "--long-prefill-token-threshold",
+        type=int,
+        default=0,
+        metavar="N",
+        help="tokens of one prompt in a step at most; 0: what the step has left (default: %(default)s)",
+    )
+    add(
+        "--scheduling-policy",
+        default="fcfs",
+        choices=["fcfs", "priority"],
+        help="order of service: by arrival, or by the requests' priority (default: %(default)s)",
+    )
+    add("--max-num-queued-reqs", type=int, metavar="N", help="refuse requests with 503 once this many are served")
+    add(
+        "--max-num-queued-tokens",
+        type=int,
+        metavar="N",
+        help="refuse requests with 503 once this many prompt tokens wait to be computed",
+    )
+    add(
+        "--watermark",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of blocks that an admission leaves free (default: %(default)s)",
+    )
 
 
 serve = Command(

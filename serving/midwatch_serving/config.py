@@ -11,60 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from midwatch_serving.attention import SPAN
 from midwatch_serving.errors import ConfigError
-
-Values = dict[str, int]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One name under vLLM's spelling; `live` ones act at once, the others at the next start."""
-
-    name: str
-    minimum: int
-    maximum: int
-    live: bool = False
-
-    def check(self, value: Any) -> int:
-        """Return the value, or raise ConfigError."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ConfigError(self.name, f"{value!r} is no whole number")
-        if not self.minimum <= value <= self.maximum:
-            raise ConfigError(self.name, f"{value} is outside {self.minimum} to {self.maximum}")
-        return value
-
-
-SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting("max_num_seqs", 1, 1024, live=True),
-        Setting("max_num_batched_tokens", 1, 65536, live=True),
-        Setting("num_gpu_blocks_override", 1, 65536),
-        Setting("block_size", 1, SPAN),
-        Setting("max_model_len", 2, 16384),
-    )
-}
-
-
-def check_values(values: Mapping[str, Any]) -> Values:
-    """Check each value and how they fit each other; return them.
-
-    Raises:
-        ConfigError: names the field and the reason.
-    """
-    checked = {name: SETTINGS[name].check(value) for name, value in values.items()}
-    if SPAN % checked["block_size"]:
-        raise ConfigError(
-            "block_size", f"{checked['block_size']} does not divide {SPAN}: take 1, 2, 4, 8, 16, 32 or 64"
-        )
-    if checked["max_num_batched_tokens"] < checked["max_num_seqs"]:
-        raise ConfigError(
-            "max_num_batched_tokens",
-            f"{checked['max_num_batched_tokens']} is less than max_num_seqs ({checked['max_num_seqs']}): "
-            "each running sequence needs a token a step",
-        )
-    return checked
+from midwatch_serving.settings import SETTINGS, Values, check_values
 
 
 @dataclass(frozen=True)
@@ -121,6 +69,7 @@ class ConfigResource:
         values = check_values(self._current.values | replaced)
         if values == self._current.values:
             return self._current
+        self._check_in_force(values)
         waiting = [n for n, s in SETTINGS.items() if not s.live and values[n] != self._started[n]]
         result = Snapshot(self._current.version + 1, values, waiting)
         if not dry_run:
@@ -128,6 +77,14 @@ class ConfigResource:
             self._current = result
             self._apply({name: value for name, value in values.items() if SETTINGS[name].live})
         return result
+
+    def _check_in_force(self, values: Values) -> None:
+        """Check that live values fit those that hold until the restart, too."""
+        in_force = {name: values[name] if SETTINGS[name].live else value for name, value in self._started.items()}
+        try:
+            check_values(in_force)
+        except ConfigError as error:
+            raise ConfigError(error.field, f"{error.reason} (until the restart)") from error
 
     def _write(self, snapshot: Snapshot) -> None:
         """Write the store whole or not at all: a name that equals its argument is left to the argument."""

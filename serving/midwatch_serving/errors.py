@@ -43,6 +43,7 @@ class ConfigError(ServingError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
+        self.reason = reason
 
 
 class ModelError(ServingError):

@@ -135,7 +135,7 @@ class Generation(Caller, Sampled):
 class ConfigPatch(Body):
     """`PATCH /admin/config`."""
 
-    values: dict[str, int | None]
+    values: dict[str, Any]
 
 
 def parse(model: type[BaseModel], body: bytes, *, status: int = 400) -> Any:

@@ -8,17 +8,25 @@ import httpx2
 import pytest
 
 from midwatch_contracts.command import CommandError
-from midwatch_serving.config import ConfigResource, Values
+from midwatch_serving.config import ConfigResource
 from midwatch_serving.errors import ConfigError
+from midwatch_serving.settings import Values
 
 pytestmark = pytest.mark.anyio
 
-START = {
+START: Values = {
     "max_num_seqs": 4,
     "max_num_batched_tokens": 512,
     "num_gpu_blocks_override": 64,
     "block_size": 16,
     "max_model_len": 2048,
+    "enable_prefix_caching": True,
+    "enable_chunked_prefill": True,
+    "long_prefill_token_threshold": 0,
+    "scheduling_policy": "fcfs",
+    "max_num_queued_reqs": None,
+    "max_num_queued_tokens": None,
+    "watermark": 0.0,
 }
 BLOCKS = ("--num-gpu-blocks-override", "64")
 
@@ -52,6 +60,49 @@ async def test_a_live_value_acts_at_once_and_counts_the_version(serving: Any) ->
         }
         limits = service.engine.scheduler.limits
         assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (2, 64)
+
+
+async def test_live_values_of_every_kind_reach_the_scheduler(serving: Any) -> None:
+    wanted = {
+        "long_prefill_token_threshold": 64,
+        "scheduling_policy": "priority",
+        "max_num_queued_reqs": 7,
+        "max_num_queued_tokens": 4096,
+        "watermark": 0.25,
+    }
+    async with serving(*BLOCKS) as (service, client):
+        answer = await patch(client, wanted)
+        assert answer.json() == {"version": 2, "values": START | wanted, "restart_required": []}
+        limits = service.engine.scheduler.limits
+        assert {name: getattr(limits, name) for name in wanted} == wanted
+        back = await patch(client, dict.fromkeys(wanted), tag='"2"')
+        assert back.json()["values"] == START
+        assert service.engine.scheduler.limits.max_num_queued_reqs is None
+
+
+async def test_flags_choose_the_mechanisms_at_the_start(serving: Any) -> None:
+    flags = ("--no-enable-prefix-caching", "--scheduling-policy", "priority", "--max-num-queued-reqs", "9")
+    whole = ("--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048")
+    async with serving(*BLOCKS, *flags, *whole) as (service, _):
+        scheduler = service.engine.scheduler
+        assert not scheduler.blocks.prefix.enabled
+        assert (scheduler.limits.scheduling_policy, scheduler.limits.max_num_queued_reqs) == ("priority", 9)
+        assert not scheduler.limits.enable_chunked_prefill
+    with pytest.raises(CommandError, match=r"--long-prefill-token-threshold: 8 cuts prompts"):
+        async with serving(*whole, "--long-prefill-token-threshold", "8"):
+            pass
+
+
+async def test_a_live_value_must_fit_what_holds_until_the_restart_too(serving: Any) -> None:
+    """A prompt must fit into one step now as well as later."""
+    flags = ("--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048")
+    async with serving(*BLOCKS, *flags) as (service, client):
+        answer = await patch(client, {"enable_chunked_prefill": True, "max_num_batched_tokens": 512})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "max_num_batched_tokens")
+        assert "until the restart" in answer.json()["error"]["message"]
+        assert service.engine.scheduler.limits.max_num_batched_tokens == 2048
+        answer = await patch(client, {"enable_chunked_prefill": True})
+        assert answer.json()["restart_required"] == ["enable_chunked_prefill"]
 
 
 async def test_a_value_that_needs_a_restart_is_stored_and_listed_until_it_is_set_back(serving: Any) -> None:
@@ -96,9 +147,17 @@ async def test_a_change_needs_the_tag_of_the_version_it_is_made_for(serving: Any
         ({"max_num_seqs": 1000}, "max_num_batched_tokens"),
         ({"num_gpu_blocks_override": 10**9}, "num_gpu_blocks_override"),
         ({"enable_prefix_caching": 1}, "enable_prefix_caching"),
-        ({"max_num_seqs": True}, "values.max_num_seqs"),
-        ({"max_num_seqs": "3"}, "values.max_num_seqs"),
-        ({"max_num_seqs": 2.5}, "values.max_num_seqs"),
+        ({"max_num_seqs": True}, "max_num_seqs"),
+        ({"max_num_seqs": "3"}, "max_num_seqs"),
+        ({"max_num_seqs": 2.5}, "max_num_seqs"),
+        ({"max_num_seqs": [3]}, "max_num_seqs"),
+        ({"scheduling_policy": ["fcfs"]}, "scheduling_policy"),
+        ({"scheduling_policy": "lottery"}, "scheduling_policy"),
+        ({"watermark": 1}, "watermark"),
+        ({"watermark": False}, "watermark"),
+        ({"max_num_queued_reqs": 0}, "max_num_queued_reqs"),
+        ({"no_such_setting": 1}, "no_such_setting"),
+        ({"enable_chunked_prefill": False}, "max_num_batched_tokens"),
         ([], "values"),
     ],
 )
