@@ -184,9 +184,14 @@ class Engine:
         for sequence in self.scheduler.complete(batch, result.tokens, result.scores):
             if sequence.score_from is None:
                 self._booked.append(self._judge(self._streams[sequence.id], samples[sequence.id]))
-        for chunk in batch.chunks:
+        for index, chunk in enumerate(batch.chunks):
             sequence = chunk.sequence
-            if sequence.score_from is not None and sequence.finish_reason == "stop":
+            if sequence.score_from is None or sequence.id not in self._streams:
+                continue
+            found = result.score_logprobs.get(index, ())
+            del sequence.logprobs[len(sequence.scores) - len(found) :]  # after a preemption they come once more
+            sequence.logprobs += found
+            if sequence.finish_reason is not None:
                 self._close(self._streams[sequence.id])
 
     def _judge(self, stream: Stream, sample: Sample) -> _Booked:

@@ -10,7 +10,7 @@ from midwatch_serving.attention import ROWS, Group, attend, group
 from midwatch_serving.linear import Floats, linear, padded
 from midwatch_serving.model import Layer, Model
 from midwatch_serving.sampler import Sampler
-from midwatch_serving.sampling import SamplingParams
+from midwatch_serving.sampling import Sample, SamplingParams, TokenLogprobs
 from midwatch_serving.work import StepResult, Work
 
 
@@ -36,13 +36,28 @@ class CpuExecutor:
         """Compute one step and choose the tokens that are due."""
         before = time.thread_time()
         logits = self.logits(work)
-        due = [w for w in work if w.output_index is not None]
-        chosen = iter([self._sampler.choose(row, w) for row, w in zip(logits, due, strict=True)])
-        samples = [None if w.output_index is None else next(chosen) for w in work]
-        return StepResult(samples, time.thread_time() - before)
+        samples: list[Sample | None] = [None] * len(work)
+        scored: dict[int, tuple[TokenLogprobs, ...]] = {}
+        row = 0
+        for index, w in enumerate(work):
+            if w.output_index is not None:
+                samples[index] = self._sampler.choose(logits[row], w)
+                row += 1
+            elif count := len(w.scored[1]):
+                scored[index] = self._sampler.score(logits[row : row + count], w)
+                row += count
+        return StepResult(
+            samples,
+            time.thread_time() - before,
+            {index: tuple(found.logprob for found in logprobs) for index, logprobs in scored.items()},
+            {index: logprobs for index, logprobs in scored.items() if work[index].params.logprobs is not None},
+        )
 
     def logits(self, work: list[Work]) -> Floats:
-        """Write keys and values of the work into the cache; return (due, vocab) logits for the tokens that are due."""
+        """Write keys and values of the work into the cache; return (due, vocab) logits of the rows that are due.
+
+        Those are the last row of work whose next token is chosen, and the rows of scoring work that score a token.
+        """
         plan = _plan(work, self._block_size)
         x = np.zeros((padded(len(plan.positions), self._tile), self._model.config.hidden), dtype=np.float32)
         x[: len(plan.tokens)] = self._model.embedding[plan.tokens]
@@ -89,7 +104,7 @@ class _Plan:
     slots: NDArray[np.intp]
     groups: list[Group]
     due: list[int]
-    """The row of each token that is due, in the order of the work."""
+    """The rows whose logits are due, in the order of the work."""
 
 
 def _plan(work: list[Work], block_size: int) -> _Plan:
@@ -113,7 +128,11 @@ def _plan(work: list[Work], block_size: int) -> _Plan:
             start = first_row[id(w)] + offset
             here = slice(start, min(start + ROWS, first_row[id(w)] + len(w.tokens)))
             groups.append(group(here, positions[here], [w.block_table], block_size))
-    due = [first_row[id(w)] + len(w.tokens) - 1 for w in work if w.output_index is not None]
+    due: list[int] = []
+    for w in work:
+        first, (offset, scored) = first_row[id(w)], w.scored
+        due += [first + len(w.tokens) - 1] if w.output_index is not None else []
+        due += range(first + offset, first + offset + len(scored))
     return _Plan(tokens, positions, slots, groups, due)
 
 

@@ -51,6 +51,12 @@ class Sampler:
             work.constraint.accept(token)
         return Sample(token, None if raw is None else token_logprobs(raw, token, params.logprobs or 0))
 
+    def score(self, rows: NDArray[np.float32], work: Work) -> tuple[TokenLogprobs, ...]:
+        """Return the log-probabilities of the tokens that scoring work asks for; `rows` are theirs (tokens, vocab)."""
+        count = work.params.logprobs or 0
+        _, tokens = work.scored
+        return tuple(token_logprobs(log_softmax(row), token, count) for row, token in zip(rows, tokens, strict=True))
+
 
 def penalize(row: Row, params: SamplingParams, prompt: tuple[int, ...], output: tuple[int, ...]) -> None:
     """Apply the penalties in place: repetition over prompt and output (Keskar et al. 2019), the others over output."""

@@ -6,7 +6,7 @@ An executor knows nothing of queues. `CpuExecutor` runs the model; a simulated o
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from midwatch_serving.sampling import Constraint, Sample, SamplingParams
+from midwatch_serving.sampling import Constraint, Sample, SamplingParams, TokenLogprobs
 from midwatch_serving.scheduler import Batch, Chunk
 
 
@@ -28,6 +28,15 @@ class Work:
     next_token: int | None = None
     """For scoring: the prompt's token after this work's last one, None at the prompt's end."""
 
+    @property
+    def scored(self) -> tuple[int, list[int]]:
+        """For scoring: offset of the first row that scores a token, and the tokens that it and those behind it score."""
+        if self.score_from is None:
+            return 0, []
+        first = max(0, self.score_from - 1 - self.start)
+        following = self.tokens[1:] if self.next_token is None else [*self.tokens[1:], self.next_token]
+        return first, following[first:]
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -42,6 +51,8 @@ class StepResult:
     max(score_from, a + 1) to b + 1, where there is such a token.
     """
 
+    score_logprobs: dict[int, tuple[TokenLogprobs, ...]] = field(default_factory=dict[int, tuple[TokenLogprobs, ...]])
+    """As `scores`, with the likeliest tokens, for scoring work whose `params.logprobs` asks for them."""
     lasts_s: float | None = None
     """Seconds that a simulated step lasts on the engine's clock; None for a real one, which ends when it ends."""
 
