@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import httpx2
 import pytest
@@ -38,7 +39,8 @@ def serving(model: Model) -> ServiceFactory:
     async def start(*flags: str) -> AsyncGenerator[tuple[Service, httpx2.AsyncClient]]:
         parser = argparse.ArgumentParser()
         configure(parser)
-        service = build_service(parse_options(parser.parse_args(flags), {}), model, WallClock())
+        options = parse_options(parser.parse_args(flags), {})
+        service = build_service(options, model, WallClock(), reload=partial(tiny, 0))
         engine = asyncio.create_task(service.engine.run())
         transport = httpx2.ASGITransport(build_app(service))
         try:
