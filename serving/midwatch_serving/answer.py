@@ -5,10 +5,13 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from midwatch_serving import protocol
 from midwatch_serving.errors import EngineDead, RequestError
 from midwatch_serving.protocol import Caller
 from midwatch_serving.sampling import Constraint, SamplingParams
@@ -136,3 +139,15 @@ class EventStream(Response):
 def new_id(prefix: str, asked: str | None) -> str:
     """Return the id of a request: the client's own behind the prefix, or a random one."""
     return prefix + (asked or secrets.token_hex(12))
+
+
+def sse(event: dict[str, Any]) -> bytes:
+    """Return an object as a server-sent event."""
+    return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+def failed_event(error: EngineDead | RequestError) -> bytes:
+    """Return an error as an event of a stream that has begun."""
+    if isinstance(error, RequestError):
+        return sse(protocol.error_body(str(error), status=error.status, param=error.param, code=error.code))
+    return sse(protocol.error_body(str(error), status=500, code="engine_dead"))

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch_serving import protocol, tools
-from midwatch_serving.answer import Answer, EventStream, Job, new_id
+from midwatch_serving.answer import Answer, EventStream, Job, failed_event, new_id, sse
 from midwatch_serving.bodies import read_body
 from midwatch_serving.constraints import Grammar
 from midwatch_serving.errors import RequestError
@@ -46,7 +46,7 @@ class ChatEndpoint:
         answer = Answer(service, new_id("chatcmpl-", asked.request_id), await self._jobs(asked, choice, prompt), asked)
         writer = _Writer(service, asked, choice, answer)
         if asked.stream:
-            return EventStream(answer, writer.events(), writer.failed)
+            return EventStream(answer, writer.events(), failed_event)
         pieces = await answer.whole(request.receive)
         return Response(orjson.dumps(writer.completion(pieces)), media_type="application/json")
 
@@ -133,12 +133,8 @@ class _Writer:
         while pieces := await self._answer.inbox.take():
             yield b"".join([self._piece(piece, choices[piece.index]) for piece in pieces])
         if self._with_usage:
-            yield _sse(self._head_fields | {"choices": [], "usage": protocol.usage(self._answer.sequences)})
+            yield sse(self._head_fields | {"choices": [], "usage": protocol.usage(self._answer.sequences)})
         yield b"data: [DONE]\n\n"
-
-    def failed(self, error: Exception) -> bytes:
-        """Return the event of an error."""
-        return failed_event(error)
 
     def _piece(self, piece: Output, choice: _Choice) -> bytes:
         if self._plain and choice.begun and piece.text and piece.finish_reason is None:
@@ -176,7 +172,7 @@ class _Writer:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         if reason is not None:
             choice["stop_reason"] = stop
-        return _sse(self._head_fields | {"choices": [choice]})
+        return sse(self._head_fields | {"choices": [choice]})
 
     def _head(self, kind: str) -> dict[str, Any]:
         answer = self._answer
@@ -207,14 +203,3 @@ def _whole_calls(parts: list[str | CallPart]) -> list[dict[str, Any]]:
             calls.append({"id": part.id, "type": "function", "function": {"name": part.name, "arguments": ""}})
         calls[part.index]["function"]["arguments"] += part.arguments
     return calls
-
-
-def failed_event(error: Exception) -> bytes:
-    """Return an error as an event of a stream that has begun."""
-    if isinstance(error, RequestError):
-        return _sse(protocol.error_body(str(error), status=error.status, param=error.param, code=error.code))
-    return _sse(protocol.error_body(str(error), status=500, code="engine_dead"))
-
-
-def _sse(event: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(event) + b"\n\n"

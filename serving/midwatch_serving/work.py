@@ -30,7 +30,7 @@ class Work:
 
     @property
     def scored(self) -> tuple[int, list[int]]:
-        """For scoring: offset of the first row that scores a token, and the tokens that it and those behind it score."""
+        """For scoring: offset of the first row that scores a token, and the tokens that rows from there score."""
         if self.score_from is None:
             return 0, []
         first = max(0, self.score_from - 1 - self.start)
