@@ -1,0 +1,185 @@
+"""Fits a cost model to an executor: runs a designed set of batches and solves for the seconds of each term.
+
+Batches are run in a new random order in each round, so that a busy moment of the machine falls on all alike, and each
+batch counts by the median of its rounds. The squares of relative errors are made least, so that small steps weigh as
+much as large ones.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from midwatch_serving.cost_model import CostModel, StepSeconds, segments
+from midwatch_serving.nnls import Matrix, Vector, nnls
+from midwatch_serving.sampling import SamplingParams
+from midwatch_serving.step_shape import StepShape, shape_of_work
+from midwatch_serving.work import Executor, Work
+
+ROUNDS = 7
+KNOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Where the seconds of a row may change: small batches read weights, large ones compute, and tiles are padded."""
+_LINEAR = (
+    "decode",
+    "decode_context",
+    "decode_padded",
+    "prefill",
+    "prefill_token",
+    "prefill_pair",
+    "sample",
+)
+
+Chunks = tuple[tuple[int, int], ...]
+"""A batch as (start, tokens) of each chunk; the last token of each is sampled."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the executor and its cache can take, and which token ids are in use."""
+
+    num_blocks: int
+    block_size: int
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    tokens: range = range(32, 127)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Terms and knots, and how far off they are on the batches that they were fitted to."""
+
+    seconds: StepSeconds
+    knots: tuple[int, ...]
+    batches: int
+    median_error: float
+    """As a share of the measured time; so is `worst_error`."""
+    p95_error: float
+    worst_error: float
+    worst: str
+
+    def line(self) -> str:
+        """Return one line for a person."""
+        return (
+            f"{self.batches} batches, relative residuals: median {self.median_error:.1%}, p95 {self.p95_error:.1%}, "
+            f"worst {self.worst_error:.1%} ({self.worst})"
+        )
+
+
+def design(bounds: Bounds) -> list[Chunks]:
+    """Return batches that part the terms: decodes by number and context, prefills by size and start, and mixtures."""
+    room = bounds.num_blocks * bounds.block_size
+    longest = min(bounds.max_model_len, room) - 1
+    contexts = [c for c in (8, 64, 200, 512, 1000, 2000, 4000) if c < longest]
+    sizes = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64) if n <= bounds.max_num_seqs]
+    budget = min(bounds.max_num_batched_tokens, longest)
+    prompts = [p for p in (2, 5, 16, 33, 64, 100, 128, 200, 256, 400, 512, 1024, 2048) if p <= budget]
+    decodes: list[Chunks] = [((c, 1),) * n for n in sizes for c in contexts if n * c <= room]
+    uneven: list[Chunks] = [
+        ((max(contexts), 1), *[(8, 1)] * (n - 1)) for n in sizes if n > 1 and max(contexts) + 8 * n <= room
+    ]
+    prefills: list[Chunks] = [((s, p),) for p in prompts for s in (0, 256, 1000) if s + p <= longest]
+    several: list[Chunks] = [((0, p),) * n for p in (16, 64) for n in (2, 4) if n * p <= budget]
+    mixed: list[Chunks] = [
+        (*[(100, 1)] * n, (0, p))
+        for n in sizes[1::2]
+        for p in prompts[2::2]
+        if n + p <= bounds.max_num_batched_tokens and 100 * n + p <= room
+    ]
+    return [*decodes, *uneven, *prefills, *several, *mixed]
+
+
+def work_for(chunks: Chunks, bounds: Bounds) -> list[Work]:
+    """Return a batch as work, over blocks of its own as far as there are any."""
+    params, block = SamplingParams(max_tokens=1), 0
+    work: list[Work] = []
+    for start, count in chunks:
+        blocks = -(-(start + count) // bounds.block_size)
+        table = [(block + i) % bounds.num_blocks for i in range(blocks)]
+        block += blocks
+        tokens = [bounds.tokens[(start + i) % len(bounds.tokens)] for i in range(count)]
+        work.append(Work(tokens, start, table, params, output_index=0))
+    return work
+
+
+def measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, *, rounds: int, seed: int = 0) -> Vector:
+    """Return the median seconds of each batch.
+
+    Steps run in a thread, as the engine's do: there numpy's large temporaries cost more than in the main thread.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="step") as thread:
+        return thread.submit(_measure, executor, batches, bounds, rounds, seed).result()
+
+
+def _measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, rounds: int, seed: int) -> Vector:
+    rng = np.random.default_rng(seed)
+    works: list[list[Work]] = [work_for(chunks, bounds) for chunks in batches]
+    seconds = np.zeros((rounds, len(works)))
+    executor.execute(works[0])
+    for number in range(rounds):
+        for index in rng.permutation(len(works)):
+            began = time.perf_counter()
+            executor.execute(works[int(index)])
+            seconds[number, int(index)] = time.perf_counter() - began
+    return np.median(seconds, axis=0)
+
+
+def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds) -> Fit:
+    """Solve for the terms."""
+    shapes = [shape_of_work(work_for(chunks, bounds)) for chunks in batches]
+    knots = tuple(knot for knot in KNOTS if knot < max(shape.rows for shape in shapes))
+    terms = _matrix(shapes, knots)
+    solved = nnls(terms / seconds[:, None], np.ones(len(seconds)))
+    errors = np.abs(terms @ solved / seconds - 1)
+    worst = int(errors.argmax())
+    slopes = len(knots) + 1
+    fitted = StepSeconds(
+        fixed=float(solved[0]),
+        rows=tuple(float(v) for v in solved[1 : 1 + slopes]),
+        **{name: float(v) for name, v in zip(_LINEAR, solved[1 + slopes :], strict=True)},
+    )
+    return Fit(
+        seconds=fitted,
+        knots=knots,
+        batches=len(batches),
+        median_error=float(np.median(errors)),
+        p95_error=float(np.percentile(errors, 95)),
+        worst_error=float(errors[worst]),
+        worst=_words(batches[worst]),
+    )
+
+
+def speed(executor: Executor, cost: CostModel, bounds: Bounds, *, rounds: int = 5) -> float:
+    """Return how many times as long as `cost` says the executor takes at this moment: the median of a few batches."""
+    every = design(bounds)
+    probes = every[:: max(1, len(every) // 12)]
+    measured = measure(executor, probes, bounds, rounds=rounds)
+    expected = [cost.step_s(shape_of_work(work_for(chunks, bounds))) for chunks in probes]
+    return float(np.median(measured / np.array(expected)))
+
+
+def _matrix(shapes: Iterable[StepShape], knots: tuple[int, ...]) -> Matrix:
+    return np.array(
+        [
+            [
+                1.0,
+                *segments(s.rows, knots),
+                s.decodes,
+                s.decode_context,
+                s.decodes * s.longest_context,
+                s.prefills,
+                s.prefill_tokens,
+                s.prefill_pairs,
+                s.samples,
+            ]
+            for s in shapes
+        ],
+        dtype=np.float64,
+    )
+
+
+def _words(chunks: Chunks) -> str:
+    kinds = dict.fromkeys(chunks)
+    return " + ".join(f"{chunks.count(c)} x {'decode' if c[1] == 1 else f'prefill of {c[1]}'} at {c[0]}" for c in kinds)

@@ -1,0 +1,158 @@
+"""`midwatch bench simulator`: fits a cost model to the engine on this machine, then tests its predictions on it."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from midwatch_contracts.clock import WallClock
+from midwatch_contracts.command import CommandError, Settings
+from midwatch_contracts.exit_codes import Exit
+from midwatch_serving.block_manager import BlockManager
+from midwatch_serving.calibration import Bounds, design, fit, measure
+from midwatch_serving.cost_model import Cache, CostModel, ErrorBand, dump
+from midwatch_serving.deployment import Deployment
+from midwatch_serving.engine import Engine
+from midwatch_serving.executor import CpuExecutor
+from midwatch_serving.limits import Limits
+from midwatch_serving.machine import machine
+from midwatch_serving.metrics import CacheInfo, Metrics
+from midwatch_serving.model import Model, tiny
+from midwatch_serving.scheduler import Scheduler
+from midwatch_serving.throttle import Throttle
+from midwatch_serving.validation import Subject, Verdict, error_band, in_process, loads, overhead, validate
+
+GIL_SWITCH_S = 0.0005
+"""As the server sets it."""
+UNKNOWN = ErrorBand(ttft_p50=0.5, ttft_p95=0.5, tpot_p50=0.5, tpot_p95=0.5, basis="not validated")
+
+
+def run(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Fit, validate, print one JSON line a figure; 1 when a prediction fails."""
+    del settings
+    sys.setswitchinterval(GIL_SWITCH_S)
+    if not 1 <= arguments.seconds <= 600:  # noqa: PLR2004 (ten minutes a run are enough for anybody)
+        raise CommandError(f"--seconds {arguments.seconds}: give 1 to 600")
+    return asyncio.run(_bench(arguments))
+
+
+async def _bench(arguments: argparse.Namespace) -> int:
+    model = tiny(arguments.seed)
+    deployment = Deployment(
+        Limits(arguments.max_num_seqs, arguments.max_num_batched_tokens),
+        num_blocks=arguments.num_gpu_blocks_override,
+        block_size=arguments.block_size,
+        max_model_len=arguments.max_model_len,
+    )
+    async with _subject(model, deployment) as subject:
+        cost = await _fitted(arguments, model, subject)
+        verdicts = [] if arguments.calibrate_only else await _validated(arguments, cost, subject)
+    if arguments.save is not None:
+        _save(arguments.save, cost, verdicts)
+    elif arguments.calibrate_only:
+        sys.stdout.write(dump(cost))
+    return Exit.OK if all(verdict.passed for verdict in verdicts) else Exit.INTERNAL
+
+
+@contextlib.asynccontextmanager
+async def _subject(model: Model, deployment: Deployment) -> AsyncGenerator[Subject]:
+    """Run an engine as the server would, and an executor beside it."""
+    d = deployment
+    clock = WallClock()
+    blocks = BlockManager(d.num_blocks, d.block_size)
+    scheduler = Scheduler(blocks, d.limits, max_model_len=d.max_model_len, clock=clock)
+    cache = CacheInfo(d.block_size, d.num_blocks, d.num_blocks)
+    metrics = Metrics(scheduler, model_name=model.name, max_model_len=d.max_model_len, cache=cache)
+    executor = CpuExecutor(model, num_blocks=d.num_blocks, block_size=d.block_size, max_model_len=d.max_model_len)
+    executor.warm_up()
+    engine = Engine(scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(d.cpu_limit))
+    bounds = Bounds(
+        num_blocks=d.num_blocks,
+        block_size=d.block_size,
+        max_model_len=d.max_model_len,
+        max_num_seqs=d.limits.max_num_seqs,
+        max_num_batched_tokens=d.limits.max_num_batched_tokens,
+    )
+    running = asyncio.create_task(engine.run())
+    try:
+        # One executor serves both: it is probed only while the engine idles.
+        yield Subject(engine, executor, bounds, deployment)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject) -> CostModel:
+    batches = design(subject.bounds)
+    _say(f"fitting {model.name} to {len(batches)} batches, {arguments.rounds} rounds …")
+    seconds = measure(subject.executor, batches, subject.bounds, rounds=arguments.rounds)
+    found = fit(batches, seconds, subject.bounds)
+    _say(found.line())
+    cost = CostModel(
+        name=f"cpu-{model.name}",
+        about=f"{model.name} on the CPU engine, one thread, {machine()}",
+        source=(f"fitted by `{_command(arguments)}`: {found.line()}",),
+        uncertainty="Fitted on one machine; another, or the same under other load, is as much slower as its cores are.",
+        max_model_len=arguments.max_model_len,
+        cache=Cache(block_size=subject.bounds.block_size, num_blocks=subject.bounds.num_blocks),
+        row_knots=found.knots,
+        seconds=found.seconds,
+        error=UNKNOWN,
+    )
+    around = await overhead(subject, cost, seed=arguments.seed)
+    _say(f"Python around a step: {1000 * around.step:.3f} ms and {1000 * around.sequence:.3f} ms a sequence")
+    return cost.model_copy(update={"overhead": around})
+
+
+async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Subject) -> list[Verdict]:
+    command, verdicts = _command(arguments), list[Verdict]()
+    for load in loads(cost, subject.deployment, seconds=arguments.seconds, seed=arguments.seed):
+        rate = load.workload.rate or 0.0
+        _say(f"{load.name}: {len(load.workload.requests)} requests, {rate:.2f} a second, twice …")
+        judged, predicted, factor = await validate(subject, in_process(cost), load, seed=arguments.seed)
+        _say(
+            f"  machine {factor:.2f} x the fitted; simulated in {predicted.wall_s:.3f} s: "
+            f"{predicted.events_per_s:.0f} events/s, {predicted.tokens_per_s:.0f} tokens/s"
+        )
+        for verdict in judged:
+            _print(verdict.body(command))
+        speed = {
+            "name": f"simulator_{load.name}_events_per_s",
+            "value": round(predicted.events_per_s),
+            "unit": "events/s",
+        }
+        _print({**speed, "tokens_per_s": round(predicted.tokens_per_s), "command": command})
+        verdicts += judged
+    failed = [f"{v.load} {v.figure}" for v in verdicts if not v.passed]
+    _say(
+        f"{len(verdicts) - len(failed)} of {len(verdicts)} figures within their tolerance"
+        + "".join(f"; failed: {', '.join(failed)}" if failed else "")
+    )
+    return verdicts
+
+
+def _save(path: Path, cost: CostModel, verdicts: list[Verdict]) -> None:
+    if verdicts:
+        basis = f"measured: widest error over five loads of `midwatch bench simulator` on {machine()}, but at least 5 %"
+        cost = cost.model_copy(update={"error": error_band(verdicts, basis)})
+    try:
+        path.write_text(dump(cost), "utf-8")
+    except OSError as error:
+        raise CommandError(f"--save {path}: {error.strerror or error}") from error
+    _say(f"wrote {path}")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    return f"midwatch bench simulator --seconds {arguments.seconds:g} --max-num-seqs {arguments.max_num_seqs}"
+
+
+def _print(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
