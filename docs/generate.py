@@ -17,6 +17,8 @@ from midwatch_contracts.plan import Approval, Change, Expectation, Operation, Pl
 from midwatch_contracts.surface import surface
 from midwatch_evals.demo import DemoResult
 from midwatch_evals.scenario import Scenario
+from midwatch_serving.buckets import boundaries
+from midwatch_serving.metric_families import FAMILIES
 
 DOCS = Path(__file__).resolve().parent
 SHAPES = (
@@ -69,6 +71,49 @@ def _mechanisms_page() -> str:
     return _table("What can go wrong", "`mechanisms.yaml`", ("mechanism", "a kind of", "in words"), rows)
 
 
+METRICS_HEAD = """
+`GET /metrics` of `midwatch serve`: names, labels, types and buckets of vLLM 0.33, so that dashboards, alerts and
+routers made for vLLM read them as they are, and beside them a few of our own (`midwatch_`). Prometheus adds `_bucket`,
+`_sum` and `_count` to a histogram's name. OpenMetrics is answered where it is asked for. `process_*` gauges of the
+process come with them.
+
+Left out, for there is nothing to count: what vLLM has for LoRA, speculative decoding, KV transfer and offloading,
+multi-modal input, block residency samples (`kv_block_*`), and `http_*`.
+
+Energy a token: `rate(midwatch_energy_joules_total[5m]) / ignoring(method) rate(vllm:generation_tokens_total[5m])`.
+"""
+METRICS_BUCKETS = """
+## Buckets
+
+Upper boundaries by family, for `--max-model-len 2048` (`request_tokens` goes up to it). `--fine-buckets` adds
+boundaries to the families of times; `--custom-histogram-buckets` takes a JSON object of families to replace, such as
+`{"inter_token_latency": [0.002, 0.004, 0.008]}`.
+
+| family | boundaries |
+|---|---|"""
+
+
+def _metrics_page() -> str:
+    columns = ("metric", "type", "labels", "buckets", "meaning")
+    rows = [
+        f"| `{family.exposed}` | {family.kind} | {', '.join(f'`{name}`' for name in family.label_names)} | "
+        f"{f'`{family.buckets}`' if family.buckets else ''} | "
+        f"{family.says}{f' Only with `{family.option}`.' if family.option else ''} |"
+        for family in FAMILIES.values()
+    ]
+    bounds = [f"| `{name}` | {', '.join(f'{end:g}' for end in ends)} |" for name, ends in boundaries(2048).items()]
+    head, table = _table("The server's metrics", "`metric_families.py`", columns, rows).split("\n\n| ", 1)
+    return "\n".join(
+        [
+            f"{head}\n{METRICS_HEAD}",
+            f"| {table.rstrip()}",
+            METRICS_BUCKETS,
+            *bounds,
+            "",
+        ]
+    )
+
+
 def _table(title: str, source: str, columns: tuple[str, ...], rows: list[str]) -> str:
     head = [f"# {title}", "", f"Generated from {source} by `make docs`.", ""]
     return "\n".join([*head, f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]) + "\n"
@@ -81,6 +126,7 @@ def pages() -> dict[str, str]:
         "command-line.md": _help_page(),
         "tools.md": _tools_page(),
         "mechanisms.md": _mechanisms_page(),
+        "metrics.md": _metrics_page(),
     }
 
 
