@@ -106,7 +106,7 @@ def build_service(
         scheduler,
         model_name=options.served_model_name,
         max_model_len=max_len,
-        cache=CacheInfo(block_size, num_blocks, num_blocks),
+        cache=CacheInfo(block_size, num_blocks, num_blocks, enable_prefix_caching=settings.enable_prefix_caching),
         fine=options.fine_buckets,
         custom_buckets=options.custom_buckets,
         estimates=Estimates(model.config) if options.enable_mfu_metrics else None,
