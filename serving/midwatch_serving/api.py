@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from midwatch_serving import protocol
 from midwatch_serving.admin import AdminEndpoints
-from midwatch_serving.chat import ChatEndpoint
 from midwatch_serving.errors import EngineDead, RequestError
+from midwatch_serving.generation_api import generation_routes
 from midwatch_serving.operations_api import OperationsEndpoints
 from midwatch_serving.service import Service
 from midwatch_serving.tracing import TraceContextMiddleware
@@ -22,11 +22,10 @@ log = logging.getLogger("midwatch.serving")
 
 def build_app(service: Service, *, traced: bool = False) -> Starlette:
     """Return the application over `service`; `traced` takes up the trace context of requests."""
-    chat, public = ChatEndpoint(service), PublicEndpoints(service)
+    public = PublicEndpoints(service)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", chat.post, methods=["POST"]),
-            Route("/v1/models", public.models),
+            *generation_routes(service),
             Route("/health", public.health),
             Route("/version", public.version),
             Route("/metrics", public.metrics),
@@ -44,25 +43,10 @@ def build_app(service: Service, *, traced: bool = False) -> Starlette:
 
 
 class PublicEndpoints:
-    """What needs no body: models, health, version, metrics."""
+    """What needs no body: health, version, metrics."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-
-    async def models(self, _request: Request) -> Response:
-        """List the one model, with what it is."""
-        service = self._service
-        card = {
-            "id": service.model_name,
-            "object": "model",
-            "created": service.created,
-            "owned_by": "midwatch",
-            "root": service.model_root,
-            "parent": None,
-            "max_model_len": service.engine.scheduler.max_model_len,
-            "description": service.model_about,
-        }
-        return JSONResponse({"object": "list", "data": [card]})
 
     async def health(self, _request: Request) -> Response:
         """Answer 200, or 503 while draining or when the engine is dead."""

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from midwatch_serving import protocol, tools
 from midwatch_serving.answer import Answer, EventStream, Job, failed_event, new_id, sse
 from midwatch_serving.bodies import read_body
-from midwatch_serving.constraints import Grammar
+from midwatch_serving.chat_grammar import answer_grammar
 from midwatch_serving.errors import RequestError
-from midwatch_serving.intake import ANY_OBJECT, check_served, constraints, json_schema, sampling_params, structured
+from midwatch_serving.intake import check_served, constraints, sampling_params
 from midwatch_serving.logprobs import chat_logprobs
 from midwatch_serving.protocol_chat import ChatRequest
 from midwatch_serving.service import Service
@@ -60,24 +60,12 @@ class ChatEndpoint:
             logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
         )
         parallel = asked.parallel_tool_calls is not False
-        grammar = tools.grammar(asked.tools or (), choice, parallel=parallel, answer=_answer_grammar(asked))
+        answer = answer_grammar(asked.response_format, asked.structured_outputs, param="response_format")
+        grammar = tools.grammar(asked.tools or (), choice, parallel=parallel, answer=answer)
         return [
             Job(prompt, replace(params, seed=(params.seed + index) % 2**64), constraint)
             for index, constraint in enumerate(await constraints(self._service, grammar, count))
         ]
-
-
-def _answer_grammar(asked: ChatRequest) -> Grammar | None:
-    form = asked.response_format
-    if form is None or form.type == "text":
-        return structured(asked.structured_outputs)
-    if asked.structured_outputs is not None:
-        raise RequestError("give one of `response_format` and `structured_outputs`", param="structured_outputs")
-    if form.json_schema is None:
-        return json_schema(ANY_OBJECT, "response_format")
-    return json_schema(
-        form.json_schema.schema_, "response_format.json_schema.schema", strict=form.json_schema.strict is not False
-    )
 
 
 @dataclass
