@@ -178,12 +178,12 @@ class BpeTokenizer:
 def _encoder(pre: str, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Encoder:
     # Llama 3's original takes a word that is a token as it is, whatever its merges say.
     encoder = Encoder(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre in LLAMA3))
-    encoder.pre_tokenizer = _pre_tokenizer(pre)
+    encoder.pre_tokenizer = pre_tokenizer(pre)
     encoder.decoder = decoders.ByteLevel()
     return encoder
 
 
-def _pre_tokenizer(name: str) -> Any:
+def pre_tokenizer(name: str) -> Any:
     """Return what cuts text into words, as the original tokenizer of that name does."""
     if name == "qwen2" or name in LLAMA3:
         words = pre_tokenizers.Split(Regex(_QWEN2_WORDS if name == "qwen2" else _LLAMA3_WORDS), behavior="isolated")

@@ -32,6 +32,14 @@ class TemplateSyntax(ValueError):  # noqa: N818 (turned into a ModelError, which
     """The template cannot be compiled."""
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, which refuses at the first step: its own only makes the result of a forbidden look-up empty."""
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> NoReturn:
+        """Refuse an attribute through which Python's insides could be reached."""
+        raise SecurityError(f"it asks for {attribute!r} of a {type(obj).__name__}")
+
+
 class ChatTemplate:
     """One compiled template.
 
@@ -40,9 +48,7 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone()) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
+        environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
 
         def strftime_now(form: str) -> str:
             return now().strftime(form)

@@ -149,7 +149,7 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
     kinds.get(value.__class__, writer.add_array)(key, value)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> type[SmallModel]:
     """Makes a small model file, see `SmallModel`."""
     return SmallModel
