@@ -44,6 +44,7 @@ class Answer:
         self.inbox = Inbox(len(jobs))
         self.streams: list[Stream] = []
         self._engine = service.engine
+        self._metrics = service.metrics
         try:
             if len(jobs) > 1:
                 self._engine.scheduler.check_room(len(jobs))
@@ -93,6 +94,7 @@ class Answer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             self.abort()
+            self._metrics.answered(self.sequences)
 
     async def whole(self, receive: Receive) -> list[list[Output]]:
         """Return each sequence's pieces, once all have ended.

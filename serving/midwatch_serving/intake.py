@@ -29,7 +29,8 @@ def check_served(service: Service, model: str | None) -> None:
             code="model_not_found",
         )
     if not service.healthy:
-        raise RequestError("the server is shutting down: ask another replica", status=503, code="draining")
+        why = service.engine.gate.refusal or "the server is shutting down: ask another replica"
+        raise RequestError(why, status=503, code="draining")
 
 
 def check_tokens(service: Service, tokens: list[int], param: str) -> None:

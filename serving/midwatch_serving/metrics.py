@@ -6,6 +6,7 @@ booked in some 10 µs; memory depends on the families alone, not on how much was
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import choose_encoder
@@ -151,10 +152,14 @@ class Metrics:
         if length > 1:
             self._observe("vllm:request_time_per_output_token_seconds", (last - first) / (length - 1))
 
-    def answered(self, n: int, longest: int) -> None:
-        """Book a whole request: how many answers it asked for, and the tokens of the longest."""
-        self._observe("vllm:request_params_n", n)
-        self._observe("vllm:request_max_num_generation_tokens", longest)
+    def answered(self, sequences: Iterable[Sequence]) -> None:
+        """Book whole requests, given the sequences of some in order: those of one share their prompt (`n` of them)."""
+        for _, group in groupby(sequences, key=lambda sequence: id(sequence.prompt)):
+            answers = list(group)
+            if all(s.finish_reason in {"stop", "length"} and s.score_from is None for s in answers):
+                self._observe("vllm:request_params_n", len(answers))
+                longest = max(len(s.output) for s in answers)
+                self._observe("vllm:request_max_num_generation_tokens", longest)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format 0.0.4."""

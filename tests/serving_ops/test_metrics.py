@@ -285,6 +285,22 @@ def test_an_aborted_request_counts_as_such_and_leaves_no_latency() -> None:
     assert seen["time_to_first_token_seconds_count"] == 1
 
 
+def test_the_answers_to_one_request_count_once_with_the_longest() -> None:
+    world = World()
+    prompt, other = (1, 2, 3), (1, 2, 4)
+    made = [
+        Sequence(str(i), asked, SamplingParams(9), arrived=0.0, output=[1] * length, finish_reason="stop")
+        for i, (asked, length) in enumerate([(prompt, 2), (prompt, 5), (other, 1)])
+    ]
+    world.metrics.answered(made)
+    seen = world.samples()
+    assert (seen["request_params_n_count"], seen["request_params_n_sum"]) == (2, 3)
+    assert (seen["request_max_num_generation_tokens_count"], seen["request_max_num_generation_tokens_sum"]) == (2, 6)
+    made[0].finish_reason = "abort"
+    world.metrics.answered(made[:2])
+    assert world.samples()["request_params_n_count"] == 2
+
+
 def test_the_cache_configuration_is_a_series_with_its_real_values() -> None:
     (family,) = [f for f in World().families() if f.name == "vllm:cache_config_info"]
     (sample,) = family.samples

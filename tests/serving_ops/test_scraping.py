@@ -111,3 +111,13 @@ def test_memory_stays_flat_however_many_tokens_are_booked() -> None:
         tracemalloc.stop()
     assert metrics.generation_total == 201_001
     assert grown < 20_000, "bytes; plain numbers, whatever is served"
+
+
+async def test_a_request_for_several_answers_is_one_request(serving: Any) -> None:
+    async with serving() as (_, client):
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3, "n": 3}
+        assert len((await client.post("/v1/chat/completions", json=body)).json()["choices"]) == 3
+        seen = samples(list(text_string_to_metric_families((await client.get("/metrics")).text)))
+    assert (seen["vllm:request_params_n_count"], seen["vllm:request_params_n_sum"]) == (1, 3)
+    assert seen["vllm:request_max_num_generation_tokens_sum"] == 3
+    assert seen["vllm:request_success_total{finished_reason=length}"] == 3
