@@ -2,7 +2,7 @@
 
 Meanings as vLLM's. Requests under way are aborted (`abort`), finished first (`wait`), or kept in the queue with their
 tokens (`keep`); kept ones give up their blocks and go on, after the wake-up, to the very tokens they would have had.
-Everything belongs to the event loop; one operation runs at a time.
+Everything belongs to the event loop; one operation runs at a time, and none on an engine that is dead (EngineDead).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from midwatch_contracts.clock import Clock
 from midwatch_serving.engine import Engine
-from midwatch_serving.errors import RequestError, ServingError
+from midwatch_serving.errors import EngineDead, RequestError, ServingError
 
 log = logging.getLogger("midwatch.serving")
 
@@ -124,6 +124,7 @@ class Operations:
             RequestError: 503 when the weights cannot be loaded again.
         """
         async with self._one:
+            self._check_alive()
             if self._sleeper is not None and self.is_sleeping:
                 try:
                     await asyncio.to_thread(self._sleeper.wake_up)
@@ -178,6 +179,7 @@ class Operations:
 
     async def _settle(self, mode: Mode) -> None:
         """End or keep what is under way as `mode` says, then hold steps. New requests are refused meanwhile."""
+        self._check_alive()
         if mode == "wait" and self.is_paused and self._engine.scheduler.has_work:
             raise RequestError("requests cannot finish while paused: resume first, or use mode=keep", status=409)
         self._settling = True
@@ -191,6 +193,10 @@ class Operations:
         finally:
             self._settling = False
             self._refuse_or_not()
+
+    def _check_alive(self) -> None:
+        if self._engine.dead:
+            raise EngineDead("the engine stopped after an error: see the server's log, and restart it")
 
     def _refuse_or_not(self) -> None:
         gate = self._engine.gate

@@ -12,7 +12,7 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.byte_tokenizer import ByteTokenizer
 from midwatch_serving.engine import Engine
-from midwatch_serving.errors import RequestError, ServingError
+from midwatch_serving.errors import EngineDead, RequestError, ServingError
 from midwatch_serving.executor import CpuExecutor
 from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.model import Model, ModelConfig, tiny
@@ -354,6 +354,17 @@ async def test_no_step_runs_after_a_pause_has_returned(mode: Mode) -> None:
     engine.scheduler.check_integrity()
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_dead_engine_is_told_as_such() -> None:
+    engine, operations = bare(Heavy())
+    running = asyncio.create_task(engine.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait({running})
+    for operation in (operations.sleep(1), operations.pause(), operations.wake_up()):
+        with pytest.raises(EngineDead, match="restart it"):
+            await operation
 
 
 SMALL = ModelConfig(layers=1, hidden=16, heads=2, kv_heads=1, ffn=16, vocab=ByteTokenizer().vocab_size)
