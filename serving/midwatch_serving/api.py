@@ -16,6 +16,7 @@ from midwatch_serving.generation_api import generation_routes
 from midwatch_serving.operations_api import OperationsEndpoints
 from midwatch_serving.service import Service
 from midwatch_serving.tracing import TraceContextMiddleware
+from midwatch_serving.what_if_api import WhatIfEndpoint
 
 log = logging.getLogger("midwatch.serving")
 
@@ -31,6 +32,7 @@ def build_app(service: Service, *, traced: bool = False) -> Starlette:
             Route("/metrics", public.metrics),
             *OperationsEndpoints(service).routes(),
             *AdminEndpoints(service).routes(),
+            Route("/admin/what-if", WhatIfEndpoint(service).post, methods=["POST"]),
         ],
         middleware=[Middleware(TraceContextMiddleware)] if traced else [],
         exception_handlers={

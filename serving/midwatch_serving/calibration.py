@@ -1,8 +1,8 @@
 """Fits a cost model to an executor: runs a designed set of batches and solves for the seconds of each term.
 
-Batches are run in a new random order in each round, so that a busy moment of the machine falls on all alike, and each
-batch counts by the median of its rounds. The squares of relative errors are made least, so that small steps weigh as
-much as large ones.
+Batches are run in a new random order in each round, so that a busy moment of the machine falls on all alike; rounds are
+brought to one speed, and each batch counts by the median of its rounds. The squares of relative errors are made least,
+so that small steps weigh as much as large ones.
 """
 
 import time
@@ -18,7 +18,7 @@ from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.step_shape import StepShape, shape_of_work
 from midwatch_serving.work import Executor, Work
 
-ROUNDS = 7
+ROUNDS = 9
 KNOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Where the seconds of a row may change: small batches read weights, large ones compute, and tiles are padded."""
 _LINEAR = (
@@ -91,14 +91,15 @@ def design(bounds: Bounds) -> list[Chunks]:
     return [*decodes, *uneven, *prefills, *several, *mixed]
 
 
-def work_for(chunks: Chunks, bounds: Bounds) -> list[Work]:
-    """Return a batch as work, over blocks of its own as far as there are any."""
-    params, block = SamplingParams(max_tokens=1), 0
+def work_for(chunks: Chunks, bounds: Bounds, blocks: Sequence[int] | None = None) -> list[Work]:
+    """Return a batch as work, over `blocks` in this order (by default all), each sequence's its own while they last."""
+    pool = range(bounds.num_blocks) if blocks is None else blocks
+    params, used = SamplingParams(max_tokens=1), 0
     work: list[Work] = []
     for start, count in chunks:
-        blocks = -(-(start + count) // bounds.block_size)
-        table = [(block + i) % bounds.num_blocks for i in range(blocks)]
-        block += blocks
+        need = -(-(start + count) // bounds.block_size)
+        table = [pool[(used + i) % len(pool)] for i in range(need)]
+        used += need
         tokens = [bounds.tokens[(start + i) % len(bounds.tokens)] for i in range(count)]
         work.append(Work(tokens, start, table, params, output_index=0))
     return work
@@ -114,16 +115,21 @@ def measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, *, ro
 
 
 def _measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, rounds: int, seed: int) -> Vector:
+    """Run each batch over blocks scattered as in a cache in use; decodes once more before, as they follow decodes."""
     rng = np.random.default_rng(seed)
-    works: list[list[Work]] = [work_for(chunks, bounds) for chunks in batches]
-    seconds = np.zeros((rounds, len(works)))
-    executor.execute(works[0])
+    seconds = np.zeros((rounds, len(batches)))
+    executor.execute(work_for(batches[0], bounds))
     for number in range(rounds):
-        for index in rng.permutation(len(works)):
+        for index in map(int, rng.permutation(len(batches))):
+            work = work_for(batches[index], bounds, rng.permutation(bounds.num_blocks).tolist())
+            if all(count == 1 for _, count in batches[index]):
+                executor.execute(work)
             began = time.perf_counter()
-            executor.execute(works[int(index)])
-            seconds[number, int(index)] = time.perf_counter() - began
-    return np.median(seconds, axis=0)
+            executor.execute(work)
+            seconds[number, index] = time.perf_counter() - began
+    pace = np.median(seconds / np.median(seconds, axis=0), axis=1)
+    pace /= np.median(pace)
+    return np.median(seconds / pace[:, None], axis=0)
 
 
 def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds) -> Fit:

@@ -41,6 +41,8 @@ class Overhead(Model):
 
     step: Seconds = 0.0
     sequence: Seconds = 0.0
+    wake: Seconds = 0.0
+    """More on the first step after the engine had nothing to do: threads wake, and caches have gone cold."""
 
 
 class Wire(Model):

@@ -74,7 +74,10 @@ class Replica:
         batch = self.scheduler.schedule()
         self.preemptions += len(batch.preempted)
         shape = shape_of_batch(batch)
-        seconds, growth = self.cost.step_s(shape), self.cost.growth_s(shape)
+        growth = self.cost.growth_s(shape)
+        seconds = self.cost.step_s(shape)
+        if now > self.free_at or not self.steps:
+            now += self.cost.overhead.wake
         overhead = self.cost.overhead_s(shape)
         horizon = 1 if self.single_steps else self.scheduler.horizon(batch)
         limited = self._throttle.limit is not None

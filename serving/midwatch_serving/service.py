@@ -28,6 +28,10 @@ class Service:
     created: int
     """Unix seconds."""
     draining: bool = False
+    cost_model: str | None = None
+    """What predicts the steps, where none is named; None: that of the model on the CPU."""
+    cpu_limit: float | None = None
+    """Cores that the engine's steps may use; None: no limit."""
 
     @property
     def healthy(self) -> bool:

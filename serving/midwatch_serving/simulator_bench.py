@@ -102,8 +102,11 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
         seconds=found.seconds,
         error=UNKNOWN,
     )
-    around = await overhead(subject, cost, seed=arguments.seed)
-    _say(f"Python around a step: {1000 * around.step:.3f} ms and {1000 * around.sequence:.3f} ms a sequence")
+    around = await overhead(subject, seed=arguments.seed)
+    _say(
+        f"Python around a step: {1000 * around.step:.3f} ms, {1000 * around.sequence:.3f} ms a sequence, "
+        f"{1000 * around.wake:.3f} ms after a pause"
+    )
     return cost.model_copy(update={"overhead": around})
 
 

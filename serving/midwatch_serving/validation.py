@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from midwatch_serving.calibration import Bounds, speed
+from midwatch_serving.calibration import Bounds, Chunks, measure, speed
 from midwatch_serving.cost_model import CostModel, ErrorBand, Overhead, Wire
 from midwatch_serving.deployment import Deployment
 from midwatch_serving.engine import Engine
@@ -20,7 +20,6 @@ from midwatch_serving.latency import Report
 from midwatch_serving.nnls import nnls
 from midwatch_serving.replay import replay
 from midwatch_serving.simulation import Outcome, Simulation
-from midwatch_serving.step_shape import count
 from midwatch_serving.work import Executor
 from midwatch_serving.workload import Fixed, Gamma, Lengths, LogNormal, Workload, synthesise
 
@@ -96,20 +95,33 @@ class Subject:
     deployment: Deployment
 
 
-async def overhead(subject: Subject, cost: CostModel, *, seed: int) -> Overhead:
-    """Measure the Python around the steps: full batches of decodes on the engine, less what the executor takes."""
+async def overhead(subject: Subject, *, seed: int) -> Overhead:
+    """Measure what the engine takes beyond its executor: around a step, and on the first one after it was idle."""
     sizes = [n for n in (1, 2, 4, 8, 16) if n <= subject.deployment.limits.max_num_seqs]
-    prompt, output = 16, 40
-    rest: list[float] = []
-    for number, size in enumerate([*sizes, *sizes]):
-        load = synthesise(Fixed(prompt, output), size, seed=seed, concurrency=size)
-        seen = await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed + number)
-        middle = count([(prompt + output // 2, 1, True)] * size)
-        tpot = seen.figure("tpot_p50")
-        rest.append(max(0.0, (tpot or 0.0) - cost.step_s(middle)))
     terms = np.array([[1.0, size] for size in [*sizes, *sizes]])
-    step, sequence = nnls(terms, np.array(rest))
-    return Overhead(step=float(step), sequence=float(sequence))
+    step, sequence = nnls(terms, np.array([await _around(subject, size, seed) for size in [*sizes, *sizes]]))
+    return Overhead(step=float(step), sequence=float(sequence), wake=await _wake(subject, seed))
+
+
+async def _around(subject: Subject, size: int, seed: int) -> float:
+    """Return the seconds between two tokens of `size` decoding requests, less those of the same batch by itself."""
+    prompt, output = 16, 40
+    batch: Chunks = ((prompt + output // 2, 1),) * size
+    before = measure(subject.executor, [batch] * 4, subject.bounds, rounds=4)
+    load = synthesise(Fixed(prompt, output), size, seed=seed, concurrency=size)
+    seen = await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
+    after = measure(subject.executor, [batch] * 4, subject.bounds, rounds=4)
+    return max(0.0, (seen.figure("tpot_p50") or 0.0) - float(np.median([*before, *after])))
+
+
+async def _wake(subject: Subject, seed: int) -> float:
+    """Return the seconds of a lone prompt's first token beyond the same without a pause before it."""
+    shape = Fixed(64, 2)
+    spaced = synthesise(shape, 12, seed=seed, arrivals=Gamma(5.0, cv=0))
+    close = synthesise(shape, 24, seed=seed, concurrency=1)
+    lone = await replay(subject.engine, spaced, tokens=subject.bounds.tokens, seed=seed)
+    busy = await replay(subject.engine, close, tokens=subject.bounds.tokens, seed=seed)
+    return max(0.0, (lone.figure("ttft_p50") or 0.0) - (busy.figure("ttft_p50") or 0.0))
 
 
 def loads(cost: CostModel, deployment: Deployment, *, seconds: float, seed: int) -> list[Load]:
