@@ -11,7 +11,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (default: %(default)s)")
-    add("--model", default="tiny", choices=["tiny"], help="tiny: random weights from --seed; its text means nothing")
+    add(
+        "--model",
+        default="tiny",
+        metavar="MODEL",
+        help="tiny (random weights from --seed; its text means nothing), the name of a pulled model such as smollm2, "
+        "or a .gguf file (default: %(default)s)",
+    )
+    add(
+        "--download-dir", type=Path, metavar="DIR", help="folder of pulled models (default: models in the state folder)"
+    )
+    add(
+        "--kernel",
+        default="auto",
+        choices=["auto", "reference", "portable", "vnni", "amx"],
+        help="arithmetic: auto takes numpy in fp32 for tiny and the CPU's best int8 kernels for other models "
+        "(default: %(default)s)",
+    )
+    add("--kernel-threads", type=int, default=1, metavar="N", help="threads of a step (default: %(default)s)")
+    add(
+        "--kernel-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep compiled kernels and packed weights here (default: the user's cache folder)",
+    )
+    add(
+        "--executor",
+        default="cpu",
+        choices=["cpu", "simulated"],
+        help="cpu runs the model; simulated says a fixed text, in the time that a cost model predicts (default: cpu)",
+    )
+    add("--cost-model", metavar="NAME", help="with --executor simulated: a name or a .yaml (default: cpu-MODEL)")
     add("--served-model-name", metavar="NAME", help="name in the API and in metrics (default: the model's)")
     add("--seed", type=int, default=0, help="seed of the tiny model's weights (default: %(default)s)")
     add("--max-num-seqs", type=int, default=4, metavar="N", help="sequences in a batch (default: %(default)s)")

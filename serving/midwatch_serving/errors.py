@@ -5,6 +5,7 @@ ServingError
 │   └── QueueFull             nor can any other at present: too many are being served (503; carries limit, retry-after)
 ├── ConfigError               a configuration value is not acceptable (carries the field)
 ├── ModelError                a model file or its tokenizer is broken or not of a kind known here (carries the path)
+├── KernelError               the compiled kernels do not run here, or not with this model
 ├── CostModelError            a cost model is unknown, or its file is not one
 ├── WorkloadError             a workload or trace cannot be read as it is given (carries file and line)
 ├── EngineDead                the engine stopped after an error of its own; nothing can be served any more
@@ -54,6 +55,10 @@ class ModelError(ServingError):
         self.path = path
         self.what = what
         self.mend = mend
+
+
+class KernelError(ServingError):
+    """The compiled kernels do not run on this machine, or not with this model."""
 
 
 class CostModelError(ServingError):

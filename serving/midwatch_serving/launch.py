@@ -19,9 +19,11 @@ THREAD_VARIABLES = (
 )
 
 
-def serve(arguments: argparse.Namespace, _settings: Settings | None = None) -> int:
+def serve(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
     """Serve until told to stop; return the exit code."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    options = importlib.import_module("midwatch_serving.options").parse_options(arguments, os.environ)
+    options = importlib.import_module("midwatch_serving.options").parse_options(
+        arguments, os.environ, None if settings is None else settings.state
+    )
     code: int = importlib.import_module("midwatch_serving.server").run(options)
     return code

@@ -4,14 +4,15 @@ RMSNorm, rotary positions, grouped-query attention, SwiGLU and tied embeddings a
 fp32. The weights follow from a seed, so every process that is given the same seed answers alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midwatch_serving import byte_tokenizer
-from midwatch_serving.linear import Floats, pick_tile
+from midwatch_serving.linear import Floats
 from midwatch_serving.tokenizer import Tokenizer
 
 
@@ -67,6 +68,52 @@ class Layer:
     k_norm: Floats | None = None
 
 
+class Weights(Protocol):
+    """Weights in fp32, each computed or read when it is asked for: keep what is used more than once."""
+
+    @property
+    def embedding(self) -> Floats:
+        """(vocab, hidden)"""
+        ...
+
+    @property
+    def unembedding(self) -> Floats:
+        """(hidden, vocab): often the embedding again, in the layout of a weight."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """One a layer."""
+        ...
+
+    @property
+    def final_norm(self) -> Floats:
+        """(hidden,)"""
+        ...
+
+    @property
+    def rope_factors(self) -> Floats | None:
+        """(head_dim / 2,): what rotary frequencies are divided by (Llama 3's long contexts), if anything."""
+        ...
+
+    @property
+    def identity(self) -> str | None:
+        """A hash of the file that they come from; None for weights that nothing should be cached of."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseWeights:
+    """Weights that are in memory."""
+
+    embedding: Floats
+    unembedding: Floats
+    layers: tuple[Layer, ...]
+    final_norm: Floats
+    rope_factors: Floats | None = None
+    identity: str | None = None
+
+
 @dataclass(frozen=True)
 class Model:
     """Sizes, weights, tokenizer, and the tokens that may be generated."""
@@ -74,22 +121,17 @@ class Model:
     name: str
     about: str
     config: ModelConfig
-    embedding: Floats
-    """(vocab, hidden)"""
-    unembedding: Floats
-    """(hidden, vocab): the embedding again, transposed into the layout of a weight."""
-    layers: tuple[Layer, ...]
-    final_norm: Floats
+    weights: Weights
     forbidden: NDArray[np.bool_]
     """(vocab,): tokens that are never generated."""
     tokenizer: Tokenizer
 
-    @cached_property
-    def tile(self) -> int:
-        """Rows a product on this machine, see `linear`."""
-        return pick_tile(
-            [self.unembedding, *(w for y in self.layers[:1] for w in (y.qkv, y.out, y.gate, y.up, y.down))]
-        )
+
+def rotary(config: ModelConfig, factors: Floats | None, length: int) -> tuple[Floats, Floats]:
+    """Return cosine and sine, (length, head_dim / 2) each, of the rotary position embedding (Su et al. 2021)."""
+    frequency = config.rope_base ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+    angles = np.outer(np.arange(length), frequency if factors is None else frequency / factors)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 def tiny(seed: int, config: ModelConfig = TINY) -> Model:
@@ -121,10 +163,7 @@ def tiny(seed: int, config: ModelConfig = TINY) -> Model:
         name="tiny",
         about=f"tiny (random weights from seed {seed}; its text means nothing)",
         config=c,
-        embedding=embedding,
-        unembedding=np.ascontiguousarray(embedding.T),
-        layers=layers,
-        final_norm=ones,
+        weights=DenseWeights(embedding, np.ascontiguousarray(embedding.T), layers, ones),
         forbidden=forbidden,
         tokenizer=byte_tokenizer.ByteTokenizer(),
     )

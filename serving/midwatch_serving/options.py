@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from midwatch_contracts.command import CommandError
 from midwatch_serving.buckets import Boundaries, parse_custom
 from midwatch_serving.errors import ConfigError
+from midwatch_serving.loading import Arithmetic, ModelChoice
 
 CPU_LIMIT_VARIABLE = "MIDWATCH_CPU_LIMIT"
+MOST_THREADS = 64
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 
 
@@ -21,7 +25,11 @@ class Options:
 
     host: str
     port: int
+    executor: str
+    cost_model: str | None
     served_model_name: str
+    choice: ModelChoice
+    arithmetic: Arithmetic
     seed: int
     max_num_seqs: int
     max_num_batched_tokens: int
@@ -47,12 +55,17 @@ class Options:
     json: bool
 
 
-def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Options:
-    """Return the options.
+def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str], state: Path | None = None) -> Options:
+    """Return the options. `state` is the state folder, by default where the environment or the system has it.
 
     Raises:
         CommandError: when a value makes no sense.
     """
+    state = state or Path(
+        environment.get("MIDWATCH_STATE") or platformdirs.user_state_path("midwatch", appauthor=False)
+    )
+    if not 1 <= arguments.kernel_threads <= MOST_THREADS:
+        raise CommandError(f"--kernel-threads {arguments.kernel_threads}: give 1 to {MOST_THREADS}")
     cpu = arguments.cpu_limit or environment.get(CPU_LIMIT_VARIABLE) or None
     if not 0 <= arguments.port <= 65535:  # noqa: PLR2004 (the last port)
         raise CommandError(f"--port {arguments.port}: ports go from 0 (any free one) to 65535")
@@ -66,7 +79,15 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str])
     return Options(
         host=arguments.host,
         port=arguments.port,
-        served_model_name=arguments.served_model_name or arguments.model,
+        executor=arguments.executor,
+        cost_model=arguments.cost_model,
+        served_model_name=arguments.served_model_name or Path(arguments.model).name.removesuffix(".gguf"),
+        choice=ModelChoice(arguments.model, arguments.seed, arguments.download_dir or state / "models"),
+        arithmetic=Arithmetic(
+            arguments.kernel,
+            arguments.kernel_threads,
+            arguments.kernel_cache or platformdirs.user_cache_path("midwatch", appauthor=False) / "kernels",
+        ),
         seed=arguments.seed,
         max_num_seqs=arguments.max_num_seqs,
         max_num_batched_tokens=arguments.max_num_batched_tokens,

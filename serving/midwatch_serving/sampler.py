@@ -8,6 +8,8 @@ No step sorts the vocabulary with its indices: a filter only needs the weight be
 comes from a partition, or from a sort of the few tokens that hold the mass.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,8 +53,8 @@ class Sampler:
             work.constraint.accept(token)
         return Sample(token, None if raw is None else token_logprobs(raw, token, params.logprobs or 0))
 
-    def score(self, rows: NDArray[np.float32], work: Work) -> tuple[TokenLogprobs, ...]:
-        """Return the log-probabilities of the tokens that scoring work asks for; `rows` are theirs (tokens, vocab)."""
+    def score(self, rows: Iterable[Row], work: Work) -> tuple[TokenLogprobs, ...]:
+        """Return the log-probabilities of the tokens that scoring work asks for; `rows` are theirs, (vocab,) each."""
         count = work.params.logprobs or 0
         _, tokens = work.scored
         return tuple(token_logprobs(log_softmax(row), token, count) for row, token in zip(rows, tokens, strict=True))

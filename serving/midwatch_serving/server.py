@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from functools import partial
 from typing import Any, TypeVar
 
 import uvicorn
@@ -28,19 +27,21 @@ from midwatch_contracts.exit_codes import Exit
 from midwatch_serving.api import build_app
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.config import ConfigResource
+from midwatch_serving.cost_model import CostModel
+from midwatch_serving.cost_model import load as load_cost_model
 from midwatch_serving.energy import best_meter
 from midwatch_serving.engine import Engine
-from midwatch_serving.errors import ConfigError
-from midwatch_serving.executor import CpuExecutor
+from midwatch_serving.errors import ConfigError, CostModelError
 from midwatch_serving.metric_sources import Served, connect
 from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.mfu import Estimates
-from midwatch_serving.model import Model, tiny
+from midwatch_serving.model import Model
 from midwatch_serving.operations import Operations
 from midwatch_serving.options import Options
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.service import Service
 from midwatch_serving.settings import SETTINGS, EngineSettings, Values
+from midwatch_serving.simulated import SimulatedExecutor
 from midwatch_serving.sleepable import SleepableExecutor
 from midwatch_serving.throttle import Throttle
 from midwatch_serving.tracing import OtlpExport, SpanTracing, Tracing
@@ -112,10 +113,18 @@ def build_service(
         estimates=Estimates(model.config) if options.enable_mfu_metrics else None,
     )
 
+    simulated = _cost_model(options, model.name)
+
     def build(model: Model) -> Executor:
-        executor = CpuExecutor(model, num_blocks=num_blocks, block_size=block_size, max_model_len=max_len)
-        executor.warm_up()
-        return executor
+        if simulated is not None:
+            return SimulatedExecutor(simulated, model.tokenizer)
+        return options.arithmetic.executor(
+            model,
+            num_blocks=num_blocks,
+            block_size=block_size,
+            max_model_len=max_len,
+            max_rows=settings.limits.max_num_batched_tokens,
+        )
 
     executor = SleepableExecutor(model, build, reload)
     engine = Engine(
@@ -126,6 +135,7 @@ def build_service(
         clock=clock,
         throttle=Throttle(options.cpu_limit),
         tracing=tracing,
+        inline=simulated is not None,
     )
     operations = Operations(engine, clock, executor)
     version = importlib.metadata.version("midwatch")
@@ -152,7 +162,18 @@ def build_service(
         model_about=model.about,
         version=version,
         created=int(clock.now()),
+        cost_model=None if simulated is None else simulated.name,
+        cpu_limit=options.cpu_limit,
     )
+
+
+def _cost_model(options: Options, model: str) -> CostModel | None:
+    if options.executor != "simulated":
+        return None
+    try:
+        return load_cost_model(options.cost_model or f"cpu-{model}")
+    except CostModelError as error:
+        raise CommandError(f"--cost-model: {error}") from error
 
 
 class _Http(uvicorn.Server):
@@ -187,7 +208,7 @@ async def _serve(options: Options, listener: socket.socket) -> int:
         else OtlpExport(options.otlp_traces_endpoint, version=importlib.metadata.version("midwatch"))
     )
     tracing = None if export is None else SpanTracing(export.provider, options.served_model_name)
-    load = partial(tiny, options.seed)
+    load = options.choice.load
     service = build_service(options, load(), WallClock(), reload=load, tracing=tracing)
     stop = _Stop(options.shutdown_grace)
     loop = asyncio.get_running_loop()

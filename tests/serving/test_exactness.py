@@ -129,7 +129,7 @@ def test_the_reference_arithmetic_agrees_with_a_plain_forward_pass() -> None:
 def plain_forward(model: Model, tokens: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """A Llama forward pass in float64, without cache, batch or tiles, written for nothing but to be read."""
     c, length = model.config, len(tokens)
-    x = model.embedding[tokens].astype(np.float64)
+    x = model.weights.embedding[tokens].astype(np.float64)
     frequency = c.rope_base ** (-np.arange(0, c.head_dim, 2) / c.head_dim)
     angle = np.outer(np.arange(length), frequency)
 
@@ -142,7 +142,7 @@ def plain_forward(model: Model, tokens: list[int]) -> np.ndarray[tuple[int], np.
         out[:, 1::2] = v[:, 0::2] * np.sin(angle) + v[:, 1::2] * np.cos(angle)
         return out
 
-    for layer in model.layers:
+    for layer in model.weights.layers:
         qkv = norm(x) @ layer.qkv
         heads = np.split(qkv, c.heads + 2 * c.kv_heads, axis=1)
         answers: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
@@ -156,7 +156,7 @@ def plain_forward(model: Model, tokens: list[int]) -> np.ndarray[tuple[int], np.
         x = x + np.concatenate(answers, axis=1) @ layer.out
         gate = norm(x) @ layer.gate
         x = x + (gate / (1 + np.exp(-gate)) * (norm(x) @ layer.up)) @ layer.down
-    return norm(x[-1:])[0] @ model.unembedding
+    return norm(x[-1:])[0] @ model.weights.unembedding
 
 
 def test_a_product_has_the_same_shape_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,5 +188,5 @@ def test_a_machine_whose_products_depend_on_the_place_gets_one_row_a_tile(monkey
 
 
 def test_the_same_seed_makes_the_same_weights_and_another_seed_others() -> None:
-    assert np.array_equal(tiny(3, SMALL.config).embedding, tiny(3, SMALL.config).embedding)
-    assert not np.array_equal(tiny(3, SMALL.config).embedding, tiny(4, SMALL.config).embedding)
+    assert np.array_equal(tiny(3, SMALL.config).weights.embedding, tiny(3, SMALL.config).weights.embedding)
+    assert not np.array_equal(tiny(3, SMALL.config).weights.embedding, tiny(4, SMALL.config).weights.embedding)

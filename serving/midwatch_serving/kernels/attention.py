@@ -1,0 +1,169 @@
+# pyright: basic
+# (numba and llvmlite have no types of their own)
+"""`paged_attention`: causal attention over paged keys and values, in tiles of keys with a running softmax.
+
+Keys are taken `SPAN` at a time from position 0 on, and each row keeps its own maximum, sum and weighted values, as in
+FlashAttention (Dao 2022). A row does the same operations in the same order whether it is decoded alone or stands in a
+tile of sixteen: keys that it may not see count as exactly nothing. So prefill, chunked prefill and decode agree bit
+for bit.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from midwatch_serving.kernels.arrays import Cache, Shape, aligned
+from midwatch_serving.kernels.emit import LANES, address
+from midwatch_serving.kernels.micro import outer_tile
+from midwatch_serving.kernels.rows import fetch, fold_sum, scale, softmax_tile
+from midwatch_serving.kernels.threads import take
+
+SPAN = 64
+"""Keys a tile."""
+MOST_ROWS = 48
+"""Rows (tokens x query heads a KV head) that are attended together."""
+STREAMING_ROWS = 12
+"""Up to this many rows a tile waits for pages, not for arithmetic, and asks for the next span's ahead."""
+_PAIR = 2 * LANES
+_outer1, _outer2, _outer3, _outer6, _outer12 = (outer_tile(rows) for rows in (1, 2, 3, 6, 12))
+_dot1, _dot2, _dot3, _dot6, _dot12 = (outer_tile(rows, fresh=True) for rows in (1, 2, 3, 6, 12))
+_softmax = softmax_tile(SPAN)
+_STATE = 2 * LANES
+"""Floats of state a row."""
+
+
+@njit
+def _outer(
+    rows: int, a: Any, b0: Any, b1: Any, c: Any, count: int, a_stride: int, b_stride: int, c_stride: int
+) -> None:
+    m = 0
+    while m < rows:
+        left = rows - m
+        x, y = a + m * a_stride, c + m * c_stride
+        if left >= 12:
+            _outer12(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 12
+        elif left >= 6:
+            _outer6(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 6
+        elif left >= 3:
+            _outer3(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 3
+        elif left == 2:
+            _outer2(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 2
+        else:
+            _outer1(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 1
+
+
+@njit
+def _dot(rows: int, a: Any, b0: Any, b1: Any, c: Any, count: int, a_stride: int, b_stride: int, c_stride: int) -> None:
+    m = 0
+    while m < rows:
+        left = rows - m
+        x, y = a + m * a_stride, c + m * c_stride
+        if left >= 12:
+            _dot12(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 12
+        elif left >= 6:
+            _dot6(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 6
+        elif left >= 3:
+            _dot3(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 3
+        elif left == 2:
+            _dot2(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 2
+        else:
+            _dot1(x, b0, b1, y, count, a_stride, b_stride, c_stride)
+            m += 1
+
+
+def scratch_floats(head_dim: int) -> int:
+    """Return the floats of scratch that a thread needs: queries, scores, mixed values, states."""
+    return MOST_ROWS * (2 * head_dim + SPAN + _STATE)
+
+
+@njit(nogil=True)
+def paged_attention(
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+) -> None:
+    """Write (rows, heads * head_dim) to `mixed`: this thread's share of the step's tiles.
+
+    `keys` and `values` are one layer's pages, which hold the step's own tokens already; the queries in `qkv` are
+    rotated and scaled. Long tiles are taken first.
+    """
+    tiles = len(step.tile_rows)
+    kv_heads = shape.kv_heads
+    while True:
+        first, end = take(counter, tiles * kv_heads, threads, 1)
+        if first >= end:
+            break
+        for item in range(first, end):
+            _attend(qkv, keys, values, step, shape, mixed, scratch, tiles - 1 - item // kv_heads, item % kv_heads)
+
+
+@njit
+def _attend(
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, scratch: Any, tile: int, head: int
+) -> None:
+    width, per_kv = shape.head_dim, shape.heads // shape.kv_heads
+    row, count = step.tile_rows[tile, 0], step.tile_rows[tile, 1]
+    table = step.tables[step.tile_rows[tile, 2]]
+    rows = count * per_kv
+    at = MOST_ROWS * width
+    q = scratch[:at].reshape(MOST_ROWS, width)
+    o = scratch[at : 2 * at].reshape(MOST_ROWS, width)
+    scores = scratch[2 * at : 2 * at + MOST_ROWS * SPAN].reshape(MOST_ROWS, SPAN)
+    state = scratch[2 * at + MOST_ROWS * SPAN : 2 * at + MOST_ROWS * (SPAN + _STATE)].reshape(MOST_ROWS, _STATE)
+    for t in range(count):
+        for g in range(per_kv):
+            r = t * per_kv + g
+            start = (head * per_kv + g) * width
+            for d in range(width):
+                q[r, d] = qkv[row + t, start + d]
+                o[r, d] = np.float32(0)
+            state[r, :] = np.float32(0)
+            state[r, 0] = np.float32(-np.inf)
+    last = step.positions[row + count - 1]
+    page = keys.shape[1] * width * LANES * 2
+    key_at = address(keys) + head * width * LANES * 2
+    value_at = address(values) + head * width * LANES * 2
+    for span in range(last // SPAN + 1):
+        first_key = span * SPAN
+        if rows <= STREAMING_ROWS and first_key + SPAN <= last:
+            for j in range(0, min(SPAN, last - first_key - SPAN + 1), LANES):
+                ahead = table[(first_key + SPAN + j) // LANES] * page
+                fetch(key_at + ahead, width * LANES * 2)
+                fetch(value_at + ahead, width * LANES * 2)
+        block = first_key // LANES
+        seen = min(SPAN, (last - first_key) // _PAIR * _PAIR + _PAIR)
+        for j in range(0, seen, _PAIR):
+            left = key_at + table[block + j // LANES] * page
+            right = key_at + table[block + j // LANES + 1] * page
+            _dot(rows, address(q), left, right, address(scores) + j * 4, width, width * 4, LANES * 2, SPAN * 4)
+        for r in range(rows):
+            visible = step.positions[row + r // per_kv] - first_key + 1
+            for j in range(max(visible, 0), SPAN):
+                scores[r, j] = np.float32(-np.inf)
+            _softmax(address(scores[r]), address(o[r]), address(state[r]), width)
+        for j in range(0, seen, LANES):
+            v = value_at + table[block + j // LANES] * page
+            for d in range(0, width, _PAIR):
+                s = address(scores) + j * 4
+                _outer(rows, s, v + d * 2, v + d * 2 + 32, address(o) + d * 4, LANES, SPAN * 4, width * 2, width * 4)
+    for t in range(count):
+        for g in range(per_kv):
+            r = t * per_kv + g
+            inverse = np.float32(1) / fold_sum(address(state[r, LANES:]))
+            scale(address(o[r]), address(mixed[row + t, (head * per_kv + g) * width :]), width, inverse)
+
+
+def pages_for(kind: type[Any], shape: Shape, lane_blocks: int) -> Cache:
+    """Return empty pages for the weights' kind."""
+    del kind
+    keys = aligned((shape.layers, lane_blocks, shape.kv_heads, shape.head_dim, LANES), np.uint16)
+    values = aligned((shape.layers, lane_blocks, shape.kv_heads, LANES, shape.head_dim), np.uint16)
+    return Cache(keys, values)

@@ -1,0 +1,126 @@
+# pyright: basic
+# (numba and llvmlite have no types of their own)
+"""One step of a Llama-family model, as every thread of the step runs it.
+
+RMSNorm, rotary positions, grouped-query attention and SwiGLU (Touvron et al. 2023), with Qwen2's biases and Qwen3's
+head norms where the model has them. The phases of a layer are parted by barriers; within one the threads take shares.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from midwatch_serving.kernels.attention import paged_attention
+from midwatch_serving.kernels.emit import LANES, address
+from midwatch_serving.kernels.linear import begin_thread, end_thread, linear, store_row
+from midwatch_serving.kernels.rows import add, gate, scale, squares, store_key, store_value, weigh
+from midwatch_serving.kernels.threads import barrier
+
+COUNTERS = 5
+"""Work counters a layer."""
+
+
+@njit
+def _inverse_rms(at: Any, count: int, eps: Any) -> Any:
+    return np.float32(1) / np.sqrt(squares(at, count) / np.float32(count) + np.float32(eps))
+
+
+@njit(inline="always")
+def _turn(row: Any, at: int, width: int, interleaved: bool, cosine: Any, sine: Any) -> None:
+    half = width // 2
+    for i in range(half):
+        first, second = (at + 2 * i, at + 2 * i + 1) if interleaved else (at + i, at + half + i)
+        a, b = row[first], row[second]
+        row[first] = a * cosine[i] - b * sine[i]
+        row[second] = a * sine[i] + b * cosine[i]
+
+
+@njit
+def _head_norm(row: Any, at: int, width: int, weight: Any, eps: Any) -> None:
+    head = address(row) + at * 4
+    weigh(head, address(weight), head, width, _inverse_rms(head, width, eps))
+
+
+@njit
+def _place_row(row: Any, position: int, slot: int, layer: int, p: Any, shape: Any, keys: Any, values: Any) -> None:
+    """Finish a row of queries, keys and values, and put key and value into their page."""
+    width, heads, kv_heads = shape.head_dim, shape.heads, shape.kv_heads
+    if shape.bias:
+        add(address(row), address(p.qkv_bias[layer]), (heads + 2 * kv_heads) * width)
+    for head in range(heads + kv_heads):
+        at = head * width
+        if shape.head_norm:
+            _head_norm(row, at, width, p.q_norm[layer] if head < heads else p.k_norm[layer], shape.eps)
+        _turn(row, at, width, shape.interleaved, p.cosine[position], p.sine[position])
+    scale(address(row), address(row), heads * width, np.float32(1) / np.sqrt(np.float32(width)))
+    block, place = slot // LANES, slot % LANES
+    for head in range(kv_heads):
+        k, v = (heads + head) * width, (heads + kv_heads + head) * width
+        store_key(address(row[k:]), address(keys[block, head]) + place * 2, width)
+        store_value(address(row[v:]), address(values[block, head, place]), width)
+
+
+@njit(nogil=True)
+def forward(p: Any, shape: Any, cache: Any, b: Any, step: Any, amx: Any, thread: int, threads: int) -> None:
+    """Run one thread's part of a step over `b.x`; leaves the final norm's rows in `b.narrow`.
+
+    Rows are dealt to threads in turn where a phase works row by row.
+    """
+    rows = len(step.positions)
+    scratch = b.scratch[thread]
+    meet, passed = address(b.counters), 0
+    begin_thread(p.qkv, amx)
+    for t in range(thread, rows, threads):
+        _norm_into(b, t, p.attention_norm[0], shape)
+    passed = barrier(meet, passed, threads)
+    for layer in range(shape.layers):
+        work = meet + (2 + COUNTERS * layer) * 64
+        linear(b.narrow, p.qkv, layer, b.qkv, rows, work, threads, scratch)
+        passed = barrier(meet, passed, threads)
+        keys, values = cache.keys[layer], cache.values[layer]
+        for t in range(thread, rows, threads):
+            _place_row(b.qkv[t], step.positions[t], step.slots[t], layer, p, shape, keys, values)
+        passed = barrier(meet, passed, threads)
+        paged_attention(b.qkv, keys, values, step, shape, b.mixed, work + 64, threads, scratch)
+        passed = barrier(meet, passed, threads)
+        for t in range(thread, rows, threads):
+            store_row(b.mixed_rows, t, b.mixed[t])
+        passed = barrier(meet, passed, threads)
+        linear(b.mixed_rows, p.out, layer, b.y, rows, work + 128, threads, scratch)
+        passed = barrier(meet, passed, threads)
+        for t in range(thread, rows, threads):
+            add(address(b.x[t]), address(b.y[t]), shape.hidden)
+            _norm_into(b, t, p.ffn_norm[layer], shape)
+        passed = barrier(meet, passed, threads)
+        linear(b.narrow, p.gate_up, layer, b.h, rows, work + 192, threads, scratch)
+        passed = barrier(meet, passed, threads)
+        for t in range(thread, rows, threads):
+            gate(address(b.h[t]), address(b.h[t, shape.ffn :]), address(b.h[t]), shape.ffn)
+            store_row(b.wide, t, b.h[t, : shape.ffn])
+        passed = barrier(meet, passed, threads)
+        linear(b.wide, p.down, layer, b.y, rows, work + 256, threads, scratch)
+        passed = barrier(meet, passed, threads)
+        weight = p.attention_norm[layer + 1] if layer + 1 < shape.layers else p.final_norm
+        for t in range(thread, rows, threads):
+            add(address(b.x[t]), address(b.y[t]), shape.hidden)
+            _norm_into(b, t, weight, shape)
+        passed = barrier(meet, passed, threads)
+    end_thread(p.qkv)
+
+
+@njit
+def _norm_into(b: Any, t: int, weight: Any, shape: Any) -> None:
+    row, count = address(b.x[t]), shape.hidden
+    weigh(row, address(weight), address(b.y[t]), count, _inverse_rms(row, count, shape.eps))
+    store_row(b.narrow, t, b.y[t, :count])
+
+
+@njit(nogil=True)
+def unembed(
+    rows: Any, weights: Any, logits: Any, count: int, counters: Any, amx: Any, scratch: Any, threads: int
+) -> None:
+    """Write the logits of `count` rows, one thread's share of the vocabulary."""
+    begin_thread(weights, amx)
+    linear(rows, weights, 0, logits, count, address(counters), threads, scratch)
+    end_thread(weights)
