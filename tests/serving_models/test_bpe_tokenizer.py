@@ -72,6 +72,7 @@ def test_text_comes_back_as_it_was_whatever_cuts_it(make: Make, pre: str) -> Non
 @pytest.mark.parametrize(
     ("pre", "words"),
     [
+        ("default", ["It", "'", "s", "Ġ", "123", "45", "Ġ", "(", "ok", ").", "ĊĊĠ", "Ġx", "_", "y"]),
         ("gpt-2", ["It", "'s", "Ġ12345", "Ġ(", "ok", ").", "ĊĊĠ", "Ġx", "_", "y"]),
         ("smollm", ["It", "'s", "Ġ", "1", "2", "3", "4", "5", "Ġ(", "ok", ").", "ĊĊĠ", "Ġx", "_", "y"]),
         ("llama-bpe", ["It", "'s", "Ġ", "123", "45", "Ġ(", "ok", ").ĊĊ", "Ġ", "Ġx", "_y"]),
