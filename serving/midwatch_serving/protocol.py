@@ -13,7 +13,7 @@ from midwatch_serving.sequence import Sequence
 
 ERROR_TYPES = {
     400: "invalid_request_error",
-    401: "authentication_error",
+    401: "invalid_request_error",
     404: "not_found_error",
     405: "invalid_request_error",
     412: "precondition_failed",
