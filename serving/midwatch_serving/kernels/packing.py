@@ -141,7 +141,8 @@ def _cached(folder: Path, make: Callable[[], Arrays]) -> Arrays:
     if index.exists():
         try:
             names: list[str] = json.loads(index.read_text("utf-8"))
-            return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+            # copy on write: arrays that cannot be written have other types, and would be compiled for once more
+            return {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
         except (OSError, ValueError) as error:
             log.warning("the packed weights in %s cannot be read (%s): packing them again", folder, error)
     arrays = make()
