@@ -1,6 +1,7 @@
 """The HTTP application: OpenAI's and vLLM's endpoints, and `/admin`."""
 
 import logging
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,8 +22,8 @@ from midwatch_serving.what_if_api import WhatIfEndpoint
 log = logging.getLogger("midwatch.serving")
 
 
-def build_app(service: Service, *, traced: bool = False) -> Starlette:
-    """Return the application over `service`; `traced` takes up the trace context of requests."""
+def build_app(service: Service, *, traced: bool = False, guards: Sequence[Middleware] = ()) -> Starlette:
+    """Return the application over `service` behind its `guards`; `traced` takes up the trace context of requests."""
     public = PublicEndpoints(service)
     return Starlette(
         routes=[
@@ -34,7 +35,7 @@ def build_app(service: Service, *, traced: bool = False) -> Starlette:
             *AdminEndpoints(service).routes(),
             Route("/admin/what-if", WhatIfEndpoint(service).post, methods=["POST"]),
         ],
-        middleware=[Middleware(TraceContextMiddleware)] if traced else [],
+        middleware=[*guards, *([Middleware(TraceContextMiddleware)] if traced else [])],
         exception_handlers={
             RequestError: _request_error,
             EngineDead: _engine_dead,

@@ -1,9 +1,10 @@
-"""The sub-commands `serve` and `model`. On the path of `midwatch --help`, so it imports nothing heavy."""
+"""The sub-commands `serve`, `model`, `what-if`, and those of `bench`. On the path of `midwatch --help`, so it imports nothing heavy."""
 
 import argparse
 from pathlib import Path
 
 from midwatch_contracts.command import Command
+from midwatch_serving.bench_arguments import configure_serve, configure_simulator, configure_what_if
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +75,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="stretch steps so that they use this share of cores at most, as 0.25 or 250m "
         "(default: MIDWATCH_CPU_LIMIT, else no limit)",
     )
+    add(
+        "--api-key",
+        action="append",
+        metavar="KEY",
+        help="key that clients must send; may be given several times (default: MIDWATCH_API_KEY or VLLM_API_KEY, else "
+        "none is asked for)",
+    )
+    add(
+        "--rate-limit",
+        metavar="REQ_PER_S[:BURST]",
+        help="requests that one key, or one address, may send a second (default: no limit)",
+    )
+    add("--max-connections", type=int, metavar="N", help="connections at once, 503 beyond (default: no limit)")
     add("--fine-buckets", action="store_true", help="add finer boundaries to the histograms of times")
     add(
         "--custom-histogram-buckets",
@@ -165,4 +179,19 @@ model = Command(
     summary="pull, list, show and remove the models that `midwatch serve` can run",
     target="midwatch_serving.model_command:model",
     configure=configure_model,
+)
+what_if = Command(
+    summary="predict latencies of a load under another configuration, by simulation",
+    target="midwatch_serving.bench_launch:what_if",
+    configure=configure_what_if,
+)
+bench_serve = Command(
+    summary="put a load on a server over HTTP and measure it",
+    target="midwatch_serving.bench_launch:serve",
+    configure=configure_serve,
+)
+bench_simulator = Command(
+    summary="fit the simulator to this machine and test its predictions",
+    target="midwatch_serving.bench_launch:simulator",
+    configure=configure_simulator,
 )

@@ -10,11 +10,13 @@ from pathlib import Path
 import platformdirs
 
 from midwatch_contracts.command import CommandError
+from midwatch_serving.access import Rate
 from midwatch_serving.buckets import Boundaries, parse_custom
 from midwatch_serving.errors import ConfigError
 from midwatch_serving.loading import Arithmetic, ModelChoice
 
 CPU_LIMIT_VARIABLE = "MIDWATCH_CPU_LIMIT"
+API_KEY_VARIABLES = ("MIDWATCH_API_KEY", "VLLM_API_KEY")
 MOST_THREADS = 64
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 
@@ -44,6 +46,9 @@ class Options:
     max_num_queued_tokens: int | None
     watermark: float
     cpu_limit: float | None
+    api_keys: tuple[str, ...]
+    rate_limit: Rate | None
+    max_connections: int | None
     fine_buckets: bool
     custom_buckets: dict[str, Boundaries]
     enable_mfu_metrics: bool
@@ -73,6 +78,8 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str],
         raise CommandError(f"--seed {arguments.seed}: give a whole number from 0 to 2^63 - 1")
     if not (math.isfinite(arguments.shutdown_grace) and arguments.shutdown_grace >= 0):
         raise CommandError(f"--shutdown-grace {arguments.shutdown_grace}: give seconds, 0 or more")
+    if arguments.max_connections is not None and arguments.max_connections < 1:
+        raise CommandError(f"--max-connections {arguments.max_connections}: give 1 or more")
     watts = arguments.watts_per_core
     if watts is not None and not (math.isfinite(watts) and watts > 0):
         raise CommandError(f"--watts-per-core {watts}: give watts, more than 0")
@@ -102,6 +109,9 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str],
         max_num_queued_tokens=arguments.max_num_queued_tokens,
         watermark=arguments.watermark,
         cpu_limit=None if cpu is None else cores(cpu),
+        api_keys=_keys(arguments.api_key, environment),
+        rate_limit=None if arguments.rate_limit is None else Rate.parse(arguments.rate_limit),
+        max_connections=arguments.max_connections,
         fine_buckets=arguments.fine_buckets,
         custom_buckets=_buckets(arguments.custom_histogram_buckets),
         enable_mfu_metrics=arguments.enable_mfu_metrics,
@@ -112,6 +122,13 @@ def parse_options(arguments: argparse.Namespace, environment: Mapping[str, str],
         config_store=arguments.config_store,
         json=arguments.json,
     )
+
+
+def _keys(given: list[str] | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    keys = given or [environment[name] for name in API_KEY_VARIABLES if environment.get(name)][:1]
+    if not all(keys):
+        raise CommandError("--api-key: a key is empty")
+    return tuple(keys)
 
 
 def _buckets(text: str | None) -> dict[str, Boundaries]:

@@ -24,6 +24,7 @@ import uvicorn
 from midwatch_contracts.clock import Clock, WallClock
 from midwatch_contracts.command import CommandError
 from midwatch_contracts.exit_codes import Exit
+from midwatch_serving.access import guards
 from midwatch_serving.api import build_app
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.config import ConfigResource
@@ -53,6 +54,8 @@ T = TypeVar("T")
 
 REPORT_S = 10.0
 """Seconds between two lines about the load, while there is any."""
+UNREAD_S = 60.0
+"""A client that takes nothing for so long is cut off, where the system can tell."""
 GIL_SWITCH_S = 0.0005
 """The event loop must not wait 5 ms, Python's default, for each turn beside a computing step."""
 
@@ -218,7 +221,12 @@ async def _serve(options: Options, listener: socket.socket) -> int:
         _watch_stdin(lambda: loop.call_soon_threadsafe(lambda: stop.ask("standard input ended", at_once=True)))
     http = _Http(
         uvicorn.Config(
-            build_app(service, traced=tracing is not None),
+            build_app(
+                service,
+                traced=tracing is not None,
+                guards=guards(options.api_keys, options.rate_limit, service.clock),
+            ),
+            limit_concurrency=options.max_connections,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -310,6 +318,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a connection inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
         listener.bind(address)
         listener.listen(256)
     except OSError as error:
