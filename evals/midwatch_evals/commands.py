@@ -1,9 +1,14 @@
 """The sub-commands of evals. On the path of `midwatch --help`: argparse and the contract, nothing else."""
 
 import argparse
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from midwatch_contracts.command import Command
+
+BENCH_GROUP = "midwatch.bench"
+"""Entry points of benchmarks with arguments of their own, each a `Command` under its name."""
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +37,19 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="TEXT", help="run only the figures whose name contains TEXT")
+    found = sorted(entry_points(group=BENCH_GROUP), key=lambda entry: entry.name)
+    if not found:
+        return
+    kinds = parser.add_subparsers(metavar="BENCHMARK", help="a benchmark of its own; without one, every figure")
+    for entry in found:
+        try:
+            command: Command = entry.load()
+        except Exception as error:  # noqa: BLE001 (boundary: a benchmark of somebody else must not end ours)
+            sys.stderr.write(f"midwatch: the benchmark {entry.name!r} cannot be loaded: {error}\n")
+            continue
+        own = kinds.add_parser(entry.name, help=command.summary, description=command.summary + ".")
+        command.configure(own)
+        own.set_defaults(benchmark=command)
 
 
 demo = Command(

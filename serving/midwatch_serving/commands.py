@@ -1,4 +1,4 @@
-"""The sub-commands `serve`, `model`, `what-if`, and those of `bench`. On the path of `midwatch --help`, so it imports nothing heavy."""
+"""The sub-commands of serving, and its benchmarks. On the path of `midwatch --help`, so it imports nothing heavy."""
 
 import argparse
 from pathlib import Path

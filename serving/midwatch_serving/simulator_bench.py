@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import platformdirs
+
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
@@ -16,11 +18,11 @@ from midwatch_serving.calibration import Bounds, design, fit, measure
 from midwatch_serving.cost_model import Cache, CostModel, ErrorBand, dump
 from midwatch_serving.deployment import Deployment
 from midwatch_serving.engine import Engine
-from midwatch_serving.executor import CpuExecutor
 from midwatch_serving.limits import Limits
+from midwatch_serving.loading import Arithmetic, ModelChoice
 from midwatch_serving.machine import machine
 from midwatch_serving.metrics import CacheInfo, Metrics
-from midwatch_serving.model import Model, tiny
+from midwatch_serving.model import Model
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.throttle import Throttle
 from midwatch_serving.validation import Subject, Verdict, error_band, in_process, loads, overhead, validate
@@ -32,22 +34,24 @@ UNKNOWN = ErrorBand(ttft_p50=0.5, ttft_p95=0.5, tpot_p50=0.5, tpot_p95=0.5, basi
 
 def run(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
     """Fit, validate, print one JSON line a figure; 1 when a prediction fails."""
-    del settings
     sys.setswitchinterval(GIL_SWITCH_S)
     if not 1 <= arguments.seconds <= 600:  # noqa: PLR2004 (ten minutes a run are enough for anybody)
         raise CommandError(f"--seconds {arguments.seconds}: give 1 to 600")
-    return asyncio.run(_bench(arguments))
+    return asyncio.run(_bench(arguments, None if settings is None else settings.state / "models"))
 
 
-async def _bench(arguments: argparse.Namespace) -> int:
-    model = tiny(arguments.seed)
+async def _bench(arguments: argparse.Namespace, store: Path | None) -> int:
+    model = ModelChoice(arguments.model, arguments.seed, arguments.download_dir or store).load()
+    arithmetic = Arithmetic(
+        arguments.kernel, cache=arguments.kernel_cache or platformdirs.user_cache_path("midwatch") / "kernels"
+    )
     deployment = Deployment(
         Limits(arguments.max_num_seqs, arguments.max_num_batched_tokens),
         num_blocks=arguments.num_gpu_blocks_override,
         block_size=arguments.block_size,
         max_model_len=arguments.max_model_len,
     )
-    async with _subject(model, deployment) as subject:
+    async with running(model, arithmetic, deployment) as subject:
         cost = await _fitted(arguments, model, subject)
         verdicts = [] if arguments.calibrate_only else await _validated(arguments, cost, subject)
     if arguments.save is not None:
@@ -58,7 +62,7 @@ async def _bench(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _subject(model: Model, deployment: Deployment) -> AsyncGenerator[Subject]:
+async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) -> AsyncGenerator[Subject]:
     """Run an engine as the server would, and an executor beside it."""
     d = deployment
     clock = WallClock()
@@ -66,8 +70,13 @@ async def _subject(model: Model, deployment: Deployment) -> AsyncGenerator[Subje
     scheduler = Scheduler(blocks, d.limits, max_model_len=d.max_model_len, clock=clock)
     cache = CacheInfo(d.block_size, d.num_blocks, d.num_blocks)
     metrics = Metrics(scheduler, model_name=model.name, max_model_len=d.max_model_len, cache=cache)
-    executor = CpuExecutor(model, num_blocks=d.num_blocks, block_size=d.block_size, max_model_len=d.max_model_len)
-    executor.warm_up()
+    executor = arithmetic.executor(
+        model,
+        num_blocks=d.num_blocks,
+        block_size=d.block_size,
+        max_model_len=d.max_model_len,
+        max_rows=d.limits.max_num_batched_tokens,
+    )
     engine = Engine(scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(d.cpu_limit))
     bounds = Bounds(
         num_blocks=d.num_blocks,
@@ -76,13 +85,13 @@ async def _subject(model: Model, deployment: Deployment) -> AsyncGenerator[Subje
         max_num_seqs=d.limits.max_num_seqs,
         max_num_batched_tokens=d.limits.max_num_batched_tokens,
     )
-    running = asyncio.create_task(engine.run())
+    serving = asyncio.create_task(engine.run())
     try:
         # One executor serves both: it is probed only while the engine idles.
         yield Subject(engine, executor, bounds, deployment)
     finally:
-        running.cancel()
-        await asyncio.wait({running})
+        serving.cancel()
+        await asyncio.wait({serving})
 
 
 async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject) -> CostModel:
@@ -149,7 +158,8 @@ def _save(path: Path, cost: CostModel, verdicts: list[Verdict]) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    return f"midwatch bench simulator --seconds {arguments.seconds:g} --max-num-seqs {arguments.max_num_seqs}"
+    chosen = f"--model {arguments.model} --max-num-seqs {arguments.max_num_seqs}"
+    return f"midwatch bench simulator {chosen} --seconds {arguments.seconds:g}"
 
 
 def _print(line: dict[str, object]) -> None:
