@@ -125,7 +125,7 @@ def pages() -> dict[str, str]:
         **_schema_pages(),
         "command-line.md": _help_page(),
         "tools.md": _tools_page(),
-        "mechanisms.md": _mechanisms_page(),
+        "causes.md": _mechanisms_page(),
         "metrics.md": _metrics_page(),
     }
 

@@ -21,6 +21,9 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     answer = parser.add_mutually_exclusive_group()
     answer.add_argument("--yes", action="store_true", help="approve with the lab's key; the default without a terminal")
     answer.add_argument("--no", action="store_true", help="refuse the change")
+    parser.add_argument(
+        "--model", default="tiny", metavar="NAME", help="what the replicas serve: tiny (the default), or a pulled model"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as one JSON object")
     parser.add_argument("--svg", metavar="FILE", help="save what was shown as a picture")
     parser.add_argument("--seed", type=int, help="seed of the traffic, and of --fault random")

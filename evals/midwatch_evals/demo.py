@@ -25,6 +25,7 @@ from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.model import Model
 from midwatch_evals.errors import EvalError
 from midwatch_evals.incident import Incident, IncidentResult
+from midwatch_evals.real_weights import on_model
 from midwatch_evals.scenario import Scenario, TrueCause, load_scenario
 from midwatch_lab.errors import LabError
 
@@ -75,6 +76,7 @@ def demo(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run the demo; the exit code is that of the run (CONTRACTS §10)."""
     fault = _chosen(arguments.fault, arguments.seed)
     scenario = incident_file(SCENARIOS[fault])
+    scenario = on_model(scenario, arguments.model, settings)
     if arguments.seed is not None:
         scenario = scenario.model_copy(update={"seed": arguments.seed})
     if arguments.json is not None:

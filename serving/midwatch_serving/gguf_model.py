@@ -33,6 +33,7 @@ def load(file: GgufFile, name: str) -> Model:
     tokenizer = file.tokenizer()
     forbidden = np.zeros(file.config.vocab, dtype=np.bool_)
     forbidden[tokenizer.vocab_size :] = True
+    forbidden[list(tokenizer.unused)] = True
     return Model(
         name=name,
         about=f"{about.name} ({about.parameters / 1e6:.0f} M parameters, {about.quantisation})",
