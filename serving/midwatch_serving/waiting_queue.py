@@ -34,6 +34,11 @@ class WaitingQueue:
             heapq.heappop(self._heap)
         return self._heap[0][2]
 
+    @property
+    def num_entries(self) -> int:
+        """Those that wait, and those that left and are still to be dropped."""
+        return len(self._heap)
+
     def push(self, sequence: Sequence) -> None:
         """Add a sequence in the place of its rank."""
         entry = self._entry_of[sequence.id] = next(self._entries)
