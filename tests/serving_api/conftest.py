@@ -12,8 +12,10 @@ import httpx2
 import openai
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 
 from midwatch_contracts.clock import Clock, WallClock
+from midwatch_serving.access import guards
 from midwatch_serving.api import build_app
 from midwatch_serving.commands import configure
 from midwatch_serving.model import TINY, Model, tiny
@@ -47,13 +49,14 @@ class Script:
         return StepResult([None if token is None else Sample(token[0]) for token in tokens], 0.0)
 
 
-def build(model: Model, flags: tuple[str, ...], clock: Clock, script: str | None) -> Service:
+def build(model: Model, flags: tuple[str, ...], clock: Clock, script: str | None) -> tuple[Service, Starlette]:
     parser = argparse.ArgumentParser()
     configure(parser)
-    service = build_service(parse_options(parser.parse_args(flags), {}), model, clock)
+    options = parse_options(parser.parse_args(flags), {})
+    service = build_service(options, model, clock)
     if script is not None:
         service.engine._executor = Script(script)  # pyright: ignore[reportPrivateUsage] (a model that says what it is told)
-    return service
+    return service, build_app(service, guards=guards(options.api_keys, options.rate_limit, clock))
 
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[tuple[Service, httpx2.AsyncClient]]]
@@ -70,9 +73,9 @@ def serving(model: Model) -> ServiceFactory:
     async def start(
         *flags: str, script: str | None = None, clock: Clock | None = None
     ) -> AsyncGenerator[tuple[Service, httpx2.AsyncClient]]:
-        service = build(model, flags, clock or WallClock(), script)
+        service, app = build(model, flags, clock or WallClock(), script)
         engine = asyncio.create_task(service.engine.run())
-        transport = httpx2.ASGITransport(build_app(service))
+        transport = httpx2.ASGITransport(app)
         try:
             async with httpx2.AsyncClient(transport=transport, base_url="http://serving") as client:
                 yield service, client
@@ -104,9 +107,9 @@ def listening(model: Model) -> Callable[..., AbstractAsyncContextManager[Listeni
 
     @contextlib.asynccontextmanager
     async def start(*flags: str, script: str | None = None) -> AsyncGenerator[Listening]:
-        service = build(model, flags, WallClock(), script)
+        service, app = build(model, flags, WallClock(), script)
         listener = socket.create_server(("127.0.0.1", 0))
-        http = _Http(uvicorn.Config(build_app(service), log_config=None, access_log=False, lifespan="off"))
+        http = _Http(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         tasks = [asyncio.create_task(service.engine.run()), asyncio.create_task(http.serve([listener]))]
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
