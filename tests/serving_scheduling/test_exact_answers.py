@@ -56,10 +56,11 @@ class Subject:
 
     name: str
     block_sizes: tuple[int, ...]
+    """16 among them."""
     build: Callable[[int], Executor]
-    _built: dict[int, Executor] = field(default_factory=dict[int, Executor])
+    _built: dict[int, Executor] = field(default_factory=dict[int, Executor], repr=False)
     _alone: dict[tuple[object, ...], tuple[list[int], list[float]]] = field(
-        default_factory=dict[tuple[object, ...], tuple[list[int], list[float]]]
+        default_factory=dict[tuple[object, ...], tuple[list[int], list[float]]], repr=False
     )
 
     def executor(self, block_size: int) -> Executor:
@@ -215,8 +216,8 @@ def test_preemption_chunks_and_prefix_hits_at_once_change_no_token(subject: Subj
         for i in range(6)
     ]
     schedule = Schedule(
-        size=2, spare=4, seqs=6, budget=20, threshold=16, caching=True, chunked=True, policy="fcfs",
-        resets=frozenset(), limits={},
+        size=subject.block_sizes.index(16), spare=4, seqs=6, budget=20, threshold=16, caching=True, chunked=True,
+        policy="fcfs", resets=frozenset(), limits={},
     )  # fmt: skip
     outcome = play(subject, requests, schedule)
     assert outcome.preemptions >= 3
