@@ -1,8 +1,8 @@
 """Function tools: what the model is held to when it must call, and how calls are read out of what it writes.
 
 A call is written as Hermes and Qwen models write it: `<tool_call>`, a JSON object with `name` and `arguments`, and
-`</tool_call>`. A model that must call (`required`) is held to that by a grammar, and so are calls of strict tools where
-it may (`auto`). For a named function it writes nothing but the arguments.
+`</tool_call>`, with or without line ends between them. A model that must call (`required`) is held to that by a
+grammar, and so are calls of strict tools where it may (`auto`). For a named function it writes the arguments alone.
 """
 
 import json
@@ -109,21 +109,21 @@ def grammar(tools: Sequence[Tool], choice: Choice, *, parallel: bool, answer: Gr
 rest: TEXT
 TEXT: /(.|\\n)*/
 opening[lazy]: TEXT "{OPEN}"
-tag: opening "\\n" body "\\n{CLOSE}"
+tag: opening NL? body NL? "{CLOSE}"
 """
     return Grammar("lark", rules + _bodies(tools), "tools", open_ended=True)
 
 
 def _calls(*, parallel: bool) -> str:
-    return 'call ("\\n" call)*' if parallel else "call"
+    return "call (NL? call)*" if parallel else "call"
 
 
 def _call_rules(tools: Sequence[Tool]) -> str:
-    return f'call: "{OPEN}\\n" body "\\n{CLOSE}"\n' + _bodies(tools)
+    return f'call: "{OPEN}" NL? body NL? "{CLOSE}"\n' + _bodies(tools)
 
 
 def _bodies(tools: Sequence[Tool]) -> str:
-    lines = ["body: " + " | ".join(f"body_{index}" for index in range(len(tools)))]
+    lines = ['NL: "\\n"', "body: " + " | ".join(f"body_{index}" for index in range(len(tools)))]
     for index, tool in enumerate(tools):
         head = json.dumps(f'{{"name": "{tool.function.name}", "arguments": ')
         schema = _parameters(tool) | {"x-guidance": JSON_STYLE | {"lenient": not tool.function.strict}}
