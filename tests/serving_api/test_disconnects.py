@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import time
 from pathlib import Path
@@ -89,13 +90,16 @@ async def settled(service: Service, tasks: int) -> None:
     assert engine.scheduler.blocks.num_free == engine.scheduler.blocks.num_blocks
 
 
-async def test_clients_that_disconnect_at_random_leave_nothing_behind(listening: Any) -> None:
+async def test_clients_that_disconnect_at_random_leave_nothing_behind(
+    listening: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async with listening("--max-num-seqs", "16", "--enable-prefix-caching") as here:
         tasks = len(asyncio.all_tasks())
         assert await storm(here, 2, seed=1) > 20
         await settled(here.service, tasks)
         answer = await here.client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=3)
         assert answer.usage.completion_tokens == 3
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.slow
