@@ -1,11 +1,11 @@
 """Fits a cost model to an executor: runs a designed set of batches and solves for the seconds of each term.
 
+Seconds are of CPU time, which on one thread and a machine of one's own is the time on the wall.
 Batches are run in a new random order in each round, so that a busy moment of the machine falls on all alike; rounds are
 brought to one speed, and each batch counts by the median of its rounds. The squares of relative errors are made least,
 so that small steps weigh as much as large ones.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ def work_for(chunks: Chunks, bounds: Bounds, blocks: Sequence[int] | None = None
 
 
 def measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, *, rounds: int, seed: int = 0) -> Vector:
-    """Return the median seconds of each batch.
+    """Return the median seconds of each batch, of CPU time: a neighbour on the machine takes turns, not this.
 
     Steps run in a thread, as the engine's do: there numpy's large temporaries cost more than in the main thread.
     """
@@ -124,9 +124,7 @@ def _measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, roun
             work = work_for(batches[index], bounds, rng.permutation(bounds.num_blocks).tolist())
             if all(count == 1 for _, count in batches[index]):
                 executor.execute(work)
-            began = time.perf_counter()
-            executor.execute(work)
-            seconds[number, index] = time.perf_counter() - began
+            seconds[number, index] = executor.execute(work).cpu_s
     pace = np.median(seconds / np.median(seconds, axis=0), axis=1)
     pace /= np.median(pace)
     return np.median(seconds / pace[:, None], axis=0)
@@ -158,7 +156,10 @@ def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds) -> Fit:
 
 
 def speed(executor: Executor, cost: CostModel, bounds: Bounds, *, rounds: int = 5) -> float:
-    """Return how many times as long as `cost` says the executor takes at this moment: the median of a few batches."""
+    """Return how many times the CPU time that `cost` says a few batches take at this moment, at the median.
+
+    Caches, clocks and the other half of a core are shared with neighbours, so that it is not always 1.
+    """
     every = design(bounds)
     probes = every[:: max(1, len(every) // 12)]
     measured = measure(executor, probes, bounds, rounds=rounds)

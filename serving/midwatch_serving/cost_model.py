@@ -45,6 +45,16 @@ class Overhead(Model):
     """More on the first step after the engine had nothing to do: threads wake, and caches have gone cold."""
 
 
+class Slowdown(Model):
+    """How many times as long a step takes on the wall as it takes of the CPU, where neighbours take turns on it.
+
+    Short steps often end within their turn, so that decodes suffer less than prefills.
+    """
+
+    decode: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    prefill: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+
+
 class Wire(Model):
     """Seconds that a client sees beyond the engine's; they do not delay a step."""
 
@@ -89,6 +99,7 @@ class CostModel(Model):
     """Where the slope of `rows` changes: the first slope holds up to the first knot, and so on."""
     seconds: StepSeconds
     overhead: Overhead = Overhead()
+    slowdown: Slowdown = Slowdown()
     wire: Wire = Wire()
     error: ErrorBand
 
@@ -115,12 +126,12 @@ class CostModel(Model):
         )
         for slope, rows in zip(s.rows, segments(shape.rows, self.row_knots), strict=False):
             seconds += slope * rows
-        return seconds
+        return seconds * (self.slowdown.prefill if shape.prefills else self.slowdown.decode)
 
     def growth_s(self, shape: StepShape) -> float:
         """Return by how many seconds each further step of the same decodes takes longer than the one before it."""
         s = self.seconds
-        return (s.decode_context + s.decode_padded) * shape.decodes
+        return (s.decode_context + s.decode_padded) * shape.decodes * self.slowdown.decode
 
     def overhead_s(self, shape: StepShape) -> float:
         """Return the seconds of Python around the step."""

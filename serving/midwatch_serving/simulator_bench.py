@@ -26,6 +26,7 @@ from midwatch_serving.model import Model
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.throttle import Throttle
 from midwatch_serving.validation import Subject, Verdict, error_band, in_process, loads, overhead, validate
+from midwatch_serving.watched import WatchedExecutor
 
 GIL_SWITCH_S = 0.0005
 """As the server sets it."""
@@ -63,19 +64,21 @@ async def _bench(arguments: argparse.Namespace, store: Path | None) -> int:
 
 @contextlib.asynccontextmanager
 async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) -> AsyncGenerator[Subject]:
-    """Run an engine as the server would, and an executor beside it."""
+    """Run an engine as the server would."""
     d = deployment
     clock = WallClock()
     blocks = BlockManager(d.num_blocks, d.block_size)
     scheduler = Scheduler(blocks, d.limits, max_model_len=d.max_model_len, clock=clock)
     cache = CacheInfo(d.block_size, d.num_blocks, d.num_blocks)
     metrics = Metrics(scheduler, model_name=model.name, max_model_len=d.max_model_len, cache=cache)
-    executor = arithmetic.executor(
-        model,
-        num_blocks=d.num_blocks,
-        block_size=d.block_size,
-        max_model_len=d.max_model_len,
-        max_rows=d.limits.max_num_batched_tokens,
+    executor = WatchedExecutor(
+        arithmetic.executor(
+            model,
+            num_blocks=d.num_blocks,
+            block_size=d.block_size,
+            max_model_len=d.max_model_len,
+            max_rows=d.limits.max_num_batched_tokens,
+        )
     )
     engine = Engine(scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(d.cpu_limit))
     bounds = Bounds(
@@ -87,7 +90,6 @@ async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) 
     )
     serving = asyncio.create_task(engine.run())
     try:
-        # One executor serves both: it is probed only while the engine idles.
         yield Subject(engine, executor, bounds, deployment)
     finally:
         serving.cancel()
@@ -124,20 +126,25 @@ async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Su
     for load in loads(cost, subject.deployment, seconds=arguments.seconds, seed=arguments.seed):
         rate = load.workload.rate or 0.0
         _say(f"{load.name}: {len(load.workload.requests)} requests, {rate:.2f} a second, twice …")
-        judged, predicted, factor = await validate(subject, in_process(cost), load, seed=arguments.seed)
+        trial = await validate(subject, in_process(cost), load, seed=arguments.seed)
+        predicted, slow = trial.predicted[0], trial.slowdown
         _say(
-            f"  machine {factor:.2f} x the fitted; simulated in {predicted.wall_s:.3f} s: "
+            f"  CPU time {trial.speed:.2f} x the fitted, neighbours took {1 - 1 / slow.decode:.0%} of decodes and "
+            f"{1 - 1 / slow.prefill:.0%} of prefills; simulated in {predicted.wall_s:.3f} s: "
             f"{predicted.events_per_s:.0f} events/s, {predicted.tokens_per_s:.0f} tokens/s"
         )
-        for verdict in judged:
+        for verdict in trial.verdicts:
             _print(verdict.body(command))
-        speed = {
-            "name": f"simulator_{load.name}_events_per_s",
-            "value": round(predicted.events_per_s),
-            "unit": "events/s",
-        }
-        _print({**speed, "tokens_per_s": round(predicted.tokens_per_s), "command": command})
-        verdicts += judged
+        _print(
+            {
+                "name": f"simulator_{load.name}_events_per_s",
+                "value": round(predicted.events_per_s),
+                "unit": "events/s",
+                "tokens_per_s": round(predicted.tokens_per_s),
+                "command": command,
+            }
+        )
+        verdicts += trial.verdicts
     failed = [f"{v.load} {v.figure}" for v in verdicts if not v.passed]
     _say(
         f"{len(verdicts) - len(failed)} of {len(verdicts)} figures within their tolerance"

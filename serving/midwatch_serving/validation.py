@@ -1,26 +1,29 @@
 """Predicted against measured: five loads on the engine in this process, each measured twice, and a verdict a figure.
 
-The cost model is fitted right before, and the machine's speed is probed before, between and after the two runs of each
-load, since a shared machine is not the same from minute to minute. A prediction passes within 15 % at p50 and 30 % at
+The cost model is fitted right before, in CPU time. Two things of the machine are measured along with each load, since a
+shared one is not the same from minute to minute: its speed, by a few batches before, between and after the two runs;
+and how much of the wall's time its neighbours took from the steps, by the operating system's account. On a machine of
+one's own both are 1. A prediction passes within 15 % at p50 and 30 % at
 p95 of the mean of both runs, or within 1.5 times their difference where that is wider.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import median
+from itertools import pairwise
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
 
-from midwatch_serving.calibration import Bounds, Chunks, measure, speed
-from midwatch_serving.cost_model import CostModel, ErrorBand, Overhead, Wire
+from midwatch_serving.calibration import Bounds, speed
+from midwatch_serving.cost_model import CostModel, ErrorBand, Overhead, Slowdown, Wire
 from midwatch_serving.deployment import Deployment
 from midwatch_serving.engine import Engine
 from midwatch_serving.latency import Report
 from midwatch_serving.nnls import nnls
 from midwatch_serving.replay import replay
 from midwatch_serving.simulation import Outcome, Simulation
-from midwatch_serving.work import Executor
+from midwatch_serving.watched import Step, WatchedExecutor
 from midwatch_serving.workload import Fixed, Gamma, Lengths, LogNormal, Workload, synthesise
 
 FIGURES = {"ttft_p50": 0.15, "ttft_p95": 0.30, "tpot_p50": 0.15, "tpot_p95": 0.30}
@@ -87,41 +90,45 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is validated: a running engine, and an executor of the same kind to probe the machine with."""
+    """What is validated: a running engine and its executor."""
 
     engine: Engine
-    executor: Executor
+    executor: WatchedExecutor
+    """The engine's own; it is probed while the engine idles."""
     bounds: Bounds
     deployment: Deployment
 
 
 async def overhead(subject: Subject, *, seed: int) -> Overhead:
-    """Measure what the engine takes beyond its executor: around a step, and on the first one after it was idle."""
+    """Measure the Python between two steps, and what the first step after a pause takes more than another."""
     sizes = [n for n in (1, 2, 4, 8, 16) if n <= subject.deployment.limits.max_num_seqs]
     terms = np.array([[1.0, size] for size in [*sizes, *sizes]])
-    step, sequence = nnls(terms, np.array([await _around(subject, size, seed) for size in [*sizes, *sizes]]))
+    step, sequence = nnls(terms, np.array([await _between(subject, size, seed) for size in [*sizes, *sizes]]))
     return Overhead(step=float(step), sequence=float(sequence), wake=await _wake(subject, seed))
 
 
-async def _around(subject: Subject, size: int, seed: int) -> float:
-    """Return the seconds between two tokens of `size` decoding requests, less those of the same batch by itself."""
-    prompt, output = 16, 40
-    batch: Chunks = ((prompt + output // 2, 1),) * size
-    before = measure(subject.executor, [batch] * 4, subject.bounds, rounds=4)
-    load = synthesise(Fixed(prompt, output), size, seed=seed, concurrency=size)
-    seen = await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
-    after = measure(subject.executor, [batch] * 4, subject.bounds, rounds=4)
-    return max(0.0, (seen.figure("tpot_p50") or 0.0) - float(np.median([*before, *after])))
+async def _between(subject: Subject, size: int, seed: int) -> float:
+    """Return the median seconds from the end of one decode of `size` requests to the begin of the next."""
+    load = synthesise(Fixed(16, 40), size, seed=seed, concurrency=size)
+    subject.executor.take()
+    await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
+    steps = [step for step in subject.executor.take() if step.shape.decodes == size]
+    return float(np.median([b.began - a.ended for a, b in pairwise(steps)]))
 
 
 async def _wake(subject: Subject, seed: int) -> float:
-    """Return the seconds of a lone prompt's first token beyond the same without a pause before it."""
-    shape = Fixed(64, 2)
-    spaced = synthesise(shape, 12, seed=seed, arrivals=Gamma(5.0, cv=0))
-    close = synthesise(shape, 24, seed=seed, concurrency=1)
-    lone = await replay(subject.engine, spaced, tokens=subject.bounds.tokens, seed=seed)
-    busy = await replay(subject.engine, close, tokens=subject.bounds.tokens, seed=seed)
-    return max(0.0, (lone.figure("ttft_p50") or 0.0) - (busy.figure("ttft_p50") or 0.0))
+    """Return the seconds that a lone prompt's step takes longer than the same without a pause before it."""
+    shape, medians = Fixed(64, 2), list[float]()
+    for load in (
+        synthesise(shape, 12, seed=seed, arrivals=Gamma(5.0, cv=0)),
+        synthesise(shape, 24, seed=seed, concurrency=1),
+    ):
+        subject.executor.take()
+        seen = await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
+        prompts = [step for step in subject.executor.take() if step.shape.prefills]
+        withheld = float(np.median([step.wall_s - step.cpu_s for step in prompts]))
+        medians.append((seen.figure("ttft_p50") or 0.0) - withheld)
+    return max(0.0, medians[0] - medians[1])
 
 
 def loads(cost: CostModel, deployment: Deployment, *, seconds: float, seed: int) -> list[Load]:
@@ -151,26 +158,53 @@ def capacity(cost: CostModel, deployment: Deployment, lengths: Lengths, *, seed:
     return Simulation(load, deployment, cost).run().report.request_throughput
 
 
-Measure = Callable[[Workload], Awaitable[Report]]
+@dataclass(frozen=True)
+class Trial:
+    """A load that was measured twice, and predicted for the machine as it was at either run."""
+
+    verdicts: list[Verdict]
+    predicted: list[Outcome]
+    speed: float
+    """CPU time over what was fitted."""
+    slowdown: Slowdown
+    """Of both runs together."""
 
 
-async def validate(subject: Subject, cost: CostModel, load: Load, *, seed: int) -> tuple[list[Verdict], Outcome, float]:
-    """Measure a load twice and predict it; return the verdicts, the prediction, and the machine's speed factor."""
+async def validate(subject: Subject, cost: CostModel, load: Load, *, seed: int) -> Trial:
+    """Measure a load twice and predict it."""
     factors = [speed(subject.executor, cost, subject.bounds)]
-    reports: list[Report] = []
+    reports, outcomes, steps = list[Report](), list[Outcome](), list[Step]()
     for turn in (0, 1):
+        subject.executor.take()
         reports.append(await replay(subject.engine, load.workload, tokens=subject.bounds.tokens, seed=seed + turn))
+        taken = subject.executor.take()
         factors.append(speed(subject.executor, cost, subject.bounds))
-    factor = median(factors)
-    predicted = Simulation(load.workload, subject.deployment, cost.scaled(factor)).run()
-    return list(_judge(load.name, predicted.report, reports)), predicted, factor
+        here = cost.scaled(mean(factors[-2:])).model_copy(update={"slowdown": slowdown(taken)})
+        outcomes.append(Simulation(load.workload, subject.deployment, here).run())
+        steps += taken
+    verdicts = list(_judge(load.name, [outcome.report for outcome in outcomes], reports))
+    return Trial(verdicts, outcomes, median(factors), slowdown(steps))
 
 
-def _judge(name: str, predicted: Report, reports: list[Report]) -> Iterator[Verdict]:
+def slowdown(steps: Iterable[Step]) -> Slowdown:
+    """Return how many times their CPU time decodes and prefills took on the wall."""
+    decodes, prefills = list[Step](), list[Step]()
+    for step in steps:
+        (prefills if step.shape.prefills else decodes).append(step)
+    return Slowdown(decode=_stretch(decodes), prefill=_stretch(prefills))
+
+
+def _stretch(steps: list[Step]) -> float:
+    cpu = sum(step.cpu_s for step in steps)
+    return max(1.0, sum(step.wall_s for step in steps) / cpu) if cpu else 1.0
+
+
+def _judge(name: str, predicted: list[Report], measured: list[Report]) -> Iterator[Verdict]:
     for figure in FIGURES:
-        foreseen, first, second = (r.figure(figure) for r in (predicted, *reports))
-        if foreseen is not None and first is not None and second is not None:
-            yield Verdict(name, figure, foreseen, (first, second))
+        foreseen = [value for r in predicted if (value := r.figure(figure)) is not None]
+        seen = [value for r in measured if (value := r.figure(figure)) is not None]
+        if foreseen and len(seen) == 2:  # noqa: PLR2004 (two runs)
+            yield Verdict(name, figure, mean(foreseen), (seen[0], seen[1]))
 
 
 def error_band(verdicts: list[Verdict], basis: str) -> ErrorBand:
