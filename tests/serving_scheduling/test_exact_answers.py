@@ -6,7 +6,9 @@ Each way of computing is a `Subject`; add one to `SUBJECTS` and it is held to th
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
+import platformdirs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,9 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.byte_tokenizer import VOCAB_SIZE
 from midwatch_serving.executor import CpuExecutor
+from midwatch_serving.kernels.cpu import available
 from midwatch_serving.limits import Limits
+from midwatch_serving.loading import Arithmetic
 from midwatch_serving.model import ModelConfig, tiny
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Scheduler
@@ -99,7 +103,32 @@ def reference(block_size: int) -> Executor:
     return CpuExecutor(model, num_blocks=CACHE_TOKENS // block_size, block_size=block_size, max_model_len=MAX_LEN)
 
 
-SUBJECTS = [pytest.param(Subject("reference", (1, 4, 16, 64), reference), id="reference")]
+def compiled(kind: str, threads: int) -> Subject:
+    """The int8 kernels over a small model, compiled code kept where `midwatch serve` keeps it."""
+    model = tiny(5, ModelConfig(layers=2, hidden=128, heads=4, kv_heads=2, ffn=192, vocab=VOCAB_SIZE))
+    arithmetic = Arithmetic(kind, threads, platformdirs.user_cache_path("midwatch", appauthor=False) / "kernels")
+
+    def build(block_size: int) -> Executor:
+        if kind not in available():
+            pytest.skip(f"this CPU has no {kind}")
+        sizes = {"num_blocks": CACHE_TOKENS // block_size, "block_size": block_size, "max_model_len": MAX_LEN}
+        return arithmetic.executor(model, **sizes, max_rows=MAX_LEN)
+
+    return Subject(f"{kind}-{threads}", (16, 32, 64), build)
+
+
+def subjects() -> list[Any]:
+    """The best kernels of this CPU always, the others and two threads with the slow tests (each compiles for 10 s)."""
+    best, *others = available() or ("portable",)
+    slow = [(kind, 1) for kind in others] + [(best, 2)]
+    return [
+        pytest.param(Subject("reference", (1, 4, 16, 64), reference), id="reference"),
+        pytest.param(compiled(best, 1), id=best),
+        *(pytest.param(compiled(kind, n), id=f"{kind}-{n}-threads", marks=pytest.mark.slow) for kind, n in slow),
+    ]
+
+
+SUBJECTS = subjects()
 
 
 @pytest.fixture(scope="module", params=SUBJECTS)
