@@ -31,7 +31,11 @@ class Job:
 
 
 class Answer:
-    """The pieces of a request's sequences, in the order in which they come."""
+    """The pieces of a request's sequences, in the order in which they come.
+
+    Of sequences with the same prompt, where prefixes are cached, only the first is submitted at once. The others follow
+    when it has its first token: its prompt is in the cache then, and is not computed again.
+    """
 
     def __init__(self, service: Service, request_id: str, jobs: list[Job], caller: Caller) -> None:
         """Submit the jobs, all of them or none.
@@ -41,40 +45,86 @@ class Answer:
         """
         self.id = request_id
         self.created = int(service.clock.now())
-        self.inbox = Inbox(len(jobs))
-        self.streams: list[Stream] = []
+        self.count = len(jobs)
+        self._inbox = Inbox(len(jobs))
         self._engine = service.engine
         self._metrics = service.metrics
+        self._jobs = jobs
+        self._caller = caller
+        self._streams: dict[int, Stream] = {}
+        self._followers = self._same_prompts()
+        following = {index for indices in self._followers.values() for index in indices}
+        if len(jobs) > 1:
+            self._engine.scheduler.check_room(len(jobs))
         try:
-            if len(jobs) > 1:
-                self._engine.scheduler.check_room(len(jobs))
-            for index, job in enumerate(jobs):
-                self.streams.append(
-                    self._engine.submit(
-                        request_id if len(jobs) == 1 else f"{request_id}-{index}",
-                        job.prompt,
-                        job.params,
-                        inbox=self.inbox,
-                        index=index,
-                        priority=caller.priority,
-                        session_id=caller.session_id or caller.prompt_cache_key,
-                        cache_salt=caller.cache_salt,
-                        constraint=job.constraint,
-                        score_from=job.score_from,
-                    )
-                )
+            for index in range(len(jobs)):
+                if index not in following:
+                    self._submit(index)
         except (RequestError, EngineDead):
             self.abort()
             raise
 
+    def _same_prompts(self) -> dict[int, list[int]]:
+        """Return, by the index of a first job, those behind it that wait for it."""
+        blocks = self._engine.scheduler.blocks
+        first: dict[tuple[int, ...], int] = {}
+        followers: dict[int, list[int]] = {}
+        for index, job in enumerate(self._jobs):
+            leader = first.setdefault(job.prompt, index)
+            if leader != index and blocks.prefix.enabled and len(job.prompt) > blocks.block_size:
+                followers.setdefault(leader, []).append(index)
+        return followers
+
+    def _submit(self, index: int) -> None:
+        job, caller = self._jobs[index], self._caller
+        self._streams[index] = self._engine.submit(
+            self.id if self.count == 1 else f"{self.id}-{index}",
+            job.prompt,
+            job.params,
+            inbox=self._inbox,
+            index=index,
+            priority=caller.priority,
+            session_id=caller.session_id or caller.prompt_cache_key,
+            cache_salt=caller.cache_salt,
+            constraint=job.constraint,
+            score_from=job.score_from,
+        )
+
     @property
     def sequences(self) -> list[Sequence]:
-        """The sequences, in the order of the jobs."""
-        return [stream.sequence for stream in self.streams]
+        """The sequences that were submitted, in the order of the jobs."""
+        return [self._streams[index].sequence for index in sorted(self._streams)]
+
+    def usage(self, each: int) -> dict[str, Any]:
+        """Return the usage object; of `each` sequences that answer one prompt the first counts it."""
+        return protocol.usage(
+            [stream.sequence for index, stream in self._streams.items() if index % each == 0],
+            sum(len(sequence.output) for sequence in self.sequences),
+        )
+
+    async def take(self) -> list[Output]:
+        """Return the pieces that wait, at least one; an empty list once every sequence has ended.
+
+        Raises:
+            EngineDead: when the engine stopped meanwhile.
+            RequestError: when a sequence could not be served to its end.
+        """
+        pieces = await self._inbox.take()
+        for piece in pieces if self._followers else ():
+            if piece.finish_reason == "abort":
+                self._drop_followers()
+            for index in self._followers.pop(piece.index, ()):
+                self._submit(index)
+        return pieces
+
+    def _drop_followers(self) -> None:
+        self._inbox.open -= sum(map(len, self._followers.values()))
+        self._followers.clear()
 
     def abort(self) -> None:
         """End what is not finished."""
-        for stream in self.streams:
+        self._drop_followers()
+        for stream in self._streams.values():
             self._engine.abort(stream.sequence.id)
 
     @contextlib.asynccontextmanager
@@ -102,9 +152,9 @@ class Answer:
         Raises:
             RequestError: 503 when one was aborted.
         """
-        pieces: list[list[Output]] = [[] for _ in self.streams]
+        pieces: list[list[Output]] = [[] for _ in self._jobs]
         async with self.watched(receive):
-            while some := await self.inbox.take():
+            while some := await self.take():
                 for piece in some:
                     pieces[piece.index].append(piece)
                     if piece.finish_reason == "abort":

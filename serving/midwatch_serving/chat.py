@@ -85,7 +85,7 @@ class _Writer:
         self._answer = answer
         self._with_usage = asked.with_usage
         self._with_logprobs = bool(asked.logprobs)
-        self._readers = [tools.reader(asked.tools or (), choice) for _ in answer.streams]
+        self._readers = [tools.reader(asked.tools or (), choice) for _ in range(answer.count)]
         self._plain = choice == "none" and not asked.logprobs
         head = self._head("chat.completion.chunk")
         self._text_head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":[{"index":'
@@ -95,7 +95,7 @@ class _Writer:
         """Return the answer to a request that is not streamed."""
         return self._head("chat.completion") | {
             "choices": [self._choice(index, some) for index, some in enumerate(pieces)],
-            "usage": protocol.usage(self._answer.sequences),
+            "usage": self._answer.usage(self._answer.count),
         }
 
     def _choice(self, index: int, pieces: list[Output]) -> dict[str, Any]:
@@ -118,10 +118,10 @@ class _Writer:
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events of a streamed answer, as many at a time as there are."""
         choices = [_Choice(reader) for reader in self._readers]
-        while pieces := await self._answer.inbox.take():
+        while pieces := await self._answer.take():
             yield b"".join([self._piece(piece, choices[piece.index]) for piece in pieces])
         if self._with_usage:
-            yield sse(self._head_fields | {"choices": [], "usage": protocol.usage(self._answer.sequences)})
+            yield sse(self._head_fields | {"choices": [], "usage": self._answer.usage(self._answer.count)})
         yield b"data: [DONE]\n\n"
 
     def _piece(self, piece: Output, choice: _Choice) -> bytes:

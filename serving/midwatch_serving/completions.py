@@ -16,8 +16,9 @@ from midwatch_serving.intake import check_served, check_tokens, constraints, sam
 from midwatch_serving.logprobs import CompletionLogprobs
 from midwatch_serving.protocol_completions import CompletionRequest
 from midwatch_serving.sampling import SamplingParams, TokenLogprobs
+from midwatch_serving.sequence import Sequence
 from midwatch_serving.service import Service
-from midwatch_serving.stream import Output, Stream
+from midwatch_serving.stream import Output
 
 MOST_SEQUENCES = 256
 """Prompts times `n`, of one request."""
@@ -55,7 +56,7 @@ class CompletionsEndpoint:
         try:
             if asked.echo and (asked.logprobs is not None or asked.max_tokens == 0):
                 scored = await self._score(asked, prompts, request_id, request)
-                echoes = [_echo(asked, *pair) for pair in zip(prompts, scored.streams, strict=True)]
+                echoes = [_echo(asked, *pair) for pair in zip(prompts, scored.sequences, strict=True)]
             if asked.max_tokens == 0:
                 return _json(_Writer(self._service, asked, _required(scored), echoes).scored())
             answer = Answer(self._service, request_id, await self._jobs(asked, prompts), asked)
@@ -116,10 +117,10 @@ class CompletionsEndpoint:
         return jobs
 
 
-def _echo(asked: CompletionRequest, prompt: _Prompt, stream: Stream) -> _Echo:
+def _echo(asked: CompletionRequest, prompt: _Prompt, sequence: Sequence) -> _Echo:
     if asked.logprobs is None:
         return _Echo(prompt.text)
-    return _Echo(prompt.text, prompt.tokens, (None, *stream.sequence.logprobs))
+    return _Echo(prompt.text, prompt.tokens, (None, *sequence.logprobs))
 
 
 def _required(answer: Answer | None) -> Answer:
@@ -140,8 +141,8 @@ class _Writer:
         self._asked = asked
         self._echoes = echoes
         self._prompts = len(asked.prompts)
-        self._each = len(answer.streams) // self._prompts
-        self._logprobs = [CompletionLogprobs(service.engine.tokenizer) for _ in answer.streams]
+        self._each = answer.count // self._prompts
+        self._logprobs = [CompletionLogprobs(service.engine.tokenizer) for _ in range(answer.count)]
         self._head: dict[str, Any] = {
             "id": answer.id,
             "object": "text_completion",
@@ -163,7 +164,7 @@ class _Writer:
         }
 
     def _usage(self) -> dict[str, Any]:
-        return protocol.usage(self._answer.sequences, self._prompts)
+        return self._answer.usage(self._each)
 
     def _choice(self, index: int, pieces: list[Output], *, first: bool = True) -> dict[str, Any]:
         """Return a choice, or a piece of one, from consecutive pieces of its sequence."""
@@ -185,9 +186,9 @@ class _Writer:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events of a streamed answer, as many at a time as there are."""
-        begun = [False] * len(self._answer.streams)
+        begun = [False] * self._answer.count
         plain = self._asked.logprobs is None
-        while pieces := await self._answer.inbox.take():
+        while pieces := await self._answer.take():
             events: list[bytes] = []
             for piece in pieces:
                 if plain and begun[piece.index] and piece.finish_reason is None:

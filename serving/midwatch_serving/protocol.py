@@ -167,14 +167,12 @@ def error_body(message: str, *, status: int, param: str | None = None, code: str
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def usage(sequences: list[Sequence], prompts: int = 1) -> dict[str, Any]:
-    """Return the usage object of one request; its first sequence of each of the `prompts` counts the prompt."""
-    each = len(sequences) // prompts
-    prompt = sum(len(sequence.prompt) for sequence in sequences[::each])
-    completion = sum(len(sequence.output) for sequence in sequences)
+def usage(prompts: list[Sequence], completion: int) -> dict[str, Any]:
+    """Return the usage object: a sequence for each prompt, and the tokens generated for all of them."""
+    prompt = sum(len(sequence.prompt) for sequence in prompts)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": sum(sequence.num_cached for sequence in sequences[::each])},
+        "prompt_tokens_details": {"cached_tokens": sum(sequence.num_cached for sequence in prompts)},
     }

@@ -133,7 +133,7 @@ class _Writer:
         started: dict[str, Any] = {**self._told, "status": "in_progress", "output": []}
         self._emit("created", {"response": started})
         self._emit("in_progress", {"response": started})
-        while pieces := await self._answer.inbox.take():
+        while pieces := await self._answer.take():
             for piece in pieces:
                 self._feed(piece)
                 if piece.finish_reason is not None:
@@ -173,7 +173,7 @@ class _Writer:
             self._items.feed("", [])
         self._items.close("completed" if reason == "stop" else "incomplete")
         status = {"stop": "completed", "length": "incomplete"}.get(str(reason), "failed")
-        counts = protocol.usage(self._answer.sequences)
+        counts = self._answer.usage(1)
         body = self._told | {
             "status": status,
             "output": self._items.output,

@@ -268,3 +268,19 @@ async def test_the_model_is_found_by_its_name_and_no_other(listening: Any) -> No
         assert (await here.client.models.retrieve("org/chat")).id == "org/chat"
         with pytest.raises(openai.NotFoundError):
             await here.client.models.retrieve("gpt")
+
+
+async def test_choices_of_one_prompt_compute_it_once(listening: Any) -> None:
+    async with listening("--enable-prefix-caching") as here:
+        prompt = "The night watch goes round the ship. " * 3
+        ask: Any = {"model": "tiny", "prompt": [prompt, prompt[::-1]], "max_tokens": 4, "seed": 5}
+        before = here.service.engine.scheduler.blocks.prefix.hits
+        several = await here.client.completions.create(**ask, n=3)
+        blocks = (len(prompt) - 1) // 16
+        assert here.service.engine.scheduler.blocks.prefix.hits - before == 2 * 2 * blocks * 16
+        assert several.usage.prompt_tokens_details.cached_tokens == 0
+        alone = [await here.client.completions.create(**ask | {"seed": 5 + index}) for index in range(3)]
+    assert [choice.text for choice in several.choices] == [
+        alone[index].choices[prompt_].text for prompt_ in range(2) for index in range(3)
+    ]
+    assert alone[0].usage.prompt_tokens_details.cached_tokens == 2 * blocks * 16
