@@ -45,6 +45,32 @@ def configure_simulator(parser: argparse.ArgumentParser) -> None:
     add("--save", type=Path, metavar="FILE", help="write the cost model, with its error when it was validated")
 
 
+def configure_ablations(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bench ablations`."""
+    add = parser.add_argument
+    add("--model", default="tiny", metavar="MODEL", help="as for `midwatch serve` (default: %(default)s)")
+    add("--download-dir", type=Path, metavar="DIR", help="folder of pulled models (default: the state folder's)")
+    add("--kernel", default="auto", help="as for `midwatch serve` (default: %(default)s)")
+    add("--kernel-cache", type=Path, metavar="DIR", help="as for `midwatch serve`")
+    add("--seed", type=int, default=0, help="of tiny's weights (default: %(default)s)")
+    add("--figure", metavar="NAME", help="measure only figures whose name contains this")
+
+
+def configure_perplexity(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bench perplexity`."""
+    add = parser.add_argument
+    add("--model", default="smollm2", metavar="NAME", help="a pulled model, or a .gguf file (default: %(default)s)")
+    add("--kernel", default="auto", metavar="KIND", help="the kernels to measure (default: this CPU's best)")
+    add(
+        "--text",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="texts (default: Python's longest modules)",
+    )
+
+
 def configure_what_if(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `what-if`."""
     add = parser.add_argument

@@ -18,6 +18,16 @@ def simulator(arguments: argparse.Namespace, settings: Settings | None = None) -
     return _run("midwatch_serving.simulator_bench", "run", arguments, settings)
 
 
+def ablations(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Run `bench ablations`; return the exit code."""
+    return _run("midwatch_serving.ablations", "run", arguments, settings)
+
+
+def perplexity(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Run `bench perplexity`; return the exit code."""
+    return _run("midwatch_serving.perplexity", "bench_perplexity", arguments, settings)
+
+
 def what_if(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
     """Run `what-if`; return the exit code."""
     return _run("midwatch_serving.what_if_command", "run", arguments, settings)

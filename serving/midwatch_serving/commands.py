@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 
 from midwatch_contracts.command import Command
-from midwatch_serving.bench_arguments import configure_serve, configure_simulator, configure_what_if
+from midwatch_serving.bench_arguments import (
+    configure_ablations,
+    configure_serve,
+    configure_simulator,
+    configure_what_if,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -194,4 +199,14 @@ bench_simulator = Command(
     summary="fit the simulator to this machine and test its predictions",
     target="midwatch_serving.bench_launch:simulator",
     configure=configure_simulator,
+)
+bench_ablations = Command(
+    summary="measure each scheduling mechanism against its absence, on one model",
+    target="midwatch_serving.bench_launch:ablations",
+    configure=configure_ablations,
+)
+bench_perplexity = Command(
+    summary="perplexity of a model on the int8 kernels beside fp32",
+    target="midwatch_serving.bench_launch:perplexity",
+    configure=configure_perplexity,
 )

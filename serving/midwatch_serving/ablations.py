@@ -1,0 +1,319 @@
+"""What each scheduling mechanism is worth: the same load with it and without, in one run on one executor.
+
+Each ablation is a claim of a paper, held against our engine. A load is a list of requests that arrive by time, or by
+the tokens generated so far where it must meet the same moment on both sides. Time is the CPU time of the thread that
+computes, so that a neighbour on the machine does not count, and time in which nothing is to be computed is skipped.
+"""
+
+import argparse
+import asyncio
+import math
+import random
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import platformdirs
+
+from midwatch_contracts.command import CommandError, Settings
+from midwatch_contracts.exit_codes import Exit
+from midwatch_contracts.figure import Figure
+from midwatch_serving.block_manager import BlockManager
+from midwatch_serving.limits import Limits
+from midwatch_serving.loading import Arithmetic, ModelChoice
+from midwatch_serving.model import Model, tiny
+from midwatch_serving.sampling import SamplingParams
+from midwatch_serving.scheduler import Scheduler
+from midwatch_serving.sequence import Sequence
+from midwatch_serving.work import Executor, work_of
+
+BLOCK_SIZE = 16
+ROUNDS = 3
+PREEMPTION = "preemption_goodput_rps"
+
+
+class ComputingClock:
+    """The CPU time of this thread, and what was skipped."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def now(self) -> float:
+        """Return seconds since some moment."""
+        return time.thread_time() + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._skipped += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for real."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request: when it comes, its prompt, what it asks for, and after how many tokens its client has enough."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    enough: int
+    at: float = 0.0
+    """Seconds since the start."""
+    after_tokens: int = 0
+    """And not before this many tokens were generated in all."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """How a load is served."""
+
+    limits: Limits
+    num_blocks: int
+    max_model_len: int
+    enable_prefix_caching: bool = False
+    reservation: str = "as_it_grows"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came of a load: its requests in order of arrival, and the seconds between tokens of each."""
+
+    sequences: list[Sequence]
+    gaps: list[list[float]]
+    seconds: float
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens generated."""
+        return sum(len(sequence.output) for sequence in self.sequences)
+
+
+def serve(load: list[Arrival], side: Side, executor: Executor) -> Served:
+    """Serve a load that is sorted by arrival, as fast as the executor computes."""
+    clock = ComputingClock()
+    scheduler = Scheduler(
+        BlockManager(side.num_blocks, BLOCK_SIZE, enable_prefix_caching=side.enable_prefix_caching),
+        side.limits,
+        max_model_len=side.max_model_len,
+        clock=clock,
+        reservation=side.reservation,
+    )
+    sequences: list[Sequence] = []
+    gaps: list[list[float]] = [[] for _ in load]
+    coming = deque(load)
+    generated, start = 0, clock.now()
+    while coming or scheduler.has_work:
+        while coming and coming[0].after_tokens <= generated and coming[0].at <= clock.now() - start:
+            arrival = coming.popleft()
+            params = SamplingParams(arrival.max_tokens, ignore_eos=True)
+            sequences.append(Sequence(str(len(sequences)), arrival.prompt, params, max(start + arrival.at, start)))
+            scheduler.add(sequences[-1])
+        if not scheduler.has_work:
+            clock.skip(max(0.0, coming[0].at - (clock.now() - start)))
+            continue
+        batch = scheduler.schedule()
+        result = executor.execute(work_of(batch))
+        for sequence in scheduler.complete(batch, result.tokens):
+            generated += 1
+            if sequence.token_gap is not None:
+                gaps[int(sequence.id)].append(sequence.token_gap)
+            if len(sequence.output) >= load[int(sequence.id)].enough:
+                scheduler.finish(sequence, "stop")
+    scheduler.check_integrity()
+    return Served(sequences, gaps, clock.now() - start)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A mechanism, a load, the two sides, and how a side's outcome becomes a figure."""
+
+    name: str
+    unit: str
+    load: list[Arrival]
+    on: Side
+    off: Side
+    value: Callable[[Served], float]
+    rounds: int = ROUNDS
+
+    def run(self, executor: Executor) -> Figure:
+        """Serve the load on both sides in turn."""
+        values: dict[Side, list[float]] = {self.on: [], self.off: []}
+        for _ in range(self.rounds):
+            for side, found in values.items():
+                found.append(self.value(serve(self.load, side, executor)))
+        on, off = (statistics.median(found) for found in values.values())
+        return Figure.beside(self.name, on, self.unit, baseline=off)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model and its arithmetic. Executors are built for one ablation each."""
+
+    model: Model
+    arithmetic: Arithmetic
+
+    def executor(self, *sides: Side) -> Executor:
+        """Return an executor that has room for each of the sides."""
+        return self.arithmetic.executor(
+            self.model,
+            num_blocks=max(side.num_blocks for side in sides),
+            block_size=BLOCK_SIZE,
+            max_model_len=max(side.max_model_len for side in sides),
+            max_rows=max(side.limits.max_num_batched_tokens for side in sides),
+        )
+
+    def run(self, ablation: Ablation) -> Figure:
+        """Measure one ablation."""
+        return ablation.run(self.executor(ablation.on, ablation.off))
+
+
+def text(length: int, seed: int) -> tuple[int, ...]:
+    """Return tokens that any of our models knows, printable characters of the tiny one."""
+    dice = random.Random(seed)  # noqa: S311 (a load)
+    return tuple(dice.randrange(32, 127) for _ in range(length))
+
+
+def chunked_prefill() -> Ablation:
+    """Let long prompts arrive while four answers are being written (Sarathi-Serve, Agrawal et al. 2024).
+
+    The figure is the 99th percentile of the time between two tokens of those four.
+    """
+    writers, answer, longest, length = 4, 60, 1024, 768
+    load = [Arrival(text(16, i), answer, answer) for i in range(writers)]
+    load += [Arrival(text(length, 50 + i), 1, 1, after_tokens=writers * (10 + 25 * i)) for i in range(2)]
+    limits = Limits(max_num_seqs=8, max_num_batched_tokens=64)
+    on = Side(limits, num_blocks=256, max_model_len=longest)
+    whole = replace(limits, enable_chunked_prefill=False, max_num_batched_tokens=longest)
+    return Ablation(
+        "chunked_prefill_itl_p99_ms", "ms", load, on, replace(on, limits=whole), lambda s: _p99_ms(s.gaps[:writers])
+    )
+
+
+def prefix_cache() -> Ablation:
+    """Serve requests one after another that share a prefix of a thousand tokens, as agents and chats do (SGLang).
+
+    The figure is the median time to first token of those after the first.
+    """
+    answer, prefix = 2, text(1024, 1)
+    load = [Arrival((*prefix, *text(16, 10 + i)), answer, answer, after_tokens=answer * i) for i in range(4)]
+    off = Side(Limits(4, 2048), num_blocks=128, max_model_len=2048)
+    on = replace(off, enable_prefix_caching=True)
+    return Ablation("prefix_cache_ttft_ms", "ms", load, on, off, _median_warm_ttft_ms, rounds=1)
+
+
+def paging() -> Ablation:
+    """Serve short requests in a cache that holds two of the longest (PagedAttention, Kwon et al. 2023).
+
+    Off reserves the longest context for everyone, as a contiguous cache must. The figure is generated tokens a second.
+    """
+    longest, answer = 256, 32
+    load = [Arrival(text(16, i), answer, answer) for i in range(24)]
+    on = Side(Limits(8, 256), num_blocks=2 * longest // BLOCK_SIZE, max_model_len=longest)
+    off = replace(on, reservation="whole_context")
+    return Ablation("paged_tok_s", "tokens/s", load, on, off, lambda s: s.num_tokens / s.seconds)
+
+
+def preemption(executor: Executor) -> Ablation:
+    """Serve clients that ask for more than they take and arrive at random (vLLM's recomputation).
+
+    On gives each the blocks of what it has and preempts when they run out; off reserves all that it asks for, so that
+    it waits instead. The figure is goodput: requests a second whose first token came in time and whose further ones
+    did not lag: within 20 and 5 times what one request alone sees. Requests arrive at the rate at which On serves them
+    when all come at once.
+    """
+    asked, dice = 192, random.Random(5)  # noqa: S311 (a load)
+    takes = [dice.randint(8, 120) for _ in range(40)]
+    at_once = [Arrival(text(24, i), asked, enough) for i, enough in enumerate(takes)]
+    on = Side(Limits(8, 256), num_blocks=32, max_model_len=256)
+    alone = serve(at_once[:1], on, executor)
+    full = serve(at_once, on, executor)
+    times = [0.0]
+    for _ in takes[1:]:
+        times.append(times[-1] + dice.expovariate(len(takes) / full.seconds))
+    load = [replace(arrival, at=at) for arrival, at in zip(at_once, times, strict=True)]
+    in_time = 20 * ((alone.sequences[0].first_token or 0.0) - alone.sequences[0].arrived)
+    no_lag = 5 * statistics.median(alone.gaps[0])
+
+    def goodput(served: Served) -> float:
+        good = sum(
+            (s.first_token or math.inf) - s.arrived <= in_time and sum(gaps) / max(1, len(gaps)) <= no_lag
+            for s, gaps in zip(served.sequences, served.gaps, strict=True)
+        )
+        return good / served.seconds
+
+    off = replace(on, reservation="whole_request")
+    return Ablation(PREEMPTION, "requests/s", load, on, off, goodput, rounds=1)
+
+
+def figures(bench: Bench, only: str = "") -> Iterator[Figure]:
+    """Measure all four, or those whose name contains `only`."""
+    for ablation in (chunked_prefill(), prefix_cache(), paging()):
+        if only in ablation.name:
+            yield bench.run(ablation)
+    if only in PREEMPTION:
+        yield _preemption_figure(bench)
+
+
+def run(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
+    """Print one JSON line a figure of the model that was asked for.
+
+    Raises:
+        CommandError: when there is no such model, kernel or figure.
+    """
+    store = None if settings is None else settings.state / "models"
+    model = ModelChoice(arguments.model, arguments.seed, arguments.download_dir or store).load()
+    cache = arguments.kernel_cache or platformdirs.user_cache_path("midwatch") / "kernels"
+    found = 0
+    for figure in figures(Bench(model, Arithmetic(arguments.kernel, cache=cache)), arguments.figure or ""):
+        command = f"midwatch bench ablations --model {arguments.model} --figure {figure.name}"
+        sys.stdout.write(figure.model_copy(update={"command": command}).model_dump_json() + "\n")
+        sys.stdout.flush()
+        found += 1
+    if not found:
+        raise CommandError(f"--figure {arguments.figure}: no ablation has such a name", Exit.BAD_INPUT)
+    return Exit.OK
+
+
+def chunked_prefill_figure() -> Iterable[Figure]:
+    """Measure inter-token latency beside a long prompt, chunked and whole, on the tiny model."""
+    yield _tiny().run(chunked_prefill())
+
+
+def prefix_cache_figure() -> Iterable[Figure]:
+    """Measure time to first token behind a shared prefix, cached and not, on the tiny model."""
+    yield _tiny().run(prefix_cache())
+
+
+def paging_figure() -> Iterable[Figure]:
+    """Measure throughput in a small cache, paged and contiguous, on the tiny model."""
+    yield _tiny().run(paging())
+
+
+def preemption_figure() -> Iterable[Figure]:
+    """Measure goodput with preemption and with reservation, on the tiny model."""
+    yield _preemption_figure(_tiny())
+
+
+def _preemption_figure(bench: Bench) -> Figure:
+    room = Side(Limits(8, 256), num_blocks=32, max_model_len=256)
+    executor = bench.executor(room)
+    return preemption(executor).run(executor)
+
+
+def _tiny() -> Bench:
+    return Bench(tiny(0), Arithmetic())
+
+
+def _p99_ms(gaps: list[list[float]]) -> float:
+    pooled = sorted(gap for some in gaps for gap in some)
+    return 1000 * pooled[math.ceil(0.99 * len(pooled)) - 1]
+
+
+def _median_warm_ttft_ms(served: Served) -> float:
+    return 1000 * statistics.median(
+        (s.first_token or math.inf) - (s.first_scheduled or 0.0) for s in served.sequences[1:]
+    )
