@@ -67,7 +67,7 @@ def configure_perplexity(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="texts (default: Python's longest modules)",
+        help="(default: Python's longest modules)",
     )
 
 

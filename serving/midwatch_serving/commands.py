@@ -6,6 +6,7 @@ from pathlib import Path
 from midwatch_contracts.command import Command
 from midwatch_serving.bench_arguments import (
     configure_ablations,
+    configure_perplexity,
     configure_serve,
     configure_simulator,
     configure_what_if,
