@@ -7,10 +7,10 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check fmt bench docs clean
+.PHONY: help install demo test test-all check fmt bench bench-serving docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; install Python 3.11 or later, or run: make PYTHON=/path/to/python3" >&2; exit 2; }
@@ -46,8 +46,11 @@ fmt: $(STAMP) ## format and mend what can be mended
 bench: $(STAMP) ## benchmarks, one JSON line a figure
 	@$(BIN)/midwatch bench $(ARGS)
 
+bench-serving: $(STAMP) ## the engine beside OpenVINO GenAI and llama.cpp; fetches them and the model (0.6 GB) into .bench
+	@$(BIN)/python -m midwatch_serving.peers $(ARGS)
+
 docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
 	$(BIN)/python docs/generate.py
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .bench .pytest_cache .ruff_cache .hypothesis dist

@@ -8,6 +8,7 @@ ServingError
 ├── KernelError               the compiled kernels do not run here, or not with this model
 ├── CostModelError            a cost model is unknown, or its file is not one
 ├── WorkloadError             a workload or trace cannot be read as it is given (carries file and line)
+├── WorkerError               a worker of the comparison with peers could not do what it was asked
 ├── EngineDead                the engine stopped after an error of its own; nothing can be served any more
 └── IntegrityError            the scheduler's books do not balance: a defect of ours, never of a request
 """
@@ -67,6 +68,10 @@ class CostModelError(ServingError):
 
 class WorkloadError(ServingError):
     """A workload or a trace cannot be read as it is given; the message names file and line."""
+
+
+class WorkerError(ServingError):
+    """A worker of the comparison with peers could not do what it was asked; says why, with the end of its log."""
 
 
 class EngineDead(ServingError):  # noqa: N818 (a state that is reported, as vLLM's EngineDeadError)
