@@ -108,26 +108,27 @@ async def overhead(subject: Subject, *, seed: int) -> Overhead:
 
 
 async def _between(subject: Subject, size: int, seed: int) -> float:
-    """Return the median seconds from the end of one decode of `size` requests to the begin of the next."""
+    """Return the seconds from the end of one decode of `size` requests to the begin of the next, undisturbed.
+
+    That is the lower quartile: of the others, some waited for a neighbour to give the processor back.
+    """
     load = synthesise(Fixed(16, 40), size, seed=seed, concurrency=size)
     subject.executor.take()
     await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
     steps = [step for step in subject.executor.take() if step.shape.decodes == size]
-    return float(np.median([b.began - a.ended for a, b in pairwise(steps)]))
+    return float(np.percentile([b.began - a.ended for a, b in pairwise(steps)], 25))
 
 
 async def _wake(subject: Subject, seed: int) -> float:
-    """Return the seconds that a lone prompt's step takes longer than the same without a pause before it."""
+    """Return the seconds of CPU that a lone prompt takes more than the same without a pause before it."""
     shape, medians = Fixed(64, 2), list[float]()
     for load in (
-        synthesise(shape, 12, seed=seed, arrivals=Gamma(5.0, cv=0)),
+        synthesise(shape, 16, seed=seed, arrivals=Gamma(5.0, cv=0)),
         synthesise(shape, 24, seed=seed, concurrency=1),
     ):
         subject.executor.take()
-        seen = await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
-        prompts = [step for step in subject.executor.take() if step.shape.prefills]
-        withheld = float(np.median([step.wall_s - step.cpu_s for step in prompts]))
-        medians.append((seen.figure("ttft_p50") or 0.0) - withheld)
+        await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
+        medians.append(float(np.median([step.cpu_s for step in subject.executor.take() if step.shape.prefills])))
     return max(0.0, medians[0] - medians[1])
 
 
