@@ -99,6 +99,10 @@ def build_service(
         raise CommandError(f"--{str(error).replace('_', '-', error.field.count('_'))}") from error
     settings = EngineSettings.of(config.current.values)
     num_blocks, block_size, max_len = settings.num_gpu_blocks_override, settings.block_size, settings.max_model_len
+    if max_len > model.config.context:
+        raise CommandError(
+            f"--max-model-len {max_len}: {model.name} was made for {model.config.context} tokens; give that or less"
+        )
     scheduler = Scheduler(
         BlockManager(num_blocks, block_size, enable_prefix_caching=settings.enable_prefix_caching),
         settings.limits,
