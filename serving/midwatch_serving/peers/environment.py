@@ -40,7 +40,9 @@ def pulled_model(name: str, folder: Path) -> Path:
         CommandError: when it cannot be pulled.
     """
     command = [str(Path(sys.executable).with_name("midwatch")), "model", "pull", name, "--json"]
-    done = _run(command, MIDWATCH_STATE=str(folder))
+    state = folder / "state"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a state folder is its owner's alone
+    done = _run(command, MIDWATCH_STATE=str(state))
     facts: dict[str, Any] = json.loads(done)
     return Path(facts["path"])
 
