@@ -8,6 +8,7 @@ No step sorts the vocabulary with its indices: a filter only needs the weight be
 comes from a partition, or from a sort of the few tokens that hold the mass.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -78,7 +79,7 @@ def sample(logits: Row, params: SamplingParams, index: int) -> int:
     Order: temperature, top_k, top_p of what is left, min_p. Tokens as likely as the last one taken are taken too.
     """
     best = int(logits.argmax())
-    if params.temperature < GREEDY_BELOW:
+    if params.temperature < GREEDY_BELOW or not math.isfinite(logits[best]):  # no finite one: a broken model
         return best
     weights = logits - logits[best]
     weights *= np.float32(1 / params.temperature)

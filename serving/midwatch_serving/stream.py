@@ -15,7 +15,7 @@ from midwatch_serving.sequence import FinishReason, Sequence
 from midwatch_serving.tokenizer import Tokenizer
 
 BACKLOG = 512
-"""Pieces that wait for a client at most, beside what the socket's buffers hold."""
+"""Pieces of a sequence that wait for a client at most, beside what the socket's buffers hold."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Inbox:
     def __init__(self, count: int = 1, backlog: int = BACKLOG) -> None:
         self.open = count
         """Sequences whose last piece was not taken."""
-        self._backlog = backlog
+        self._backlog = backlog * count
         self._pieces: list[Output] = []
         self._filled = asyncio.Event()
 

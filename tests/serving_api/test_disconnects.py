@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message, Scope
 
+from midwatch_serving.api import build_app
 from midwatch_serving.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +102,37 @@ async def test_clients_that_disconnect_at_random_leave_nothing_behind(
         answer = await here.client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=3)
         assert answer.usage.completion_tokens == 3
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_client_that_stops_reading_is_dropped_and_leaves_when_its_connection_does(serving: Any) -> None:
+    async with serving("--max-model-len", "4096", script="x" * 4000) as (service, client):
+        body = json.dumps({"model": "tiny", "messages": HELLO, "max_tokens": 3000, "stream": True}).encode()
+        incoming = [{"type": "http.request", "body": body, "more_body": False}]
+        gone = asyncio.Event()
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            if incoming:
+                return incoming.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if len(sent) > 3:
+                await gone.wait()
+
+        scope: Scope = {"type": "http", "method": "POST", "path": ASKS[0][0], "query_string": b"", "headers": []}
+        stuck = asyncio.ensure_future(build_app(service)(scope, receive, send))
+        answer = await client.post(ASKS[0][0], json={"model": "tiny", "messages": HELLO, "max_tokens": 900})
+        assert answer.json()["usage"]["completion_tokens"] == 900
+        assert not service.engine.scheduler.has_work
+        assert not stuck.done()
+        metrics = (await client.get("/metrics")).text
+        assert 'finished_reason="abort",model_name="tiny"} 1.0' in metrics
+        gone.set()
+        await asyncio.wait_for(stuck, DEADLINE_S)
+    assert b'"finish_reason":"abort"' in sent[-2]["body"] + sent[-3]["body"]
 
 
 @pytest.mark.slow

@@ -118,6 +118,13 @@ def test_log_probabilities_sum_to_one(row: NDArray[np.float32]) -> None:
     assert np.exp(log_softmax(row).astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("row", [[np.nan, 1, 2], [-np.inf, -np.inf, -np.inf]])
+@pytest.mark.parametrize("params", [SamplingParams(1), SamplingParams(1, temperature=1, top_p=0.9, top_k=2, min_p=0.1)])
+def test_a_broken_row_of_logits_still_gives_a_token(row: list[float], params: SamplingParams) -> None:
+    with np.errstate(invalid="ignore"):
+        assert choose(params, np.array(row, dtype=np.float32)).token in {0, 1, 2}
+
+
 class Only:
     """Lets one token through."""
 
