@@ -1,7 +1,7 @@
 """A scenario on real weights: the same incident, with a pulled model in place of the tiny one.
 
-A real model computes more a token, so its replicas get more of a core, answers are shorter, clients more patient, and
-a shrunk cache is smaller still: its tokens are words where the tiny model's are letters.
+A real model computes more a token, so its replicas get more of a core, answers are shorter and clients more patient.
+Its tokens are words where the tiny model's are letters, so prompts are longer and a shrunk cache smaller.
 """
 
 import subprocess
@@ -13,10 +13,11 @@ from midwatch_evals.scenario import Fault, Load, Scenario, TimelineEntry, Topolo
 
 TINY = "tiny"
 _CPU = "400m"
-_OUTPUT_TOKENS = 24
+_PROMPT_CHARACTERS = 256
+_OUTPUT_TOKENS = 32
+"""With the prompt 102 to 111 of SmolLM2's tokens, so that a request ends with seven blocks of 16."""
+_SHRUNK_BLOCKS = 7
 _TIMEOUT_S = 10.0
-_SHRUNK_BLOCKS = 6
-"""Of 16 tokens: about one request's."""
 
 
 def on_model(scenario: Scenario, model: str, settings: Settings) -> Scenario:
@@ -68,7 +69,9 @@ def _container(container: dict[str, Any], model: str, store: str) -> dict[str, A
 
 
 def _load(load: Load) -> Load:
-    return load.model_copy(update={"output_tokens": _OUTPUT_TOKENS, "timeout_s": _TIMEOUT_S})
+    return load.model_copy(
+        update={"prompt_tokens": _PROMPT_CHARACTERS, "output_tokens": _OUTPUT_TOKENS, "timeout_s": _TIMEOUT_S}
+    )
 
 
 def _entry(entry: TimelineEntry) -> TimelineEntry:
