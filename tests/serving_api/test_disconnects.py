@@ -97,7 +97,7 @@ async def test_clients_that_disconnect_at_random_leave_nothing_behind(
 ) -> None:
     async with listening("--max-num-seqs", "16", "--enable-prefix-caching") as here:
         tasks = len(asyncio.all_tasks())
-        assert await storm(here, 2, seed=1) > 20
+        assert await storm(here, 1, seed=1) > 10
         await settled(here.service, tasks)
         answer = await here.client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=3)
         assert answer.usage.completion_tokens == 3

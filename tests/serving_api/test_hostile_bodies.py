@@ -262,7 +262,7 @@ names = st.sampled_from(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from(list(GOOD)), st.dictionaries(names, values, min_size=1, max_size=3)), max_size=6)
 )
