@@ -88,6 +88,7 @@ class Answer:
             cache_salt=caller.cache_salt,
             constraint=job.constraint,
             score_from=job.score_from,
+            promised=self.count > 1,
         )
 
     @property

@@ -93,6 +93,7 @@ class Engine:
         cache_salt: str | None = None,
         constraint: Constraint | None = None,
         score_from: int | None = None,
+        promised: bool = False,
     ) -> Stream:
         """Queue a request and return its answer to come, into an `inbox` that several may share, under its `index`.
 
@@ -114,7 +115,7 @@ class Engine:
             constraint=constraint,
             score_from=score_from,
         )
-        self.scheduler.add(sequence)
+        self.scheduler.add(sequence, promised=promised)
         stream = self._streams[request_id] = Stream(sequence, self.tokenizer, inbox, index)
         self._tracing.submitted(sequence)
         self.idle.clear()

@@ -19,7 +19,6 @@ first; adapters join `root_hash` and a limit in `_admit`.
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -29,6 +28,7 @@ from midwatch_serving.batch import Batch, Chunk
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.errors import IntegrityError, QueueFull, RequestError
 from midwatch_serving.horizon import check_steps, grow_and_register, steps_ahead
+from midwatch_serving.integrity import check_queues
 from midwatch_serving.limits import Limits
 from midwatch_serving.policies import RESERVATIONS, SchedulingPolicy, scheduling_policy
 from midwatch_serving.sequence import FinishReason, Sequence, State
@@ -80,8 +80,8 @@ class Scheduler:
         """Tokens, prompt and output, that one request can have at most."""
         return min(self.max_model_len, self.blocks.num_blocks * self.blocks.block_size + 1)
 
-    def add(self, sequence: Sequence) -> None:
-        """Queue a new sequence.
+    def add(self, sequence: Sequence, *, promised: bool = False) -> None:
+        """Queue a new sequence; one that was `promised` room by `check_room` comes in however full it is by now.
 
         Raises:
             RequestError: when it could not be served even alone, or its id is taken.
@@ -98,7 +98,8 @@ class Scheduler:
             block_size=self.blocks.block_size,
         )
         self._policy.check(sequence)
-        self.check_room()
+        if not promised:
+            self.check_room()
         self._arrivals += 1
         sequence.order = self._arrivals
         sequence.rank = self._policy.rank(sequence)
@@ -248,20 +249,9 @@ class Scheduler:
         everyone = self.sequences()
         self.blocks.check_integrity(everyone)
         self.waiting.check_integrity()
-        if {s.id for s in everyone} != set(self._by_id) or len(everyone) != len(self._by_id):
-            raise IntegrityError("a sequence is in two queues, or in none")
-        if any(s.rank != self._policy.rank(s) for s in everyone):
-            raise IntegrityError(f"a rank is not that of the policy {self._policy.name}")
-        if any(a.rank >= b.rank for a, b in pairwise(self.running)):
-            raise IntegrityError("a sequence runs before one that goes first")
+        check_queues(self.running, list(self.waiting), set(self._by_id), self._policy, self.blocks)
         if self.num_prefill_tokens != sum(len(s.prompt) for s in everyone if s.first_token is None):
             raise IntegrityError("the prompt tokens that wait are miscounted")
-        for s in self.running:
-            if s.state is not State.RUNNING or len(s.block_table) < self.blocks.blocks_for(s.num_computed):
-                raise IntegrityError(f"{s.id} runs in state {s.state.value} with {len(s.block_table)} blocks")
-        for s in self.waiting:
-            if s.state is not State.WAITING or s.block_table or s.num_computed:
-                raise IntegrityError(f"{s.id} waits in state {s.state.value} and holds {len(s.block_table)} blocks")
 
     def _make_room(self, index: int, num_tokens: int, batch: Batch) -> bool:
         sequence = self.running[index]

@@ -38,6 +38,7 @@ class Bench:
         priority: int = 0,
         salt: str | None = None,
         score_from: int | None = None,
+        promised: bool = False,
     ) -> Sequence:
         """Add a request; a prompt given as a length is one of its own, which shares nothing."""
         tokens = (
@@ -49,7 +50,7 @@ class Bench:
             name, tokens, SamplingParams(output, ignore_eos=True), 0.0,
             priority=priority, cache_salt=salt, score_from=score_from,
         )  # fmt: skip
-        self.scheduler.add(sequence)
+        self.scheduler.add(sequence, promised=promised)
         return sequence
 
     def step(self) -> list[tuple[str, int, int]]:

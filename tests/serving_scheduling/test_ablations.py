@@ -8,7 +8,8 @@ import pytest
 from midwatch_contracts.command import CommandError
 from midwatch_contracts.figure import Figure
 from midwatch_serving import ablations
-from midwatch_serving.ablations import Ablation, Bench, serve
+from midwatch_serving.ablation import BLOCK_SIZE, Ablation, Arrival, serve
+from midwatch_serving.ablations import Bench
 from midwatch_serving.bench_arguments import configure_ablations
 from midwatch_serving.fake_executor import FakeExecutor
 from midwatch_serving.loading import Arithmetic
@@ -16,7 +17,7 @@ from midwatch_serving.model import tiny
 
 
 def fake() -> FakeExecutor:
-    return FakeExecutor(num_blocks=512, block_size=ablations.BLOCK_SIZE)
+    return FakeExecutor(num_blocks=512, block_size=BLOCK_SIZE)
 
 
 ALL = [ablations.chunked_prefill(), ablations.prefix_cache(), ablations.paging(), ablations.preemption(fake())]
@@ -32,13 +33,13 @@ def test_both_sides_give_the_same_answers(ablation: Ablation) -> None:
 def test_the_load_of_each_ablation_brings_its_mechanism_about() -> None:
     cached = serve(ALL[1].load, ALL[1].on, fake())
     assert [s.num_cached for s in cached.sequences] == [0, 1024, 1024, 1024]
-    at_once = [ablations.Arrival(a.prompt, a.max_tokens, a.enough) for a in ALL[3].load]
+    at_once = [Arrival(a.prompt, a.max_tokens, a.enough) for a in ALL[3].load]
     assert sum(s.preemptions for s in serve(at_once, ALL[3].on, fake()).sequences) > 10
     assert sum(s.preemptions for s in serve(at_once, ALL[3].off, fake()).sequences) == 0
 
 
 def test_time_without_work_is_skipped() -> None:
-    load = [ablations.Arrival((1, 2), 2, 2, at=at) for at in (0.0, 1000.0)]
+    load = [Arrival((1, 2), 2, 2, at=at) for at in (0.0, 1000.0)]
     served = serve(load, ALL[2].on, fake())
     assert 1000 <= served.seconds < 1010
     assert all((s.first_token or 0) - s.arrived < 10 for s in served.sequences)

@@ -31,6 +31,10 @@ def test_several_answers_of_one_request_find_room_together_or_not_at_all(bench: 
     b.scheduler.check_room(2)
     with pytest.raises(QueueFull):
         b.scheduler.check_room(3)
+    b.add("someone else", 4)
+    for name in ("first", "second"):
+        b.add(name, 4, promised=True)
+    assert len(b.scheduler.waiting) == 4
 
 
 def test_requests_are_refused_while_max_num_queued_tokens_of_prompts_wait(bench: MakeBench) -> None:
