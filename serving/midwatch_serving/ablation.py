@@ -99,7 +99,8 @@ def serve(load: list[Arrival], side: Side, executor: Executor) -> Served:
         while coming and coming[0].after_tokens <= generated and coming[0].at <= clock.now() - start:
             arrival = coming.popleft()
             params = SamplingParams(arrival.max_tokens, ignore_eos=True)
-            sequences.append(Sequence(str(len(sequences)), arrival.prompt, params, max(start + arrival.at, start)))
+            arrived = clock.now() if arrival.after_tokens else start + arrival.at
+            sequences.append(Sequence(str(len(sequences)), arrival.prompt, params, arrived))
             scheduler.add(sequences[-1])
         if not scheduler.has_work:
             clock.skip(max(0.0, coming[0].at - (clock.now() - start)))

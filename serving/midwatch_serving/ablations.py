@@ -187,6 +187,4 @@ def _p99_ms(gaps: list[list[float]]) -> float:
 
 
 def _median_warm_ttft_ms(served: Served) -> float:
-    return 1000 * statistics.median(
-        (s.first_token or math.inf) - (s.first_scheduled or 0.0) for s in served.sequences[1:]
-    )
+    return 1000 * statistics.median((s.first_token or math.inf) - s.arrived for s in served.sequences[1:])
