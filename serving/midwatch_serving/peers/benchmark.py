@@ -74,22 +74,24 @@ async def run(setup: Setup, comparisons: Sequence[Comparison], emit: Emit) -> li
         async with contextlib.AsyncExitStack() as stack:
             stage = _Stage(setup, stack, failures)
             await stage.engines(in_process)
-            failures += await _measure_all(stage.workers, in_process, setup.pairs, emit)
+            failures += await measure_all(stage.workers, in_process, setup.pairs, emit)
     if over_http:
         async with contextlib.AsyncExitStack() as stack:
             stage = _Stage(setup, stack, failures)
             await stage.server()
-            failures += await _measure_all(stage.workers, over_http, setup.pairs, emit)
+            failures += await measure_all(stage.workers, over_http, setup.pairs, emit)
     return failures
 
 
-async def _measure_all(
+async def measure_all(
     workers: Mapping[str, Worker], comparisons: Sequence[Comparison], pairs: int, emit: Emit
 ) -> list[str]:
     """Hand out the figures of those comparisons whose workers run; return what failed."""
     failures: list[str] = []
     for _, group in groupby(comparisons, key=lambda one: (one.ours, one.rounds, tuple(one.command.items()))):
-        several = [one for one in group if one.ours in workers and one.theirs in workers]
+        asked = list(group)
+        several = [one for one in asked if one.ours in workers and one.theirs in workers]
+        failures += [f"{one.name}: a worker of it does not run" for one in asked if one not in several]
         if not several:
             continue
         names = ", ".join(one.name for one in several)
@@ -180,8 +182,8 @@ class _Stage:
         """Start a worker; one that does not start is a failure, and left out."""
         say(f"starting {name} …")
         environment = {"PYTHONPATH": str(SOURCES)} if name in PEERS else {}
-        process = await self._stack.enter_async_context(started(name, command, self._setup.logs, environment))
         try:
+            process = await self._stack.enter_async_context(started(name, command, self._setup.logs, environment))
             self.workers[name] = await Worker.ready(process)
         except WorkerError as error:
             self._failures.append(str(error))

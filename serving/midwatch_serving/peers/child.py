@@ -14,7 +14,7 @@ from midwatch_serving.peers.worker import Measured
 
 START_S = 300.0
 """Time to load and, for the engine's first start on a machine, to compile."""
-MEASURE_S = 300.0
+MEASURE_S = 150.0
 END_S = 20.0
 TAIL = 12
 """Lines of a worker's log that are shown when it fails."""
@@ -40,6 +40,7 @@ class Process:
         try:
             line = await asyncio.wait_for(stdout.readline(), patience)
         except TimeoutError as error:
+            self._process.kill()  # what it computes would slow down the others
             raise WorkerError(f"{self.name} said nothing for {patience:g} s\n{self.tail()}") from error
         try:
             answer: dict[str, Any] = json.loads(line)
@@ -79,16 +80,23 @@ class Process:
 async def started(
     name: str, command: Sequence[str | Path], logs: Path, environment: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Process]:
-    """Start a process for the length of the block; `environment` is added to ours, with one BLAS thread."""
+    """Start a process for the length of the block; `environment` is added to ours, with one BLAS thread.
+
+    Raises:
+        WorkerError: when there is no such command.
+    """
     log = logs / f"{name}.log"
     with log.open("wb") as errors:
-        process = await asyncio.create_subprocess_exec(
-            *map(str, command),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), **(environment or {})},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *map(str, command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), **(environment or {})},
+            )
+        except OSError as error:
+            raise WorkerError(f"cannot run {command[0]}: {error.strerror or error}") from error
     child = Process(name, process, log)
     try:
         yield child
