@@ -118,6 +118,15 @@ class Cache(NamedTuple):
     """(layers, lane blocks, kv heads, 16, head_dim)"""
 
 
+class AmxCache(NamedTuple):
+    """Paged keys and values as bfloat16, in pairs of the values n and 16 + n of every 32."""
+
+    keys: Halves
+    """(layers, lane blocks, kv heads, head_dim / 32, 16 pairs, 16 tokens, 2)"""
+    values: Halves
+    """(layers, lane blocks, kv heads, 16 tokens, head_dim / 32, 16 pairs, 2)"""
+
+
 class Buffers(NamedTuple):
     """Where a step works. Rows are a multiple of 16, so that a tile may compute rows that no one reads."""
 

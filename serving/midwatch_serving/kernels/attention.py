@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
-from midwatch_serving.kernels.arrays import Cache, Shape, aligned
-from midwatch_serving.kernels.emit import LANES, address
+from midwatch_serving.kernels import amx
+from midwatch_serving.kernels.amx import CHUNK, SPAN
+from midwatch_serving.kernels.amx_attention import amx_paged_attention, amx_scratch_floats
+from midwatch_serving.kernels.arrays import AmxCache, AmxWeights, Cache, Shape, aligned
+from midwatch_serving.kernels.emit import LANES, address, is_a
 from midwatch_serving.kernels.micro import outer_tile
-from midwatch_serving.kernels.rows import fetch, fold_sum, scale, softmax_tile
+from midwatch_serving.kernels.rows import fetch, fold_sum, scale, softmax_tile, store_key, store_value
 from midwatch_serving.kernels.threads import take
 
-SPAN = 64
-"""Keys a tile."""
 MOST_ROWS = 48
 """Rows (tokens x query heads a KV head) that are attended together."""
 STREAMING_ROWS = 12
@@ -28,7 +30,7 @@ STREAMING_ROWS = 12
 _PAIR = 2 * LANES
 _outer1, _outer2, _outer3, _outer6, _outer12 = (outer_tile(rows) for rows in (1, 2, 3, 6, 12))
 _dot1, _dot2, _dot3, _dot6, _dot12 = (outer_tile(rows, fresh=True) for rows in (1, 2, 3, 6, 12))
-_softmax = softmax_tile(SPAN)
+_softmax, _masked_softmax = softmax_tile(SPAN, masked=False), softmax_tile(SPAN, masked=True)
 _STATE = 2 * LANES
 """Floats of state a row."""
 
@@ -83,18 +85,60 @@ def _dot(rows: int, a: Any, b0: Any, b1: Any, c: Any, count: int, a_stride: int,
 
 def scratch_floats(head_dim: int) -> int:
     """Return the floats of scratch that a thread needs: queries, scores, mixed values, states."""
-    return MOST_ROWS * (2 * head_dim + SPAN + _STATE)
+    return max(MOST_ROWS * (2 * head_dim + SPAN + _STATE), amx_scratch_floats(head_dim))
 
 
-@njit(nogil=True)
 def paged_attention(
-    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+    qkv: Any, cache: Any, layer: int, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
 ) -> None:
     """Write (rows, heads * head_dim) to `mixed`: this thread's share of the step's tiles.
 
-    `keys` and `values` are one layer's pages, which hold the step's own tokens already; the queries in `qkv` are
-    rotated and scaled. Long tiles are taken first.
+    `cache` holds the step's own tokens already; the queries in `qkv` are rotated, and scaled by
+    log2(e) / sqrt(head_dim). Long tiles are taken first.
     """
+    raise NotImplementedError  # compiled code only
+
+
+@overload(paged_attention, strict=False)
+def _paged_attention(  # pyright: ignore[reportUnusedFunction]
+    qkv: Any, cache: Any, layer: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: Any, scratch: Any
+) -> Any:
+    attend = amx_paged_attention if is_a(cache, AmxCache) else _float_paged_attention
+
+    def run(
+        qkv: Any, cache: Any, layer: int, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+    ) -> None:
+        attend(qkv, cache.keys[layer], cache.values[layer], step, shape, mixed, counter, threads, scratch)
+
+    return run
+
+
+def store_token(
+    cache: Any, layer: int, block: int, head: int, place: int, key: Any, value_after: int, width: int
+) -> None:
+    """Put a head's key, at the address `key`, and its value, `value_after` bytes on, into their page."""
+    raise NotImplementedError  # compiled code only
+
+
+@overload(store_token, strict=False)
+def _store_token(  # pyright: ignore[reportUnusedFunction]
+    cache: Any, layer: Any, block: Any, head: Any, place: Any, key: Any, value_after: Any, width: Any
+) -> Any:
+    put_key, put_value, size = (
+        (amx.store_key, amx.store_value, 4) if is_a(cache, AmxCache) else (store_key, store_value, 2)
+    )
+
+    def run(cache: Any, layer: int, block: int, head: int, place: int, key: Any, value_after: int, width: int) -> None:
+        put_key(key, address(cache.keys[layer, block, head]) + place * size, width)
+        put_value(key + value_after, address(cache.values[layer, block, head, place]), width)
+
+    return run
+
+
+@njit(nogil=True)
+def _float_paged_attention(
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+) -> None:
     tiles = len(step.tile_rows)
     kv_heads = shape.kv_heads
     while True:
@@ -146,9 +190,11 @@ def _attend(
             _dot(rows, address(q), left, right, address(scores) + j * 4, width, width * 4, LANES * 2, SPAN * 4)
         for r in range(rows):
             visible = step.positions[row + r // per_kv] - first_key + 1
-            for j in range(max(visible, 0), SPAN):
-                scores[r, j] = np.float32(-np.inf)
-            _softmax(address(scores[r]), address(o[r]), address(state[r]), width)
+            x, y, z = address(scores[r]), address(o[r]), address(state[r])
+            if visible >= SPAN:
+                _softmax(x, y, z, width, visible)
+            else:
+                _masked_softmax(x, y, z, width, visible)
         for j in range(0, seen, LANES):
             v = value_at + table[block + j // LANES] * page
             for d in range(0, width, _PAIR):
@@ -161,9 +207,12 @@ def _attend(
             scale(address(o[r]), address(mixed[row + t, (head * per_kv + g) * width :]), width, inverse)
 
 
-def pages_for(kind: type[Any], shape: Shape, lane_blocks: int) -> Cache:
+def pages_for(kind: type[Any], shape: Shape, lane_blocks: int) -> Cache | AmxCache:
     """Return empty pages for the weights' kind."""
-    del kind
-    keys = aligned((shape.layers, lane_blocks, shape.kv_heads, shape.head_dim, LANES), np.uint16)
-    values = aligned((shape.layers, lane_blocks, shape.kv_heads, LANES, shape.head_dim), np.uint16)
-    return Cache(keys, values)
+    pages = (shape.layers, lane_blocks, shape.kv_heads)
+    if kind is AmxWeights:
+        pairs = shape.head_dim // CHUNK
+        keys = aligned((*pages, pairs, LANES, LANES, 2), np.uint16)
+        return AmxCache(keys, aligned((*pages, LANES, pairs, LANES, 2), np.uint16))
+    keys = aligned((*pages, shape.head_dim, LANES), np.uint16)
+    return Cache(keys, aligned((*pages, LANES, shape.head_dim), np.uint16))

@@ -131,6 +131,11 @@ def kernel(kinds: str, emit: Callable[..., Any], *, returns: bool = False) -> An
     return intrinsic(typing)
 
 
+def is_a(kind: Any, named_tuple: type[Any]) -> bool:
+    """Say whether a numba type is that of a named tuple."""
+    return isinstance(kind, types.NamedTuple | types.NamedUniTuple) and kind.instance_class is named_tuple
+
+
 def _address(_context: Any, array: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, values[0]).data

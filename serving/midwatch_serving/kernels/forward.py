@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from midwatch_serving.kernels.attention import paged_attention
+from midwatch_serving.kernels.attention import paged_attention, store_token
 from midwatch_serving.kernels.emit import LANES, address
 from midwatch_serving.kernels.linear import begin_thread, end_thread, linear, store_row
-from midwatch_serving.kernels.rows import add, gate, scale, squares, store_key, store_value, weigh
+from midwatch_serving.kernels.rows import LOG2_E, add, gate, squares, turn_halves, turn_pairs, weigh
 from midwatch_serving.kernels.threads import barrier
 
 COUNTERS = 5
@@ -26,16 +26,6 @@ def _inverse_rms(at: Any, count: int, eps: Any) -> Any:
     return np.float32(1) / np.sqrt(squares(at, count) / np.float32(count) + np.float32(eps))
 
 
-@njit(inline="always")
-def _turn(row: Any, at: int, width: int, interleaved: bool, cosine: Any, sine: Any) -> None:
-    half = width // 2
-    for i in range(half):
-        first, second = (at + 2 * i, at + 2 * i + 1) if interleaved else (at + i, at + half + i)
-        a, b = row[first], row[second]
-        row[first] = a * cosine[i] - b * sine[i]
-        row[second] = a * sine[i] + b * cosine[i]
-
-
 @njit
 def _head_norm(row: Any, at: int, width: int, weight: Any, eps: Any) -> None:
     head = address(row) + at * 4
@@ -43,22 +33,25 @@ def _head_norm(row: Any, at: int, width: int, weight: Any, eps: Any) -> None:
 
 
 @njit
-def _place_row(row: Any, position: int, slot: int, layer: int, p: Any, shape: Any, keys: Any, values: Any) -> None:
+def _place_row(row: Any, position: int, slot: int, layer: int, p: Any, shape: Any, cache: Any) -> None:
     """Finish a row of queries, keys and values, and put key and value into their page."""
     width, heads, kv_heads = shape.head_dim, shape.heads, shape.kv_heads
+    q, k = address(row), address(row) + heads * width * 4
     if shape.bias:
-        add(address(row), address(p.qkv_bias[layer]), (heads + 2 * kv_heads) * width)
-    for head in range(heads + kv_heads):
-        at = head * width
-        if shape.head_norm:
-            _head_norm(row, at, width, p.q_norm[layer] if head < heads else p.k_norm[layer], shape.eps)
-        _turn(row, at, width, shape.interleaved, p.cosine[position], p.sine[position])
-    scale(address(row), address(row), heads * width, np.float32(1) / np.sqrt(np.float32(width)))
-    block, place = slot // LANES, slot % LANES
+        add(q, address(p.qkv_bias[layer]), (heads + 2 * kv_heads) * width)
+    if shape.head_norm:
+        for head in range(heads + kv_heads):
+            _head_norm(row, head * width, width, p.q_norm[layer] if head < heads else p.k_norm[layer], shape.eps)
+    cosine, sine = address(p.cosine[position]), address(p.sine[position])
+    factor = np.float32(LOG2_E) / np.sqrt(np.float32(width))
+    if shape.interleaved:
+        turn_pairs(q, cosine, sine, width, heads, factor)
+        turn_pairs(k, cosine, sine, width, kv_heads, np.float32(1))
+    else:
+        turn_halves(q, cosine, sine, width, heads, factor)
+        turn_halves(k, cosine, sine, width, kv_heads, np.float32(1))
     for head in range(kv_heads):
-        k, v = (heads + head) * width, (heads + kv_heads + head) * width
-        store_key(address(row[k:]), address(keys[block, head]) + place * 2, width)
-        store_value(address(row[v:]), address(values[block, head, place]), width)
+        store_token(cache, layer, slot // LANES, head, slot % LANES, k + head * width * 4, kv_heads * width * 4, width)
 
 
 @njit(nogil=True)
@@ -78,11 +71,10 @@ def forward(p: Any, shape: Any, cache: Any, b: Any, step: Any, amx: Any, thread:
         work = meet + (2 + COUNTERS * layer) * 64
         linear(b.narrow, p.qkv, layer, b.qkv, rows, work, threads, scratch)
         passed = barrier(meet, passed, threads)
-        keys, values = cache.keys[layer], cache.values[layer]
         for t in range(thread, rows, threads):
-            _place_row(b.qkv[t], step.positions[t], step.slots[t], layer, p, shape, keys, values)
+            _place_row(b.qkv[t], step.positions[t], step.slots[t], layer, p, shape, cache)
         passed = barrier(meet, passed, threads)
-        paged_attention(b.qkv, keys, values, step, shape, b.mixed, work + 64, threads, scratch)
+        paged_attention(b.qkv, cache, layer, step, shape, b.mixed, work + 64, threads, scratch)
         passed = barrier(meet, passed, threads)
         for t in range(thread, rows, threads):
             store_row(b.mixed_rows, t, b.mixed[t])

@@ -9,7 +9,7 @@ code by the types of their arguments when the step is compiled.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.extending import overload
 
 from midwatch_serving.kernels.arrays import (
@@ -26,7 +26,7 @@ from midwatch_serving.kernels.arrays import (
     quantize,
     whole_panels,
 )
-from midwatch_serving.kernels.emit import address
+from midwatch_serving.kernels.emit import address, is_a
 from midwatch_serving.kernels.micro import AMX_ROWS, GROUP, PANEL, amx_switch, amx_tile, portable_tile, vnni_tile
 from midwatch_serving.kernels.rows import quantize as quantize_groups
 from midwatch_serving.kernels.rows import scale
@@ -79,10 +79,6 @@ def tile_configuration() -> Any:
     return configuration
 
 
-def _is(kind: Any, named_tuple: type[Any]) -> bool:
-    return isinstance(kind, types.NamedTuple) and kind.instance_class is named_tuple
-
-
 def store_row(rows: Any, row: int, values: Any) -> None:
     """Put a row of floats into `rows`."""
     raise NotImplementedError  # compiled code only
@@ -91,7 +87,7 @@ def store_row(rows: Any, row: int, values: Any) -> None:
 @overload(store_row, strict=False)
 def _store_row(rows: Any, row: Any, values: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
     del row, values
-    if _is(rows, QuantizedRows):
+    if is_a(rows, QuantizedRows):
         return _quantize_row
     return _copy_row
 
@@ -117,9 +113,9 @@ def _linear(  # pyright: ignore[reportUnusedFunction]
     rows: Any, weights: Any, layer: Any, out: Any, count: Any, counter: Any, threads: Any, scratch: Any
 ) -> Any:
     del rows, layer, out, count, counter, threads, scratch
-    if _is(weights, AmxWeights):
+    if is_a(weights, AmxWeights):
         return _linear_amx
-    if _is(weights, VnniWeights):
+    if is_a(weights, VnniWeights):
         return _linear_vnni
     return _linear_portable
 
@@ -231,7 +227,7 @@ def begin_thread(weights: Any, configuration: Any) -> None:
 @overload(begin_thread, strict=False)
 def _begin_thread(weights: Any, configuration: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
     del configuration
-    if _is(weights, AmxWeights):
+    if is_a(weights, AmxWeights):
         return lambda weights, configuration: _amx_load(address(configuration))  # noqa: ARG005 (the signature is numba's)
     return lambda weights, configuration: None  # noqa: ARG005 (the signature is numba's)
 
@@ -243,6 +239,6 @@ def end_thread(weights: Any) -> None:
 
 @overload(end_thread, strict=False)
 def _end_thread(weights: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-    if _is(weights, AmxWeights):
+    if is_a(weights, AmxWeights):
         return lambda weights: _amx_release(0)  # noqa: ARG005 (the signature is numba's)
     return lambda weights: None  # noqa: ARG005 (the signature is numba's)
