@@ -166,7 +166,7 @@ def build_service(
         clock=clock,
         model_name=options.served_model_name,
         model_root=model.name,
-        model_about=model.about,
+        model_about=model.about if simulated is None else f"simulated: {simulated.about}",
         version=version,
         created=int(clock.now()),
         cost_model=None if simulated is None else simulated.name,
