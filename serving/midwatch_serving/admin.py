@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from midwatch_contracts.times import rfc3339
 from midwatch_serving import protocol
-from midwatch_serving.chat import read_body
+from midwatch_serving.bodies import read_body
 from midwatch_serving.config import Snapshot
 from midwatch_serving.errors import ConfigError, RequestError
 from midwatch_serving.protocol import ConfigPatch

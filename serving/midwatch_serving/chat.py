@@ -18,7 +18,8 @@ from midwatch_serving.logprobs import chat_logprobs
 from midwatch_serving.protocol_chat import ChatRequest
 from midwatch_serving.service import Service
 from midwatch_serving.stream import Output
-from midwatch_serving.tools import CallPart, Choice, Reader
+from midwatch_serving.tool_reader import CallPart, Reader
+from midwatch_serving.tools import Choice
 
 
 class ChatEndpoint:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from midwatch_serving.tools import CallPart
+from midwatch_serving.tool_reader import CallPart
 
 Emit = Callable[[str, dict[str, Any]], None]
 """Takes an event's type, without `response.`, and its fields."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from midwatch_serving import tools
 from midwatch_serving.errors import RequestError
 from midwatch_serving.protocol_chat import Tool
-from midwatch_serving.tools import CallPart, CallReader, NamedReader
+from midwatch_serving.tool_reader import CallPart, CallReader, NamedReader
 
 NAMES = frozenset({"f", "g"})
 
