@@ -43,6 +43,7 @@ def configure_simulator(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the loads, and of tiny's weights (default: %(default)s)")
     add("--calibrate-only", action="store_true", help="fit, and print the cost model")
     add("--save", type=Path, metavar="FILE", help="write the cost model, with its error when it was validated")
+    add("--name", metavar="NAME", help="of the cost model (default: cpu-MODEL)")
 
 
 def configure_ablations(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.model import Model
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.throttle import Throttle
-from midwatch_serving.validation import Subject, Verdict, error_band, in_process, loads, overhead, validate
+from midwatch_serving.validation import Subject, Trial, error_band, in_process, loads, overhead, validate
 from midwatch_serving.watched import WatchedExecutor
 
 GIL_SWITCH_S = 0.0005
@@ -54,12 +54,12 @@ async def _bench(arguments: argparse.Namespace, store: Path | None) -> int:
     )
     async with running(model, arithmetic, deployment) as subject:
         cost = await _fitted(arguments, model, subject)
-        verdicts = [] if arguments.calibrate_only else await _validated(arguments, cost, subject)
+        trials = [] if arguments.calibrate_only else await _validated(arguments, cost, subject)
     if arguments.save is not None:
-        _save(arguments.save, cost, verdicts)
+        _save(arguments.save, cost, trials)
     elif arguments.calibrate_only:
         sys.stdout.write(dump(cost))
-    return Exit.OK if all(verdict.passed for verdict in verdicts) else Exit.INTERNAL
+    return Exit.OK if all(v.passed for trial in trials for v in trial.verdicts) else Exit.INTERNAL
 
 
 @contextlib.asynccontextmanager
@@ -71,15 +71,14 @@ async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) 
     scheduler = Scheduler(blocks, d.limits, max_model_len=d.max_model_len, clock=clock)
     cache = CacheInfo(d.block_size, d.num_blocks, d.num_blocks)
     metrics = Metrics(scheduler, model_name=model.name, max_model_len=d.max_model_len, cache=cache)
-    executor = WatchedExecutor(
-        arithmetic.executor(
-            model,
-            num_blocks=d.num_blocks,
-            block_size=d.block_size,
-            max_model_len=d.max_model_len,
-            max_rows=d.limits.max_num_batched_tokens,
-        )
+    computing = arithmetic.executor(
+        model,
+        num_blocks=d.num_blocks,
+        block_size=d.block_size,
+        max_model_len=d.max_model_len,
+        max_rows=d.limits.max_num_batched_tokens,
     )
+    executor = WatchedExecutor(computing)
     engine = Engine(scheduler, executor, model.tokenizer, metrics=metrics, clock=clock, throttle=Throttle(d.cpu_limit))
     bounds = Bounds(
         num_blocks=d.num_blocks,
@@ -90,7 +89,7 @@ async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) 
     )
     serving = asyncio.create_task(engine.run())
     try:
-        yield Subject(engine, executor, bounds, deployment)
+        yield Subject(engine, executor, bounds, deployment, computing.runner.name)
     finally:
         serving.cancel()
         await asyncio.wait({serving})
@@ -103,8 +102,8 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
     found = fit(batches, seconds, subject.bounds)
     _say(found.line())
     cost = CostModel(
-        name=f"cpu-{model.name}",
-        about=f"{model.name} on the CPU engine, one thread, {machine()}",
+        name=arguments.name or f"cpu-{model.name}",
+        about=f"{model.name} on the CPU engine, {subject.kernel} arithmetic, one thread, {machine()}",
         source=(f"fitted by `{_command(arguments)}`: {found.line()}",),
         uncertainty="Fitted on one machine; another, or the same under other load, is as much slower as its cores are.",
         max_model_len=arguments.max_model_len,
@@ -121,8 +120,8 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
     return cost.model_copy(update={"overhead": around})
 
 
-async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Subject) -> list[Verdict]:
-    command, verdicts = _command(arguments), list[Verdict]()
+async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Subject) -> list[Trial]:
+    command, trials = _command(arguments), list[Trial]()
     for load in loads(cost, subject.deployment, seconds=arguments.seconds, seed=arguments.seed):
         rate = load.workload.rate or 0.0
         _say(f"{load.name}: {len(load.workload.requests)} requests, {rate:.2f} a second, twice …")
@@ -134,7 +133,7 @@ async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Su
             f"{predicted.events_per_s:.0f} events/s, {predicted.tokens_per_s:.0f} tokens/s"
         )
         for verdict in trial.verdicts:
-            _print(verdict.body(command))
+            _print({**verdict.body(command), "neighbours": round(1 - 1 / max(slow.decode, slow.prefill), 3)})
         _print(
             {
                 "name": f"simulator_{load.name}_events_per_s",
@@ -144,19 +143,23 @@ async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Su
                 "command": command,
             }
         )
-        verdicts += trial.verdicts
+        trials.append(trial)
+    verdicts = [verdict for trial in trials for verdict in trial.verdicts]
     failed = [f"{v.load} {v.figure}" for v in verdicts if not v.passed]
     _say(
         f"{len(verdicts) - len(failed)} of {len(verdicts)} figures within their tolerance"
         + "".join(f"; failed: {', '.join(failed)}" if failed else "")
     )
-    return verdicts
+    return trials
 
 
-def _save(path: Path, cost: CostModel, verdicts: list[Verdict]) -> None:
-    if verdicts:
-        basis = f"measured: widest error over five loads of `midwatch bench simulator` on {machine()}, but at least 5 %"
-        cost = cost.model_copy(update={"error": error_band(verdicts, basis)})
+def _save(path: Path, cost: CostModel, trials: list[Trial]) -> None:
+    basis = f"measured: widest error of `midwatch bench simulator` on {machine()}, over the loads that ran undisturbed"
+    band = error_band(trials, basis)
+    if band is None:
+        _say("the saved error is a guess: no load was validated on a machine that neighbours left alone")
+    else:
+        cost = cost.model_copy(update={"error": band})
     try:
         path.write_text(dump(cost), "utf-8")
     except OSError as error:

@@ -29,6 +29,8 @@ from midwatch_serving.workload import Fixed, Gamma, Lengths, LogNormal, Workload
 FIGURES = {"ttft_p50": 0.15, "ttft_p95": 0.30, "tpot_p50": 0.15, "tpot_p95": 0.30}
 """Tolerance of each, as a share of the measured value."""
 SPREADS = 1.5
+QUIET = 1.15
+"""Slowdown by neighbours up to which a load tells something of the cost model's own error."""
 CHAT = LogNormal(prompt_median=96, prompt_sigma=0.6, output_median=40, output_sigma=0.5, least=8, most=384)
 MOST = 400
 """Requests of a load."""
@@ -97,6 +99,8 @@ class Subject:
     """The engine's own; it is probed while the engine idles."""
     bounds: Bounds
     deployment: Deployment
+    kernel: str
+    """The arithmetic's name."""
 
 
 async def overhead(subject: Subject, *, seed: int) -> Overhead:
@@ -208,10 +212,16 @@ def _judge(name: str, predicted: list[Report], measured: list[Report]) -> Iterat
             yield Verdict(name, figure, mean(foreseen), (seen[0], seen[1]))
 
 
-def error_band(verdicts: list[Verdict], basis: str) -> ErrorBand:
-    """Return the widest error of each figure over the loads, but at least 5 %."""
-    widest = {f: max(0.05, *(abs(v.error) for v in verdicts if v.figure == f)) for f in FIGURES}
-    return ErrorBand(**{name: round(value, 3) for name, value in widest.items()}, basis=basis)
+def error_band(trials: Iterable[Trial], basis: str) -> ErrorBand | None:
+    """Return the widest error of each figure over the loads that ran undisturbed, but at least 5 %; None without any."""
+    quiet = [
+        v for trial in trials if max(trial.slowdown.decode, trial.slowdown.prefill) <= QUIET for v in trial.verdicts
+    ]
+    if not quiet:
+        return None
+    widest = {f: max(0.05, *(abs(v.error) for v in quiet if v.figure == f)) for f in FIGURES}
+    names = ", ".join(dict.fromkeys(v.load for v in quiet))
+    return ErrorBand(**{f: round(value, 3) for f, value in widest.items()}, basis=f"{basis}: {names}")
 
 
 def in_process(cost: CostModel) -> CostModel:

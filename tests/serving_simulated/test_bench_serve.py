@@ -53,7 +53,7 @@ async def test_every_request_is_counted_with_the_tokens_that_the_server_counted(
 
 @pytest.mark.anyio
 async def test_refused_requests_are_counted_by_why(serving: Starter) -> None:
-    load = Workload(tuple(Request(0.0, 40, 200) for _ in range(8)))
+    load = Workload(tuple(Request(0.0, 40, 60) for _ in range(8)))
     async with serving("--max-num-seqs", "1", "--max-num-queued-reqs", "3") as (_, http):
         client = LoadClient(http, seed=1)
         target = await client.find("tiny")
