@@ -213,10 +213,9 @@ def _judge(name: str, predicted: list[Report], measured: list[Report]) -> Iterat
 
 
 def error_band(trials: Iterable[Trial], basis: str) -> ErrorBand | None:
-    """Return the widest error of each figure over the loads that ran undisturbed, but at least 5 %; None without any."""
-    quiet = [
-        v for trial in trials if max(trial.slowdown.decode, trial.slowdown.prefill) <= QUIET for v in trial.verdicts
-    ]
+    """Return the widest error of each figure over the loads that ran undisturbed, 5 % at least; None without any."""
+    undisturbed = [t for t in trials if max(t.slowdown.decode, t.slowdown.prefill) <= QUIET]
+    quiet = [verdict for trial in undisturbed for verdict in trial.verdicts]
     if not quiet:
         return None
     widest = {f: max(0.05, *(abs(v.error) for v in quiet if v.figure == f)) for f in FIGURES}
