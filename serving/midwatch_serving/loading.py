@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from midwatch_contracts.command import CommandError
 from midwatch_serving.errors import KernelError, ModelError
@@ -49,6 +49,12 @@ class ModelChoice:
         return model
 
 
+class _Sizes(TypedDict):
+    num_blocks: int
+    block_size: int
+    max_model_len: int
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """How a model is computed."""
@@ -59,6 +65,23 @@ class Arithmetic:
     cache: Path | None = None
     """Folder for packed weights; None keeps none."""
 
+    def kind(self, model: Model, block_size: int) -> str:
+        """Return the arithmetic that `executor` takes: `reference`, or a kind of kernel.
+
+        Raises:
+            CommandError: when the kernel does not run here or does not fit the model or the block size.
+        """
+        if self.kernel == "reference" or (self.kernel == "auto" and model.name == TINY):
+            return ReferenceRunner.name
+        try:
+            kind: str = _kernels().choose(self.kernel, model.config, block_size)
+        except KernelError as error:
+            if self.kernel != "auto":
+                raise CommandError(str(error)) from error
+            log.warning("computing in plain numpy, several times slower: %s", error)
+            return ReferenceRunner.name
+        return kind
+
     def executor(
         self, model: Model, *, num_blocks: int, block_size: int, max_model_len: int, max_rows: int
     ) -> CpuExecutor:
@@ -67,31 +90,23 @@ class Arithmetic:
         Raises:
             CommandError: when the kernel does not run here or does not fit the model or the block size.
         """
-        sizes = {"num_blocks": num_blocks, "block_size": block_size, "max_model_len": max_model_len}
-        try:
-            runner = self._runner(model, sizes, max_rows)
-        except KernelError as error:
-            raise CommandError(str(error)) from error
-        executor = CpuExecutor(model, **sizes, runner=runner)
-        if runner.name == ReferenceRunner.name:
+        sizes = _Sizes(num_blocks=num_blocks, block_size=block_size, max_model_len=max_model_len)
+        kind = self.kind(model, block_size)
+        if kind == ReferenceRunner.name:
+            executor = CpuExecutor(model, **sizes)
             executor.warm_up()
-        else:
-            _compiling(executor.warm_up)
+            return executor
+        runner: Runner = _kernels().runner(
+            model, kind, **sizes, max_rows=max_rows, threads=self.threads, cache=self.cache
+        )
+        executor = CpuExecutor(model, **sizes, runner=runner)
+        _compiling(executor.warm_up)
         return executor
 
-    def _runner(self, model: Model, sizes: dict[str, int], max_rows: int) -> Runner:
-        if self.kernel == "reference" or (self.kernel == "auto" and model.name == TINY):
-            return ReferenceRunner(model, **sizes)
-        kernels: Any = importlib.import_module("midwatch_serving.kernels.choice")  # numba takes half a second to import
-        try:
-            kind = kernels.choose(self.kernel, model.config, sizes["block_size"])
-        except KernelError as error:
-            if self.kernel != "auto":
-                raise
-            log.warning("computing in plain numpy, several times slower: %s", error)
-            return ReferenceRunner(model, **sizes)
-        runner: Runner = kernels.runner(model, kind, **sizes, max_rows=max_rows, threads=self.threads, cache=self.cache)
-        return runner
+
+def _kernels() -> Any:
+    """Import the kernels where they are wanted: numba takes half a second."""
+    return importlib.import_module("midwatch_serving.kernels.choice")
 
 
 def _compiling(first_step: Callable[[], None]) -> None:

@@ -39,6 +39,7 @@ from midwatch_serving.mfu import Estimates
 from midwatch_serving.model import Model
 from midwatch_serving.operations import Operations
 from midwatch_serving.options import Options
+from midwatch_serving.reference import ReferenceRunner
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.service import Service
 from midwatch_serving.settings import SETTINGS, EngineSettings, Values
@@ -110,17 +111,24 @@ def build_service(
         clock=clock,
         eos=model.tokenizer.eos,
     )
+    simulated = _cost_model(options, model.name)
+    kind = ReferenceRunner.name if simulated is not None else options.arithmetic.kind(model, block_size)
+    exact = kind == ReferenceRunner.name
     metrics = Metrics(
         scheduler,
         model_name=options.served_model_name,
         max_model_len=max_len,
-        cache=CacheInfo(block_size, num_blocks, num_blocks, enable_prefix_caching=settings.enable_prefix_caching),
+        cache=CacheInfo(
+            block_size,
+            num_blocks,
+            num_blocks,
+            enable_prefix_caching=settings.enable_prefix_caching,
+            cache_dtype="float32" if exact else "bfloat16" if kind == "amx" else "float16",
+        ),
         fine=options.fine_buckets,
         custom_buckets=options.custom_buckets,
-        estimates=Estimates(model.config) if options.enable_mfu_metrics else None,
+        estimates=Estimates(model.config, bytes_per_weight=4 if exact else 1) if options.enable_mfu_metrics else None,
     )
-
-    simulated = _cost_model(options, model.name)
 
     def build(model: Model) -> Executor:
         if simulated is not None:

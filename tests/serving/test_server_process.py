@@ -146,7 +146,9 @@ def test_a_port_in_use_is_bad_input_and_the_message_names_it() -> None:
         (["--cpu-limit", "0"], "CPU limit '0'"),
         (["--port", "99999"], "--port 99999"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
-        (["--model", "huge"], "invalid choice: 'huge'"),
+        (["--model", "huge"], "there is no model 'huge'"),
+        (["--kernel-threads", "0"], "--kernel-threads 0"),
+        (["--max-model-len", "16385"], "--max-model-len: 16385"),
         (["--max-num-seqs", "0"], "--max-num-seqs: 0 is outside 1 to 1024"),
     ],
 )

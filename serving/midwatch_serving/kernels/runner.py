@@ -1,6 +1,7 @@
 """`Runner` over the compiled kernels: turns work into a step's arrays, and has the threads run it."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -86,10 +87,6 @@ class KernelRunner:
             logits[:, self._forbidden] = -np.inf
         return logits
 
-    def close(self) -> None:
-        """End the helper threads."""
-        self._team.close()
-
     def _room(self, max_rows: int) -> Buffers:
         return buffers(KINDS[self.name], self._model.shape, self._model.parameters, max_rows, self._team.threads)
 
@@ -136,19 +133,25 @@ def plan(work: list[Work], lanes: int, tokens_a_tile: int) -> tuple[Step, Any, l
     return Step(positions, slots, np.array(tiles, dtype=np.int64), tables), tokens, first_row.tolist()
 
 
+Part = Callable[[int], None]
+
+
 class Team:
-    """The threads of a step: the caller, and helpers that wait between steps."""
+    """The threads of a step: the caller, and helpers that wait between steps and end with the team."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._calls: list[SimpleQueue[Callable[[int], None] | None]] = []
+        self._calls: list[SimpleQueue[Part | None]] = []
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
         for number in range(1, threads):
-            calls: SimpleQueue[Callable[[int], None] | None] = SimpleQueue()
+            calls: SimpleQueue[Part | None] = SimpleQueue()
             self._calls.append(calls)
-            threading.Thread(target=self._help, args=(number, calls), name=f"kernel-{number}", daemon=True).start()
+            helper = threading.Thread(target=_help, args=(number, calls, self._done), name=f"kernel-{number}")
+            helper.daemon = True
+            helper.start()
+            weakref.finalize(self, calls.put, None)
 
-    def run(self, part: Callable[[int], None]) -> None:
+    def run(self, part: Part) -> None:
         """Run `part(thread)` on every thread and wait for all."""
         for calls in self._calls:
             calls.put(part)
@@ -158,16 +161,13 @@ class Team:
             if error is not None:
                 raise error
 
-    def close(self) -> None:
-        """End the helpers."""
-        for calls in self._calls:
-            calls.put(None)
 
-    def _help(self, number: int, calls: "SimpleQueue[Callable[[int], None] | None]") -> None:
-        while (part := calls.get()) is not None:
-            try:
-                part(number)
-            except BaseException as error:  # noqa: BLE001 (a thread's boundary: the caller raises it)
-                self._done.put(error)
-            else:
-                self._done.put(None)
+def _help(number: int, calls: "SimpleQueue[Part | None]", done: "SimpleQueue[BaseException | None]") -> None:
+    while (part := calls.get()) is not None:
+        try:
+            part(number)
+        except BaseException as error:  # noqa: BLE001 (a thread's boundary: the caller raises it)
+            done.put(error)
+        else:
+            done.put(None)
+        del part  # it holds the weights, which may be let go between two steps
