@@ -58,6 +58,10 @@ def _comparisons(*names: str) -> list[Comparison]:
     return [one for one in COMPARISONS if one.name in names]
 
 
+def _plenty() -> benchmark.Budget:
+    return benchmark.Budget(3600, groups=1)
+
+
 def test_there_is_a_figure_for_each_name_that_was_promised_and_no_other() -> None:
     assert set(NAMES) == NAMED_BY_THE_ISSUE
     assert len(NAMES) == len(NAMED_BY_THE_ISSUE)
@@ -68,7 +72,7 @@ async def test_workers_take_turns_pair_by_pair_after_a_warm_up_of_each() -> None
     workers = {name: Scripted(name, log, [1.0] * 20) for name in (ENGINE, OPENVINO, XLLAMACPP)}
     chosen = _comparisons("decode_b4_openvino", "decode_b4_xllamacpp")
     emitted: list[Figure] = []
-    assert await benchmark.measure_all(workers, chosen, 2, emitted.append) == []
+    assert await benchmark.measure_all(workers, chosen, 2, _plenty(), emitted.append) == []
     turn = [ENGINE, OPENVINO, ENGINE, XLLAMACPP]
     assert [name for name, _ in log] == turn * 3
     assert {body["tokens"] for _, body in log[:4]} == {benchmark.WARM_UP_TOKENS}
@@ -83,7 +87,7 @@ async def test_a_figure_is_the_ratio_of_medians_and_names_the_command_that_print
     theirs = Scripted(OPENVINO, [], [9.0, 1.0, 1.1, 0.2])
     emitted: list[Figure] = []
     await benchmark.measure_all(
-        {ENGINE: ours, OPENVINO: theirs}, _comparisons("decode_b16_openvino"), 3, emitted.append
+        {ENGINE: ours, OPENVINO: theirs}, _comparisons("decode_b16_openvino"), 3, _plenty(), emitted.append
     )
     command = "make bench-serving ARGS='--only decode_b16_openvino'"
     wanted = Figure(
@@ -98,15 +102,27 @@ async def test_a_worker_that_fails_costs_its_own_figures_only() -> None:
         OPENVINO: Scripted(OPENVINO, [], [1.0] * 2),
         XLLAMACPP: Scripted(XLLAMACPP, [], [1.0] * 99),
     }
-    chosen = _comparisons("decode_b1_openvino", "decode_b4_xllamacpp")
+    chosen = _comparisons("decode_b1_openvino", "decode_b1_xllamacpp")
     emitted: list[Figure] = []
-    failures = await benchmark.measure_all(workers, chosen, 3, emitted.append)
+    failures = await benchmark.measure_all(workers, chosen, 3, _plenty(), emitted.append)
     assert failures == ["decode_b1_openvino: openvino failed"]
-    assert [figure.name for figure in emitted] == ["decode_b4_xllamacpp"]
+    assert [figure.name for figure in emitted] == ["decode_b1_xllamacpp"]
+
+
+async def test_out_of_time_there_is_one_pair_of_each_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    log: list[tuple[str, dict[str, Any]]] = []
+    workers = {name: Scripted(name, log, [1.0] * 99) for name in (ENGINE, OPENVINO)}
+    emitted: list[Figure] = []
+    spent = benchmark.Budget(0.0, groups=2)
+    chosen = _comparisons("decode_b1_openvino", "decode_b4_openvino")
+    assert await benchmark.measure_all(workers, chosen, 5, spent, emitted.append) == []
+    assert [name for name, _ in log] == [ENGINE, OPENVINO] * 4
+    assert len(emitted) == 2
+    assert "out of time after 1 of 5 pairs" in capsys.readouterr().err
 
 
 async def test_a_figure_whose_worker_never_ran_is_said_to_be_missing() -> None:
-    failures = await benchmark.measure_all({}, _comparisons("prefill512_openvino"), 1, print)
+    failures = await benchmark.measure_all({}, _comparisons("prefill512_openvino"), 1, _plenty(), print)
     assert failures == ["prefill512_openvino: a worker of it does not run"]
 
 
@@ -115,7 +131,7 @@ async def test_the_overhead_is_the_median_difference_of_the_pairs_in_millisecond
     engine = Scripted(ENGINE_1, [], [9.0, *[0.100, 0.200, 0.300, 0.400, 0.100]])
     emitted: list[Figure] = []
     await benchmark.measure_all(
-        {HTTP: http, ENGINE_1: engine}, _comparisons("http_ttft_overhead_ms"), 1, emitted.append
+        {HTTP: http, ENGINE_1: engine}, _comparisons("http_ttft_overhead_ms"), 1, _plenty(), emitted.append
     )
     [figure] = emitted
     assert (figure.value, figure.unit, figure.baseline) == (pytest.approx(3.0), "ms", pytest.approx(200.0))
@@ -126,7 +142,7 @@ async def test_bandwidth_is_the_weights_read_a_second_beside_what_memory_gives()
     log: list[tuple[str, dict[str, Any]]] = []
     engine = Scripted(ENGINE, log, [1.0, 1.0, 0.001, 0.000_000_5])
     emitted: list[Figure] = []
-    await benchmark.measure_all({ENGINE: engine}, _comparisons("decode_b1_bandwidth"), 1, emitted.append)
+    await benchmark.measure_all({ENGINE: engine}, _comparisons("decode_b1_bandwidth"), 1, _plenty(), emitted.append)
     [figure] = emitted
     assert figure.value == pytest.approx(100 / 0.001 * 1000 / 1e9)
     assert figure.baseline == pytest.approx(0.2)

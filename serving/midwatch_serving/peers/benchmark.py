@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -43,6 +44,8 @@ class Setup:
     folder: Path
     """For compiled kernels, packed weights and logs."""
     pairs: int
+    budget_s: float = 900.0
+    """Seconds to measure in, about."""
     python: Path | None = None
     """That of the peers' environment, where a peer is compared."""
 
@@ -62,6 +65,24 @@ class Setup:
         ]
 
 
+class Budget:
+    """Time for so many groups of figures; what one leaves goes to those after it.
+
+    Two threads that wait for each other in a spin, as llama.cpp's do, can take fifty times as long on a busy machine.
+    """
+
+    def __init__(self, seconds: float, groups: int) -> None:
+        self._ends = time.monotonic() + seconds
+        self._groups = groups
+
+    def share(self) -> float:
+        """Return when the next group should end, on the monotonic clock."""
+        now = time.monotonic()
+        share = (self._ends - now) / max(1, self._groups)
+        self._groups -= 1
+        return now + share
+
+
 async def run(setup: Setup, comparisons: Sequence[Comparison], emit: Emit) -> list[str]:
     """Measure, and hand out each figure as soon as it is there; return what went wrong, a line each.
 
@@ -69,68 +90,118 @@ async def run(setup: Setup, comparisons: Sequence[Comparison], emit: Emit) -> li
     """
     over_http = [one for one in comparisons if HTTP in (one.ours, one.theirs)]
     in_process = [one for one in comparisons if one not in over_http]
+    budget = Budget(setup.budget_s, len(_groups(comparisons)))
     failures: list[str] = []
     if in_process:
         async with contextlib.AsyncExitStack() as stack:
             stage = _Stage(setup, stack, failures)
             await stage.engines(in_process)
-            failures += await measure_all(stage.workers, in_process, setup.pairs, emit)
+            failures += await measure_all(stage.workers, in_process, setup.pairs, budget, emit)
     if over_http:
         async with contextlib.AsyncExitStack() as stack:
             stage = _Stage(setup, stack, failures)
             await stage.server()
-            failures += await measure_all(stage.workers, over_http, setup.pairs, emit)
+            failures += await measure_all(stage.workers, over_http, setup.pairs, budget, emit)
     return failures
 
 
 async def measure_all(
-    workers: Mapping[str, Worker], comparisons: Sequence[Comparison], pairs: int, emit: Emit
+    workers: Mapping[str, Worker], comparisons: Sequence[Comparison], pairs: int, budget: Budget, emit: Emit
 ) -> list[str]:
     """Hand out the figures of those comparisons whose workers run; return what failed."""
     failures: list[str] = []
-    for _, group in groupby(comparisons, key=lambda one: (one.ours, one.rounds, tuple(one.command.items()))):
-        asked = list(group)
-        several = [one for one in asked if one.ours in workers and one.theirs in workers]
-        failures += [f"{one.name}: a worker of it does not run" for one in asked if one not in several]
-        if not several:
+    for asked in _groups(comparisons):
+        ends = budget.share()
+        group = [Turns(one, workers) for one in asked if one.ours in workers and one.theirs in workers]
+        failures += [
+            f"{one.name}: a worker of it does not run" for one in asked if not {one.ours, one.theirs} <= {*workers}
+        ]
+        if not group:
             continue
-        names = ", ".join(one.name for one in several)
-        say(f"measuring {names}: {pairs * several[0].rounds} pairs …")
-        try:
-            found = await _measure(workers, several, pairs * several[0].rounds)
-        except WorkerError as error:
-            failures.append(f"{names}: {error}")
-            continue
-        for one, (ours, theirs) in zip(several, found, strict=True):
-            comparison = one
-            if isinstance(one, Bandwidth):
-                comparison = replace(one, weight_bytes=int(workers[one.ours].facts["weight_bytes"]))
-            figure = comparison.figure(ours, theirs)
+        count = pairs * asked[0].rounds
+        say(f"measuring {', '.join(turns.comparison.name for turns in group)}: {count} pairs …")
+        for turns in await _measure(group, count, ends):
+            if turns.failure is not None:
+                failures.append(f"{turns.comparison.name}: {turns.failure}")
+                continue
+            figure = turns.figure()
             emit(figure)
-            say(
-                f"  {one.name}: {figure.value:g} {figure.unit} beside {figure.baseline:g}, ratio {figure.ratio:g} "
-                f"(spread {_spread(ours)} and {_spread(theirs)}) {comparison.verdict(figure)}"
-            )
+            say(f"  {turns.about(figure)}")
     return failures
 
 
-async def _measure(
-    workers: Mapping[str, Worker], comparisons: Sequence[Comparison], pairs: int
-) -> list[tuple[list[Measured], list[Measured]]]:
-    """Return what each comparison's pairs yielded: of ours, and of theirs."""
-    found: list[tuple[list[Measured], list[Measured]]] = [([], []) for _ in comparisons]
-    for one in comparisons:
-        for name, command in ((one.ours, one.command), (one.theirs, one.their_command)):
-            await workers[name].measure(_seeded({**command, **_shortened(command)}, 0))
+def _groups(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Put those together that have the engine do the same."""
+    return [
+        list(group)
+        for _, group in groupby(comparisons, key=lambda one: (one.ours, one.rounds, tuple(one.command.items())))
+    ]
+
+
+async def _measure(group: list["Turns"], pairs: int, ends: float) -> list["Turns"]:
+    """Measure `pairs` of each, or as many as there are until `ends`, one at least."""
+    for turns in group:
+        await turns.warm_up()
     for pair in range(pairs):
-        for one, (ours, theirs) in zip(comparisons, found, strict=True):
-            ours.append(await workers[one.ours].measure(_seeded(one.command, pair + 1)))
-            theirs.append(await workers[one.theirs].measure(_seeded(one.their_command, pair + 1)))
-    return found
+        for turns in group:
+            await turns.pair(pair + 1)
+        if pair + 1 < pairs and time.monotonic() > ends:
+            say(f"  out of time after {pair + 1} of {pairs} pairs: this machine is slow, or busy")
+            break
+    return group
+
+
+class Turns:
+    """The pairs of one comparison, as far as they are measured."""
+
+    def __init__(self, comparison: Comparison, workers: Mapping[str, Worker]) -> None:
+        self.comparison = comparison
+        self.failure: str | None = None
+        """Why nothing more is measured."""
+        self._ours, self._theirs = workers[comparison.ours], workers[comparison.theirs]
+        self._pairs: list[tuple[Measured, Measured]] = []
+
+    async def warm_up(self) -> None:
+        """Have both do it once, with few tokens."""
+        await self._both(0, _shortened)
+
+    async def pair(self, seed: int) -> None:
+        """Have ours measure, then theirs."""
+        found = await self._both(seed, dict)
+        if found is not None:
+            self._pairs.append(found)
+
+    async def _both(
+        self, seed: int, shape: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ) -> tuple[Measured, Measured] | None:
+        if self.failure is not None:
+            return None
+        one = self.comparison
+        try:
+            ours = await self._ours.measure(_seeded(shape(one.command), seed))
+            return ours, await self._theirs.measure(_seeded(shape(one.their_command), seed))
+        except WorkerError as error:
+            self.failure = str(error)
+            return None
+
+    def figure(self) -> Figure:
+        """Return the figure of the pairs."""
+        one = self.comparison
+        if isinstance(one, Bandwidth):
+            one = self.comparison = replace(one, weight_bytes=int(self._ours.facts["weight_bytes"]))
+        return one.figure([ours for ours, _ in self._pairs], [theirs for _, theirs in self._pairs])
+
+    def about(self, figure: Figure) -> str:
+        """Return a line about the figure for people."""
+        spreads = [_spread([pair[side] for pair in self._pairs]) for side in (0, 1)]
+        return (
+            f"{figure.name}: {figure.value:g} {figure.unit} beside {figure.baseline:g}, ratio {figure.ratio:g} "
+            f"(spread {' and '.join(spreads)}), {self.comparison.verdict(figure)}".rstrip(", ")
+        )
 
 
 def _shortened(command: Mapping[str, Any]) -> dict[str, Any]:
-    return {"tokens": WARM_UP_TOKENS} if command["measure"] == "decode" else {}
+    return {**command, "tokens": WARM_UP_TOKENS} if command["measure"] == "decode" else {**command}
 
 
 def _seeded(command: Mapping[str, Any], seed: int) -> dict[str, Any]:
