@@ -27,6 +27,8 @@ class ByteTokenizer:
     """The tiny model's tokenizer (`midwatch_serving.tokenizer.Tokenizer`)."""
 
     vocab_size = VOCAB_SIZE
+    bos: int | None = None
+    """Plain text begins with nothing; a chat begins with BOS."""
     eos: frozenset[int] = frozenset()
     """Empty: the tiny model never ends an answer by itself."""
 

@@ -19,6 +19,7 @@ from midwatch_serving.sampling import SamplingParams, TokenLogprobs
 from midwatch_serving.sequence import Sequence
 from midwatch_serving.service import Service
 from midwatch_serving.stream import Output
+from midwatch_serving.tokenizer import text_prompt
 
 MOST_SEQUENCES = 256
 """Prompts times `n`, of one request."""
@@ -49,7 +50,10 @@ class CompletionsEndpoint:
         """Serve one request."""
         asked: CompletionRequest = protocol.parse(CompletionRequest, await read_body(request))
         self._check(asked)
-        prompts = [self._prompt(prompt, index) for index, prompt in enumerate(asked.prompts)]
+        prompts = [
+            self._prompt(prompt, index, special=asked.add_special_tokens is not False)
+            for index, prompt in enumerate(asked.prompts)
+        ]
         request_id = new_id("cmpl-", asked.request_id)
         echoes = [_Echo(prompt.text) for prompt in prompts] if asked.echo else []
         scored: Answer | None = None
@@ -79,10 +83,10 @@ class CompletionsEndpoint:
         if len(asked.prompts) * (asked.n or 1) > MOST_SEQUENCES:
             raise RequestError(f"prompts times `n` are more than {MOST_SEQUENCES}", param="n")
 
-    def _prompt(self, prompt: str | list[int], index: int) -> _Prompt:
+    def _prompt(self, prompt: str | list[int], index: int, *, special: bool) -> _Prompt:
         tokenizer = self._service.engine.tokenizer
         if isinstance(prompt, str):
-            return _Prompt(tuple(tokenizer.encode(prompt)), prompt)
+            return _Prompt(tuple(text_prompt(tokenizer, prompt, special=special)), prompt)
         check_tokens(self._service, prompt, f"prompt.{index}")
         return _Prompt(tuple(prompt), tokenizer.decode(prompt))
 

@@ -17,6 +17,7 @@ from midwatch_serving.protocol_chat import ScoreRequest
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.sequence import Sequence
 from midwatch_serving.service import Service
+from midwatch_serving.tokenizer import text_prompt
 
 AT_ONCE = 64
 """Texts in the scheduler's queue together."""
@@ -34,7 +35,7 @@ class ScoreEndpoint:
         check_served(self._service, asked.model)
         tokenizer = self._service.engine.tokenizer
         if asked.messages is None:
-            prefix, field = tokenizer.encode(asked.prefix or ""), "prefix"
+            prefix, field = text_prompt(tokenizer, asked.prefix or ""), "prefix"
         else:
             prefix, field = tokenizer.chat_prompt([message.for_template() for message in asked.messages]), "messages"
         if not prefix:

@@ -8,6 +8,7 @@ from midwatch_serving.bodies import read_body
 from midwatch_serving.intake import check_served, check_tokens
 from midwatch_serving.protocol_chat import DetokenizeRequest, TokenizeRequest
 from midwatch_serving.service import Service
+from midwatch_serving.tokenizer import text_prompt
 
 
 class TokenizeEndpoints:
@@ -17,15 +18,12 @@ class TokenizeEndpoints:
         self._service = service
 
     async def tokenize(self, request: Request) -> Response:
-        """Return the tokens of a text or of a chat's prompt.
-
-        The model's tokenizer adds nothing to plain text, so `add_special_tokens` makes no difference to it.
-        """
+        """Return the tokens of a text or of a chat's prompt."""
         asked: TokenizeRequest = protocol.parse(TokenizeRequest, await read_body(request))
         check_served(self._service, asked.model)
         engine = self._service.engine
         if asked.messages is None:
-            tokens = engine.tokenizer.encode(asked.prompt or "")
+            tokens = text_prompt(engine.tokenizer, asked.prompt or "", special=asked.add_special_tokens is not False)
         else:
             tokens = engine.tokenizer.chat_prompt(
                 [message.for_template() for message in asked.messages],

@@ -17,6 +17,11 @@ class Tokenizer(Protocol):
         """Tokens that end an answer; empty when the model never ends one by itself."""
         ...
 
+    @property
+    def bos(self) -> int | None:
+        """The token that every text of this model begins with; None where it begins with none."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Return the tokens of plain text. Text never makes a special token."""
         ...
@@ -46,3 +51,9 @@ class Tokenizer(Protocol):
             RequestError: when the model's template refuses the messages; says why.
         """
         ...
+
+
+def text_prompt(tokenizer: Tokenizer, text: str, *, special: bool = True) -> list[int]:
+    """Return the tokens of a plain text as the model expects to see one: with its first token, unless not `special`."""
+    tokens = tokenizer.encode(text)
+    return [tokenizer.bos, *tokens] if special and tokenizer.bos is not None else tokens

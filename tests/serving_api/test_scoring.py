@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from midwatch_serving.byte_tokenizer import BOS, ByteTokenizer
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "which one?"}]
@@ -80,3 +82,16 @@ async def test_text_and_chats_become_tokens_and_text_again(serving: Any) -> None
         answer = await client.post("/detokenize", json={"tokens": [1, 264]})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "tokens.1"
+
+
+@pytest.mark.parametrize(("special", "begins"), [(None, True), (True, True), (False, False)])
+async def test_plain_text_begins_with_the_models_first_token_unless_it_is_not_wanted(
+    serving: Any, monkeypatch: pytest.MonkeyPatch, special: bool | None, begins: bool
+) -> None:
+    monkeypatch.setattr(ByteTokenizer, "bos", BOS)
+    body: dict[str, Any] = {"prompt": "ab"} if special is None else {"prompt": "ab", "add_special_tokens": special}
+    async with serving() as (_, client):
+        tokens = (await client.post("/tokenize", json=body)).json()["tokens"]
+        usage = (await client.post("/v1/completions", json={"model": "tiny", "max_tokens": 1, **body})).json()["usage"]
+    assert tokens == ([BOS] if begins else []) + list(b"ab")
+    assert usage["prompt_tokens"] == len(tokens)
