@@ -39,7 +39,8 @@ def product(e: Emit, name: str, *tiles: int) -> None:
     e.call(f"llvm.x86.{name}", ir.VoidType(), [ir.Constant(I8, tile) for tile in tiles])
 
 
-def _zero(e: Emit, tile: int) -> None:
+def zero(e: Emit, tile: int) -> None:
+    """Clear a tile."""
     e.call("llvm.x86.tilezero", ir.VoidType(), [ir.Constant(I8, tile)])
 
 
@@ -108,7 +109,7 @@ def _scores(e: Emit, high: Any, low: Any, *rest: Any) -> None:
     pages, width, out = rest[:PAGES], rest[PAGES], rest[PAGES + 1]
     stride = e.b.mul(width, i64(2))
     for tile in range(PAGES):
-        _zero(e, tile)
+        zero(e, tile)
     with _chunks(e, width) as loop:
         at = e.b.mul(loop.index, i64(64))
         amx(e, "tileloadd64", 4, e.b.add(high, at), stride)

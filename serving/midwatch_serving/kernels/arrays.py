@@ -11,7 +11,7 @@ from midwatch_serving.kernels.micro import GROUP, PANEL
 
 Floats = NDArray[np.float32]
 Int8s = NDArray[np.int8]
-Int32s = NDArray[np.int32]
+Int16s = NDArray[np.int16]
 Halves = NDArray[np.uint16]
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -25,18 +25,18 @@ class VnniWeights(NamedTuple):
 
     values: Int8s
     """(layers, outer / 32, inner / 4, 32, 4)"""
-    scales: Floats
-    """(layers, outer / 32, inner / 64, 32)"""
-    offsets: Int32s
-    """Like `scales`: -128 times the sum of the group's values."""
+    scales: Halves
+    """(layers, outer / 32, inner / 64, 32) bfloat16"""
+    offsets: Int16s
+    """Like `scales`: minus the sum of the group's values."""
 
 
 class AmxWeights(NamedTuple):
     """`VnniWeights` for a core with AMX: the same bytes."""
 
     values: Int8s
-    scales: Floats
-    offsets: Int32s
+    scales: Halves
+    offsets: Int16s
 
 
 class PortableWeights(NamedTuple):
@@ -44,8 +44,8 @@ class PortableWeights(NamedTuple):
 
     values: Int8s
     """(layers, outer / 32, inner, 32)"""
-    scales: Floats
-    """(layers, outer / 32, inner / 64, 32)"""
+    scales: Halves
+    """(layers, outer / 32, inner / 64, 32) bfloat16"""
 
 
 Weights = VnniWeights | AmxWeights | PortableWeights
@@ -60,6 +60,15 @@ class QuantizedRows(NamedTuple):
     """(rows, inner / 64)"""
 
 
+class SignedRows(NamedTuple):
+    """`QuantizedRows`, and the bytes signed as well: AMX multiplies those."""
+
+    values: Bytes
+    scales: Floats
+    signed: Int8s
+    """(rows, inner)"""
+
+
 class FloatRows(NamedTuple):
     """Activations as they are."""
 
@@ -67,7 +76,7 @@ class FloatRows(NamedTuple):
     """(rows, inner)"""
 
 
-Rows = QuantizedRows | FloatRows
+Rows = QuantizedRows | SignedRows | FloatRows
 
 
 class Shape(NamedTuple):
@@ -185,13 +194,15 @@ def aligned(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def quantize(weight: Floats) -> tuple[Int8s, Floats]:
-    """Return (outer, inner) signed bytes and (outer, inner / 64) scales of a matrix (outer, inner)."""
+def quantize(weight: Floats) -> tuple[Int8s, Halves]:
+    """Return (outer, inner) signed bytes and (outer, inner / 64) scales, as bfloat16, of a matrix (outer, inner)."""
     groups = weight.reshape(len(weight), -1, GROUP)
-    scales = np.abs(groups).max(axis=2) / np.float32(127)
-    scales[scales == 0] = 1
+    exact: Floats = (np.abs(groups).max(axis=2) / np.float32(127)).astype(np.float32)
+    exact[exact == 0] = 1
+    high = (-(-exact.view(np.uint32).astype(np.int64) // 65536)).astype(np.uint32)  # rounded up: no value above 127
+    scales = (high << 16).view(np.float32)
     values = np.rint(groups / scales[:, :, None]).astype(np.int8).reshape(weight.shape)
-    return values, scales.astype(np.float32)
+    return values, high.astype(np.uint16)
 
 
 def panels(scales: NDArray[Any]) -> NDArray[Any]:

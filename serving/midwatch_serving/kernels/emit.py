@@ -19,9 +19,10 @@ from numba.extending import intrinsic
 
 I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 LANES = 16
-VF, VI, V8, V64 = (
+VF, VI, V16, V8, V64 = (
     ir.VectorType(F32, LANES),
     ir.VectorType(I32, LANES),
+    ir.VectorType(ir.IntType(16), LANES),
     ir.VectorType(I8, LANES),
     ir.VectorType(I8, 4 * LANES),
 )
@@ -51,6 +52,16 @@ class Emit:
         value = self.b.load(self.at(pointer, offset, kind))
         value.align = 1 if kind in (V8, V64) else 2 if kind is VH else 4
         return value
+
+    def short(self, pointer: Any, offset: Any) -> Any:
+        """Load 16 integers of 16 bits, sign and all, as integers of 32."""
+        value = self.b.load(self.at(pointer, offset, V16))
+        value.align = 2
+        return self.b.sext(value, VI)
+
+    def bfloats(self, pointer: Any, offset: Any) -> Any:
+        """Load 16 bfloat16 as floats."""
+        return self.b.bitcast(self.b.shl(self.short(pointer, offset), ir.Constant(VI, [16] * LANES)), VF)
 
     def store(self, value: Any, pointer: Any, offset: Any, kind: Any) -> None:
         """Store a `kind` at any alignment of four bytes."""

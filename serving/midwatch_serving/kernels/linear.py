@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from midwatch_serving.kernels.amx_linear import AMX_ROWS, amx_switch, amx_tile
 from midwatch_serving.kernels.arrays import (
     AmxWeights,
     FloatRows,
@@ -19,6 +20,7 @@ from midwatch_serving.kernels.arrays import (
     PortableWeights,
     QuantizedRows,
     Rows,
+    SignedRows,
     VnniWeights,
     Weights,
     aligned,
@@ -27,18 +29,20 @@ from midwatch_serving.kernels.arrays import (
     whole_panels,
 )
 from midwatch_serving.kernels.emit import address, is_a
-from midwatch_serving.kernels.micro import AMX_ROWS, GROUP, PANEL, amx_switch, amx_tile, portable_tile, vnni_tile
+from midwatch_serving.kernels.micro import GROUP, PANEL, portable_tile, vnni_tile
 from midwatch_serving.kernels.rows import quantize as quantize_groups
-from midwatch_serving.kernels.rows import scale
+from midwatch_serving.kernels.rows import quantize_twice, scale
 from midwatch_serving.kernels.threads import take
 
 _vnni1, _vnni2, _vnni3, _vnni4, _vnni6 = (vnni_tile(rows) for rows in (1, 2, 3, 4, 6))
-_amx16 = amx_tile()
+_amx, _amx_ahead = amx_tile(ahead=False), amx_tile(ahead=True)
 _amx_load, _amx_release = amx_switch("ldtilecfg"), amx_switch("tilerelease")
 _portable1, _portable2, _portable4, _portable6 = (portable_tile(rows) for rows in (1, 2, 4, 6))
 
 AMX_LEAST = 5
 """Rows from which one AMX tile is faster than a VNNI tile of as many rows."""
+AMX_BLOCK = 196608
+"""Bytes of activations that go through all panels before the next: what stays in a core's second cache beside them."""
 
 
 def pack(kind: type[Any], matrices: list[Floats]) -> Weights:
@@ -52,7 +56,7 @@ def pack(kind: type[Any], matrices: list[Floats]) -> Weights:
         else:
             sums = values.reshape(outer, -1, GROUP).sum(axis=2, dtype=np.int32)
             laid = values.reshape(outer // PANEL, PANEL, inner // 4, 4).transpose(0, 2, 1, 3)
-            packed.append((laid, panels(scales), panels(-128 * sums)))
+            packed.append((laid, panels(scales), panels((-sums).astype(np.int16))))
     return kind(*(_stacked(parts) for parts in zip(*packed, strict=True)))
 
 
@@ -67,7 +71,10 @@ def rows_for(kind: type[Any], rows: int, inner: int) -> Rows:
     """Return room for `rows` rows of activations."""
     if kind is PortableWeights:
         return FloatRows(aligned((rows, inner), np.float32))
-    return QuantizedRows(aligned((rows, inner), np.uint8), aligned((rows, inner // GROUP), np.float32))
+    values, scales = aligned((rows, inner), np.uint8), aligned((rows, inner // GROUP), np.float32)
+    if kind is VnniWeights:
+        return QuantizedRows(values, scales)
+    return SignedRows(values, scales, aligned((rows, inner), np.int8))
 
 
 def tile_configuration() -> Any:
@@ -89,11 +96,16 @@ def _store_row(rows: Any, row: Any, values: Any) -> Any:  # pyright: ignore[repo
     del row, values
     if is_a(rows, QuantizedRows):
         return _quantize_row
-    return _copy_row
+    return _quantize_row_twice if is_a(rows, SignedRows) else _copy_row
 
 
 def _quantize_row(rows: Any, row: int, values: Any) -> None:
-    quantize_groups(address(values), address(rows.values[row]), address(rows.scales[row]), values.size // GROUP)
+    quantize_groups(address(values), address(rows.scales[row]), values.size // GROUP, address(rows.values[row]))
+
+
+def _quantize_row_twice(rows: Any, row: int, values: Any) -> None:
+    out, signed = address(rows.values[row]), address(rows.signed[row])
+    quantize_twice(address(values), address(rows.scales[row]), values.size // GROUP, out, signed)
 
 
 def _copy_row(rows: Any, row: int, values: Any) -> None:
@@ -133,8 +145,8 @@ def _linear_vnni(
             break
         for panel in range(first, end):
             w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 4
-            f = address(weights.offsets[layer]) + panel * groups * PANEL * 4
+            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
+            f = address(weights.offsets[layer]) + panel * groups * PANEL * 2
             m = 0
             while m < count:
                 a, t = acts + m * inner, scales + m * groups * 4
@@ -166,24 +178,31 @@ def _linear_amx(
     groups = weights.scales.shape[2]
     inner = groups * GROUP
     stride = out.shape[1] * 4
-    acts, scales = address(rows.values), address(rows.scales)
+    panels = weights.scales.shape[1]
+    block = max(1, AMX_BLOCK // (inner * AMX_ROWS)) * AMX_ROWS
+    blocks = (count + block - 1) // block
     while True:
-        first, end = take(counter, weights.scales.shape[1], threads, 1)
+        first, end = take(counter, blocks * panels, threads, 1)
         if first >= end:
             break
-        for panel in range(first, end):
+        for item in range(first, end):
+            m, panel = item // panels * block, item % panels
+            here = min(block, count - m)
+            whole = here // AMX_ROWS + (here % AMX_ROWS >= AMX_LEAST)
             w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 4
-            f = address(weights.offsets[layer]) + panel * groups * PANEL * 4
-            m = 0
-            while m < count:
-                a, t = acts + m * inner, scales + m * groups * 4
-                o = address(out) + m * stride + panel * PANEL * 4
-                if count - m >= AMX_LEAST:
-                    _amx16(a, t, w, s, f, o, groups, stride, address(scratch))
-                    m += AMX_ROWS
-                else:
-                    m += _vnni_rows(count - m, a, t, w, s, f, o, groups, stride)
+            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
+            a, t = address(rows.signed) + m * inner, address(rows.scales) + m * groups * 4
+            o = address(out) + m * stride + panel * PANEL * 4
+            if whole == 1:
+                _amx_ahead(a, t, w, s, o, groups, stride, address(scratch), whole)
+            elif whole > 1:
+                _amx(a, t, w, s, o, groups, stride, address(scratch), whole)
+            left = here - whole * AMX_ROWS
+            if left > 0:
+                m += whole * AMX_ROWS
+                f = address(weights.offsets[layer]) + panel * groups * PANEL * 2
+                a, t = address(rows.values) + m * inner, address(rows.scales) + m * groups * 4
+                _vnni_rows(left, a, t, w, s, f, address(out) + m * stride + panel * PANEL * 4, groups, stride)
 
 
 def _linear_portable(
@@ -199,7 +218,7 @@ def _linear_portable(
             break
         for panel in range(first, end):
             w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 4
+            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
             m = 0
             while m < count:
                 a = acts + m * inner * 4

@@ -3,19 +3,19 @@
 """The register tiles: what one core does between two loads of a scale.
 
 All linear tiles work on 64 values of the inner dimension at a time (`GROUP`, one pair of scales) and on panels of 32
-outer columns. `vnni` and `amx` compute the same integers, which fit a float exactly, and scale and add them in the same
-order with the same roundings, so that a row comes out bit for bit the same from either, whatever rows stand beside it.
+outer columns. `vnni_tile` and `amx_linear.amx_tile` compute the same integers, which fit a float exactly, and scale and
+add them in the same order with the same roundings, so that a row comes out bit for bit the same from either, whatever
+rows stand beside it.
 """
 
 from typing import Any
 
 from llvmlite import ir
 
-from midwatch_serving.kernels.emit import BYTES, F32, I8, I32, LANES, V8, V64, VF, VH, VI, Emit, i64, kernel
+from midwatch_serving.kernels.emit import F32, I32, LANES, V8, V64, VF, VH, VI, Emit, i64, kernel
 
 GROUP = 64
 PANEL = 32
-AMX_ROWS = 16
 STREAMING_ROWS = 4
 """Up to this many rows a tile waits for weights, not for arithmetic, and asks for them ahead."""
 AHEAD = 8192
@@ -24,16 +24,31 @@ _ZERO = ir.Constant(VF, [0.0] * LANES)
 _PAIR = range(PANEL // LANES)
 
 
-def _scaled(e: Emit, total: Any, integers: Any, weight_scale: Any, row_scale: Any) -> Any:
-    """Return total + row_scale * (weight_scale * integers); the one place that defines its roundings."""
-    return e.fma(e.b.fmul(e.b.sitofp(integers, VF), weight_scale), row_scale, total)
+MAGIC = 0x4B400000
+"""An integer below 2**22 added to these bits makes the bits of the float 1.5 * 2**23 + that integer."""
+
+
+def column_scale(e: Emit, scales: Any, at: Any) -> tuple[Any, Any]:
+    """Return the scales of 16 columns, and what takes `MAGIC` away again once multiplied; both are exact."""
+    scale = e.bfloats(scales, at)
+    return scale, e.b.fmul(scale, e.floats(-12582912.0))
+
+
+def scaled(e: Emit, total: Any, bits: Any, column: tuple[Any, Any], row_scale: Any) -> Any:
+    """Return total + row_scale * (column scale * integers); the one place that defines its roundings.
+
+    The integers come as `MAGIC` + integer. A bfloat16 scale times 1.5 * 2**23 is a float, so that the first product is
+    the integer's, rounded once.
+    """
+    return e.fma(e.fma(e.b.bitcast(bits, VF), *column), row_scale, total)
 
 
 def vnni_tile(rows: int) -> Any:
     """Return the tile (acts, act_scales, weights, weight_scales, offsets, out, groups, out_stride).
 
     `rows` rows of unsigned bytes (groups * 64 apart) times one panel of signed bytes laid out (inner / 4, 32, 4), by
-    AVX-512 VNNI's `vpdpbusd`. `offsets` takes away the 128 that makes the activations unsigned.
+    AVX-512 VNNI's `vpdpbusd`. `offsets`, minus the sums of the weights, take away the 128 that makes the activations
+    unsigned.
     """
 
     def emit(e: Emit, *p: Any) -> None:
@@ -42,8 +57,8 @@ def vnni_tile(rows: int) -> Any:
         width, scale_width = e.b.mul(groups, i64(GROUP)), e.b.mul(groups, i64(4))
         with e.loop(groups) as loop:
             g = loop.index
-            columns = e.b.mul(g, i64(PANEL * 4))
-            start = [e.load(offsets, e.b.add(columns, i64(64 * n)), VI) for n in _PAIR]
+            columns = [e.b.add(e.b.mul(g, i64(PANEL * 2)), i64(32 * n)) for n in _PAIR]
+            start = [_offset(e, offsets, at) for at in columns]
             sums = [list(start) for _ in range(rows)]
             row_at = [e.b.add(e.b.mul(width, i64(m)), e.b.mul(g, i64(GROUP))) for m in range(rows)]
             panel_at = e.b.mul(g, i64(GROUP * PANEL))
@@ -57,63 +72,20 @@ def vnni_tile(rows: int) -> Any:
                     for n in _PAIR:
                         sums[m][n] = e.call("llvm.x86.avx512.vpdpbusd.512", VI, [sums[m][n], a, w[n]])
             for n in _PAIR:
-                weight_scale = e.load(scales, e.b.add(columns, i64(64 * n)), VF)
+                column = column_scale(e, scales, columns[n])
                 for m in range(rows):
                     at = e.b.add(e.b.mul(scale_width, i64(m)), e.b.mul(g, i64(4)))
                     row_scale = e.splat(e.load(act_scales, at, F32), VF)
-                    e.b.store(_scaled(e, e.b.load(totals[m][n]), sums[m][n], weight_scale, row_scale), totals[m][n])
+                    e.b.store(scaled(e, e.b.load(totals[m][n]), sums[m][n], column, row_scale), totals[m][n])
         _store(e, totals, out, stride)
 
     return kernel("iiiiiiii", emit)
 
 
-def amx_tile() -> Any:
-    """Return the tile (acts, act_scales, weights, weight_scales, offsets, out, groups, out_stride, scratch).
-
-    As `vnni_tile` for 16 rows, by AMX's `tdpbusd`: a group is one tile product. `scratch` holds 16 x 32 integers.
-    The thread must have run `amx_configure`.
-    """
-
-    def emit(e: Emit, *p: Any) -> None:
-        acts, act_scales, weights, scales, offsets, out, groups, stride, scratch = p
-        width, scale_width = e.b.mul(groups, i64(GROUP)), e.b.mul(groups, i64(4))
-        for n in _PAIR:  # one half after the other: its totals fill the registers that there are
-            totals = e.accumulators(AMX_ROWS, VF, _ZERO)
-            with e.loop(groups) as loop:
-                g = loop.index
-                columns = e.b.add(e.b.mul(g, i64(PANEL * 4)), i64(64 * n))
-                panel_at = e.b.add(e.b.mul(g, i64(GROUP * PANEL)), i64(64 * n))
-                for line in range(GROUP // 4):
-                    e.prefetch(weights, e.b.add(panel_at, i64(128 * line + AHEAD)))
-                _amx(e, "tileloadd64", 0, e.b.add(offsets, columns), i64(0))
-                _amx(e, "tileloadd64", 1, e.b.add(acts, e.b.mul(g, i64(GROUP))), width)
-                _amx(e, "tileloadd64", 2, e.b.add(weights, panel_at), i64(128))
-                e.call("llvm.x86.tdpbusd", ir.VoidType(), [ir.Constant(I8, tile) for tile in range(3)])
-                _amx(e, "tilestored64", 0, scratch, i64(64))
-                weight_scale = e.load(scales, columns, VF)
-                for m in range(AMX_ROWS):
-                    at = e.b.add(e.b.mul(scale_width, i64(m)), e.b.mul(g, i64(4)))
-                    row_scale = e.splat(e.load(act_scales, at, F32), VF)
-                    integers = e.load(scratch, i64(64 * m), VI)
-                    e.b.store(_scaled(e, e.b.load(totals[m]), integers, weight_scale, row_scale), totals[m])
-            for m, total in enumerate(totals):
-                e.store(e.b.load(total), out, e.b.add(e.b.mul(stride, i64(m)), i64(64 * n)), VF)
-
-    return kernel("iiiiiiiii", emit)
-
-
-def _amx(e: Emit, name: str, tile: int, address: Any, stride: Any) -> None:
-    e.call(f"llvm.x86.{name}", ir.VoidType(), [ir.Constant(I8, tile), e.b.inttoptr(address, BYTES), stride])
-
-
-def amx_switch(name: str) -> Any:
-    """Return `ldtilecfg` (address of the 64 bytes) or `tilerelease` (address ignored)."""
-
-    def emit(e: Emit, address: Any) -> None:
-        arguments = [e.b.inttoptr(address, BYTES)] if name == "ldtilecfg" else []
-        e.call(f"llvm.x86.{name}", ir.VoidType(), arguments)
-
-    return kernel("i", emit)
+def _offset(e: Emit, offsets: Any, at: Any) -> Any:
+    """Return `MAGIC` + 128 * offset for 16 columns."""
+    offset = e.b.shl(e.short(offsets, at), ir.Constant(VI, [7] * LANES))
+    return e.b.add(offset, ir.Constant(VI, [MAGIC] * LANES))
 
 
 def portable_tile(rows: int) -> Any:
@@ -140,7 +112,7 @@ def portable_tile(rows: int) -> Any:
                     for n in _PAIR:
                         sums[m][n] = e.fma(a, w[n], sums[m][n])
             for n in _PAIR:
-                scale = e.load(scales, e.b.add(e.b.mul(g, i64(PANEL * 4)), i64(64 * n)), VF)
+                scale = e.bfloats(scales, e.b.add(e.b.mul(g, i64(PANEL * 2)), i64(32 * n)))
                 for m in range(rows):
                     e.b.store(e.fma(sums[m][n], scale, e.b.load(totals[m][n])), totals[m][n])
         _store(e, totals, out, stride)

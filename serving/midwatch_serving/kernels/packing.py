@@ -24,7 +24,7 @@ from midwatch_serving.model import Layer, Model, ModelConfig, rotary
 
 log = logging.getLogger("midwatch.serving")
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when the layout of a packed array changes."""
 KINDS: dict[str, type[Any]] = {"vnni": VnniWeights, "amx": AmxWeights, "portable": PortableWeights}
 Arrays = dict[str, NDArray[Any]]

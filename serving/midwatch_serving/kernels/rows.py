@@ -81,7 +81,7 @@ def _gate(e: Emit, gate: Any, up: Any, out: Any, count: Any) -> None:
         e.store(e.b.fmul(sigmoid, e.load(up, at, VF)), out, at, VF)
 
 
-def _quantize(e: Emit, row: Any, out: Any, scales: Any, groups: Any) -> None:
+def _quantize(e: Emit, row: Any, scales: Any, groups: Any, out: Any, signed: Any | None = None) -> None:
     b = e.b
     with e.loop(groups) as loop:
         at = b.mul(loop.index, i64(GROUP * 4))
@@ -93,7 +93,11 @@ def _quantize(e: Emit, row: Any, out: Any, scales: Any, groups: Any) -> None:
         inverse = e.splat(b.fdiv(limit, most), VF)
         for n, v in enumerate(x):
             rounded = b.fptosi(e.fma(v, inverse, e.floats(128.5)), VI)
-            e.store_small(b.trunc(rounded, _BYTES), out, b.add(b.mul(loop.index, i64(GROUP)), i64(LANES * n)), _BYTES)
+            here = b.add(b.mul(loop.index, i64(GROUP)), i64(LANES * n))
+            values = b.trunc(rounded, _BYTES)
+            e.store_small(values, out, here, _BYTES)
+            if signed is not None:
+                e.store_small(b.xor(values, ir.Constant(_BYTES, [-128] * LANES)), signed, here, _BYTES)
         e.store(b.fdiv(most, limit), scales, b.mul(loop.index, i64(4)), F32)
 
 
@@ -215,7 +219,9 @@ scale = kernel("iiif", _scale)
 gate = kernel("iiii", _gate)
 """(gate, up, out, count): out = silu(gate) * up."""
 quantize = kernel("iiii", _quantize)
-"""(row, out, scales, groups): unsigned bytes around 128, and a scale a group of 64 values."""
+"""(row, scales, groups, out): a scale a group of 64 values, and unsigned bytes around 128."""
+quantize_twice = kernel("iiiii", _quantize)
+"""(row, scales, groups, out, signed): as `quantize`, and the same bytes signed."""
 
 
 def _fetch(e: Emit, at: Any, count: Any) -> None:

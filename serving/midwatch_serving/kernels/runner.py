@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from midwatch_serving.kernels.amx_linear import AMX_ROWS
 from midwatch_serving.kernels.arrays import Buffers, Floats, Parameters, Shape, Step, aligned
 from midwatch_serving.kernels.attention import MOST_ROWS, pages_for, scratch_floats
 from midwatch_serving.kernels.emit import LANES
 from midwatch_serving.kernels.forward import COUNTERS, forward, unembed
 from midwatch_serving.kernels.linear import rows_for, tile_configuration
-from midwatch_serving.kernels.micro import AMX_ROWS, PANEL
+from midwatch_serving.kernels.micro import PANEL
 from midwatch_serving.kernels.packing import KINDS, Packed, packed
 from midwatch_serving.model import Model
 from midwatch_serving.runner import due_rows
