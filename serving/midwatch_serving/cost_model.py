@@ -73,6 +73,11 @@ class ErrorBand(Model):
     tpot_p95: Seconds
     basis: str
 
+    @property
+    def of_steps(self) -> float:
+        """Return the share by which steps may be off: medians tell it, before queues make more of it."""
+        return max(self.ttft_p50, self.tpot_p50)
+
     def of(self, name: str) -> float:
         """Return the share for a figure such as `ttft_p95`; for one not validated, the widest."""
         own = {"ttft_p50", "ttft_p95", "tpot_p50", "tpot_p95"}

@@ -106,7 +106,7 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
         about=f"{model.name} on the CPU engine, {subject.kernel} arithmetic, one thread, {machine()}",
         source=(f"fitted by `{_command(arguments)}`: {found.line()}",),
         uncertainty="Fitted on one machine; another, or the same under other load, is as much slower as its cores are.",
-        max_model_len=arguments.max_model_len,
+        max_model_len=model.config.context,
         cache=Cache(block_size=subject.bounds.block_size, num_blocks=subject.bounds.num_blocks),
         row_knots=found.knots,
         seconds=found.seconds,
@@ -154,10 +154,10 @@ async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Su
 
 
 def _save(path: Path, cost: CostModel, trials: list[Trial]) -> None:
-    basis = f"measured: widest error of `midwatch bench simulator` on {machine()}, over the loads that ran undisturbed"
-    band = error_band(trials, basis)
+    basis = f"measured: widest error of `midwatch bench simulator` on {machine()}, where two runs of a load agreed"
+    band = error_band([verdict for trial in trials for verdict in trial.verdicts], basis)
     if band is None:
-        _say("the saved error is a guess: no load was validated on a machine that neighbours left alone")
+        _say("the saved error is a guess: on this machine no two runs of a load agreed")
     else:
         cost = cost.model_copy(update={"error": band})
     try:

@@ -145,7 +145,7 @@ class _Prediction:
 
     @classmethod
     def of(cls, load: LoadBody, deployment: Deployment, cost: CostModel, objectives: Objectives) -> "_Prediction":
-        workload, error = load.workload(deployment.max_model_len), cost.error.of("tpot_p50")
+        workload, error = load.workload(deployment.max_model_len), cost.error.of_steps
         outcomes = [
             Simulation(workload, deployment, cost.scaled(factor), seed=load.seed).run(
                 objectives=objectives, wall_limit_s=WALL_LIMIT_S / 6

@@ -12,7 +12,7 @@ from midwatch_serving.cost_model import CostModel, Slowdown, load
 from midwatch_serving.deployment import Deployment
 from midwatch_serving.simulator_bench import run
 from midwatch_serving.step_shape import StepShape
-from midwatch_serving.validation import FIGURES, Trial, Verdict, capacity, error_band, loads, slowdown
+from midwatch_serving.validation import FIGURES, Verdict, capacity, error_band, loads, slowdown
 from midwatch_serving.watched import Step
 from midwatch_serving.workload import Fixed
 
@@ -49,16 +49,17 @@ def test_neighbours_are_told_apart_for_decodes_and_prefills() -> None:
     assert slowdown([]) == Slowdown()
 
 
-def test_only_undisturbed_loads_tell_the_error_of_a_cost_model() -> None:
-    def trial(name: str, error: float, slow: float) -> Trial:
-        verdicts = [Verdict(name, figure, 1 + error, (1.0, 1.0)) for figure in FIGURES]
-        return Trial(verdicts, [], 1.0, Slowdown(decode=slow))
+def test_only_runs_that_agreed_tell_the_error_of_a_cost_model() -> None:
+    def verdicts(name: str, error: float, spread: float = 0.0) -> list[Verdict]:
+        runs = (1 - spread / 2, 1 + spread / 2)
+        return [Verdict(name, figure, 1 + error, runs) for figure in FIGURES]
 
-    band = error_band([trial("low", -0.12, 1.0), trial("medium", 0.02, 1.05), trial("bursty", 3.0, 2.0)], "measured")
+    odd = [*verdicts("bursty", 3.0, spread=0.2), *verdicts("near_saturation", 3.0)]
+    band = error_band([*verdicts("low", -0.12), *verdicts("medium", 0.02, spread=0.1), *odd], "measured")
     assert band is not None
-    assert (band.ttft_p50, band.basis) == (0.12, "measured: low, medium")
-    assert error_band([trial("bursty", 3.0, 2.0)], "measured") is None
-    least = error_band([trial("low", 0.0, 1.0)], "measured")
+    assert (band.ttft_p50, band.tpot_p95, band.basis) == (0.12, 0.12, "measured")
+    assert error_band(odd, "measured") is None
+    least = error_band(verdicts("low", 0.0), "measured")
     assert least is not None
     assert least.tpot_p95 == 0.05
 
