@@ -86,7 +86,7 @@ async def test_text_and_chats_become_tokens_and_text_again(serving: Any) -> None
 
 @pytest.mark.parametrize(("special", "begins"), [(None, True), (True, True), (False, False)])
 async def test_plain_text_begins_with_the_models_first_token_unless_it_is_not_wanted(
-    serving: Any, monkeypatch: pytest.MonkeyPatch, special: bool | None, begins: bool
+    serving: Any, monkeypatch: pytest.MonkeyPatch, *, special: bool | None, begins: bool
 ) -> None:
     monkeypatch.setattr(ByteTokenizer, "bos", BOS)
     body: dict[str, Any] = {"prompt": "ab"} if special is None else {"prompt": "ab", "add_special_tokens": special}
