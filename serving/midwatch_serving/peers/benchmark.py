@@ -78,9 +78,9 @@ class Budget:
     def share(self) -> float:
         """Return when the next group should end, on the monotonic clock."""
         now = time.monotonic()
-        share = (self._ends - now) / max(1, self._groups)
+        share = 2 / max(2, self._groups + 1)  # of what is left: the first ones are the long ones
         self._groups -= 1
-        return now + share
+        return now + share * (self._ends - now)
 
 
 async def run(setup: Setup, comparisons: Sequence[Comparison], emit: Emit) -> list[str]:
