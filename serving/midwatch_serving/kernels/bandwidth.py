@@ -59,6 +59,6 @@ class Reader:
 @numba.njit(nogil=True)
 def _sum(words: Any) -> Any:
     total = 0
-    for word in words:
-        total += word
+    for index in range(words.size):  # by index: an iterator's loop is a third as fast, and would be the bound itself
+        total += words[index]
     return total
