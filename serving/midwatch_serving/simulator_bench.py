@@ -105,7 +105,8 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
         name=arguments.name or f"cpu-{model.name}",
         about=f"{model.name} on the CPU engine, {subject.kernel} arithmetic, one thread, {machine()}",
         source=(f"fitted by `{_command(arguments)}`: {found.line()}",),
-        uncertainty="Fitted on one machine; another, or the same under other load, is as much slower as its cores are.",
+        uncertainty="Fitted on one machine, in CPU time; another is as much slower as its cores are. What HTTP adds to a "
+        "first token, some ms, is not in it.",
         max_model_len=model.config.context,
         cache=Cache(block_size=subject.bounds.block_size, num_blocks=subject.bounds.num_blocks),
         row_knots=found.knots,
