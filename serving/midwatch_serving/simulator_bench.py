@@ -30,7 +30,8 @@ from midwatch_serving.watched import WatchedExecutor
 
 GIL_SWITCH_S = 0.0005
 """As the server sets it."""
-UNKNOWN = ErrorBand(ttft_p50=0.5, ttft_p95=0.5, tpot_p50=0.5, tpot_p95=0.5, basis="not validated")
+_GUESS = "a guess: on the machine of the fit no two runs of a load agreed in every figure, or none was made"
+UNKNOWN = ErrorBand(ttft_p50=0.5, ttft_p95=0.5, tpot_p50=0.5, tpot_p95=0.5, basis=_GUESS)
 
 
 def run(arguments: argparse.Namespace, settings: Settings | None = None) -> int:
@@ -105,8 +106,8 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
         name=arguments.name or f"cpu-{model.name}",
         about=f"{model.name} on the CPU engine, {subject.kernel} arithmetic, one thread, {machine()}",
         source=(f"fitted by `{_command(arguments)}`: {found.line()}",),
-        uncertainty="Fitted on one machine, in CPU time; another is as much slower as its cores are. What HTTP adds to a "
-        "first token, some ms, is not in it.",
+        uncertainty="Fitted on one machine, in CPU time; another is as much slower as its cores are. What HTTP adds to "
+        "a first token, some ms, is not in it.",
         max_model_len=model.config.context,
         cache=Cache(block_size=subject.bounds.block_size, num_blocks=subject.bounds.num_blocks),
         row_knots=found.knots,
