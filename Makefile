@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check fmt bench bench-serving docs clean
+.PHONY: help install demo test test-all check fmt bench bench-serving bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: $(STAMP) ## benchmarks, one JSON line a figure
 
 bench-serving: $(STAMP) ## the engine beside OpenVINO GenAI and llama.cpp; fetches them and the model (0.6 GB) into .bench
 	@$(BIN)/python -m midwatch_serving.peers $(ARGS)
+
+bench-simulator: $(STAMP) ## fit the simulator to this machine and hold its predictions against measurements
+	@$(BIN)/midwatch bench simulator $(ARGS)
 
 docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
 	$(BIN)/python docs/generate.py
