@@ -13,7 +13,8 @@ from typing import Any
 from llvmlite import ir
 
 from midwatch_serving.kernels.emit import BYTES, I8, I32, LANES, VF, VI, Emit, i64, kernel
-from midwatch_serving.kernels.rows import running_softmax, visible_scores, within
+from midwatch_serving.kernels.rows import within
+from midwatch_serving.kernels.softmax import running_softmax, visible_scores
 
 SPAN = 64
 """Keys that a row attends to at a time: four pages."""

@@ -20,7 +20,8 @@ from midwatch_serving.kernels.amx import (
     split_query,
 )
 from midwatch_serving.kernels.emit import LANES, address
-from midwatch_serving.kernels.rows import fetch, fold_sum, scale
+from midwatch_serving.kernels.rows import fetch, scale
+from midwatch_serving.kernels.softmax import fold_sum
 from midwatch_serving.kernels.threads import take
 
 MOST_ROWS = 48

@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from midwatch_serving.kernels.amx import TILE, amx, product, zero
 from midwatch_serving.kernels.emit import BYTES, F32, LANES, VF, VI, Emit, i64, kernel
-from midwatch_serving.kernels.micro import AHEAD, GROUP, MAGIC, PANEL, column_scale, scaled
+from midwatch_serving.kernels.micro import GROUP, MAGIC, PANEL, column_scale, scaled
 
 AMX_ROWS = 16
 _HALVES = PANEL // LANES
@@ -22,7 +22,7 @@ _STEP = 3
 """Rows that are added up between two tile instructions."""
 
 
-def _tile_work(e: Emit, acts: Any, weights: Any, width: Any, into: Any, *, ahead: bool) -> list[Callable[[], None]]:
+def _tile_work(e: Emit, acts: Any, weights: Any, width: Any, into: Any, after: Any | None) -> list[Callable[[], None]]:
     """Return the instructions that put 16 rows of a group times 16 columns into `into`."""
     steps = [
         lambda: zero(e, 0),
@@ -31,9 +31,9 @@ def _tile_work(e: Emit, acts: Any, weights: Any, width: Any, into: Any, *, ahead
         lambda: product(e, "tdpbssd", 0, 1, 2),
         lambda: amx(e, "tilestored64", 0, into, i64(4 * LANES)),
     ]
-    if ahead:
-        lines = [e.b.add(weights, i64(4 * PANEL * line + AHEAD)) for line in range(GROUP // 4)]
-        steps += [lambda line=line: e.prefetch(line, i64(0)) for line in lines]
+    if after is not None:
+        at = e.b.add(weights, after)
+        steps += [lambda line=line: e.prefetch(at, i64(4 * PANEL * line), near=False) for line in range(GROUP // 4)]
     return steps
 
 
@@ -41,7 +41,7 @@ def amx_tile(*, ahead: bool) -> Any:
     """Return the tile (acts, act_scales, weights, weight_scales, out, groups, out_stride, scratch, tiles).
 
     `tiles` times 16 rows of signed bytes times one panel of signed bytes; otherwise as `micro.vnni_tile`. `scratch`
-    holds two tiles of integers. With `ahead` weights are asked for before their use. The thread must have loaded the
+    holds two tiles of integers. With `ahead` the panel that follows is asked for. The thread must have loaded the
     tile shapes.
     """
 
@@ -49,6 +49,7 @@ def amx_tile(*, ahead: bool) -> Any:
         acts, act_scales, weights, scales, out, groups, stride, scratch, tiles = p
         b = e.b
         width, scale_width = b.mul(groups, i64(GROUP)), b.mul(groups, i64(4))
+        next_panel = b.mul(groups, i64(GROUP * PANEL))
         turn = e.accumulators(1, groups.type, i64(0))[0]
 
         def work(tile: Any, half: int, group: Any) -> list[Callable[[], None]]:
@@ -56,7 +57,7 @@ def amx_tile(*, ahead: bool) -> Any:
             rows_at = b.add(acts, b.add(b.mul(b.mul(tile, i64(AMX_ROWS)), width), b.mul(group, i64(GROUP))))
             panel_at = b.add(weights, b.add(b.mul(group, i64(GROUP * PANEL)), i64(64 * half)))
             into = b.add(scratch, b.xor(b.load(turn), i64(TILE)))
-            return _tile_work(e, rows_at, panel_at, width, into, ahead=ahead)
+            return _tile_work(e, rows_at, panel_at, width, into, next_panel if ahead else None)
 
         def add_up(tile: Any, half: int, group: Any, totals: list[Any], steps: list[Callable[[], None]]) -> None:
             column = column_scale(e, scales, b.add(b.mul(group, i64(PANEL * 2)), i64(32 * half)))

@@ -153,8 +153,6 @@ class Buffers(NamedTuple):
     """(rows, heads * head_dim): what attention gives."""
     y: Floats
     """(rows, hidden): what a linear adds to the stream."""
-    h: Floats
-    """(rows, 2 * ffn): gate and up."""
     scratch: Floats
     """(threads, floats): each thread's own."""
     counters: Indices

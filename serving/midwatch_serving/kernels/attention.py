@@ -20,7 +20,8 @@ from midwatch_serving.kernels.amx_attention import amx_paged_attention, amx_scra
 from midwatch_serving.kernels.arrays import AmxCache, AmxWeights, Cache, Shape, aligned
 from midwatch_serving.kernels.emit import LANES, address, is_a
 from midwatch_serving.kernels.micro import outer_tile
-from midwatch_serving.kernels.rows import fetch, fold_sum, scale, softmax_tile, store_key, store_value
+from midwatch_serving.kernels.rows import fetch, scale, store_key, store_value
+from midwatch_serving.kernels.softmax import fold_sum, softmax_tile
 from midwatch_serving.kernels.threads import take
 
 MOST_ROWS = 48

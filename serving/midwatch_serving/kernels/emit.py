@@ -17,12 +17,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 LANES = 16
 VF, VI, V16, V8, V64 = (
     ir.VectorType(F32, LANES),
     ir.VectorType(I32, LANES),
-    ir.VectorType(ir.IntType(16), LANES),
+    ir.VectorType(I16, LANES),
     ir.VectorType(I8, LANES),
     ir.VectorType(I8, 4 * LANES),
 )
@@ -71,9 +71,9 @@ class Emit:
         """Store bytes or halves at any alignment of two bytes (one, for bytes)."""
         self.b.store(value, self.at(pointer, offset, kind)).align = 2 if kind in (HALF, VH) else 1
 
-    def prefetch(self, pointer: Any, offset: Any) -> None:
-        """Ask for the cache line at `pointer + offset`; nothing happens where there is none."""
-        numbers = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, keep, data
+    def prefetch(self, pointer: Any, offset: Any, *, near: bool = True) -> None:
+        """Ask for the cache line at `pointer + offset`, into the nearest cache or the second; no matter where it is."""
+        numbers = [ir.Constant(I32, n) for n in (0, 3 if near else 2, 1)]  # to read, how near, data
         self.call("llvm.prefetch.p0", ir.VoidType(), [self.b.inttoptr(self.b.add(pointer, offset), BYTES), *numbers])
 
     def splat(self, value: Any, kind: Any) -> Any:

@@ -13,8 +13,10 @@ from numba import njit
 
 from midwatch_serving.kernels.attention import paged_attention, store_token
 from midwatch_serving.kernels.emit import LANES, address
-from midwatch_serving.kernels.linear import begin_thread, end_thread, linear, store_row
-from midwatch_serving.kernels.rows import LOG2_E, add, gate, squares, turn_halves, turn_pairs, weigh
+from midwatch_serving.kernels.linear import gated, linear, store_normed, store_row
+from midwatch_serving.kernels.panel import begin_thread, end_thread
+from midwatch_serving.kernels.rows import add, add_squares, squares, turn_halves, turn_pairs, weigh
+from midwatch_serving.kernels.softmax import LOG2_E
 from midwatch_serving.kernels.threads import barrier
 
 COUNTERS = 5
@@ -22,14 +24,14 @@ COUNTERS = 5
 
 
 @njit
-def _inverse_rms(at: Any, count: int, eps: Any) -> Any:
-    return np.float32(1) / np.sqrt(squares(at, count) / np.float32(count) + np.float32(eps))
+def _inverse_rms(squares_sum: Any, count: int, eps: Any) -> Any:
+    return np.float32(1) / np.sqrt(squares_sum / np.float32(count) + np.float32(eps))
 
 
 @njit
 def _head_norm(row: Any, at: int, width: int, weight: Any, eps: Any) -> None:
     head = address(row) + at * 4
-    weigh(head, address(weight), head, width, _inverse_rms(head, width, eps))
+    weigh(head, address(weight), head, width, _inverse_rms(squares(head, width), width, eps))
 
 
 @njit
@@ -60,12 +62,13 @@ def forward(p: Any, shape: Any, cache: Any, b: Any, step: Any, amx: Any, thread:
 
     Rows are dealt to threads in turn where a phase works row by row.
     """
-    rows = len(step.positions)
+    rows, count = len(step.positions), shape.hidden
     scratch = b.scratch[thread]
     meet, passed = address(b.counters), 0
     begin_thread(p.qkv, amx)
     for t in range(thread, rows, threads):
-        _norm_into(b, t, p.attention_norm[0], shape)
+        factor = _inverse_rms(squares(address(b.x[t]), count), count, shape.eps)
+        store_normed(b.narrow, t, address(b.x[t]), p.attention_norm[0], factor)
     passed = barrier(meet, passed, threads)
     for layer in range(shape.layers):
         work = meet + (2 + COUNTERS * layer) * 64
@@ -82,30 +85,19 @@ def forward(p: Any, shape: Any, cache: Any, b: Any, step: Any, amx: Any, thread:
         linear(b.mixed_rows, p.out, layer, b.y, rows, work + 128, threads, scratch)
         passed = barrier(meet, passed, threads)
         for t in range(thread, rows, threads):
-            add(address(b.x[t]), address(b.y[t]), shape.hidden)
-            _norm_into(b, t, p.ffn_norm[layer], shape)
+            factor = _inverse_rms(add_squares(address(b.x[t]), address(b.y[t]), count), count, shape.eps)
+            store_normed(b.narrow, t, address(b.x[t]), p.ffn_norm[layer], factor)
         passed = barrier(meet, passed, threads)
-        linear(b.narrow, p.gate_up, layer, b.h, rows, work + 192, threads, scratch)
-        passed = barrier(meet, passed, threads)
-        for t in range(thread, rows, threads):
-            gate(address(b.h[t]), address(b.h[t, shape.ffn :]), address(b.h[t]), shape.ffn)
-            store_row(b.wide, t, b.h[t, : shape.ffn])
+        gated(b.narrow, p.gate_up, layer, b.wide, rows, work + 192, threads, scratch)
         passed = barrier(meet, passed, threads)
         linear(b.wide, p.down, layer, b.y, rows, work + 256, threads, scratch)
         passed = barrier(meet, passed, threads)
         weight = p.attention_norm[layer + 1] if layer + 1 < shape.layers else p.final_norm
         for t in range(thread, rows, threads):
-            add(address(b.x[t]), address(b.y[t]), shape.hidden)
-            _norm_into(b, t, weight, shape)
+            factor = _inverse_rms(add_squares(address(b.x[t]), address(b.y[t]), count), count, shape.eps)
+            store_normed(b.narrow, t, address(b.x[t]), weight, factor)
         passed = barrier(meet, passed, threads)
     end_thread(p.qkv)
-
-
-@njit
-def _norm_into(b: Any, t: int, weight: Any, shape: Any) -> None:
-    row, count = address(b.x[t]), shape.hidden
-    weigh(row, address(weight), address(b.y[t]), count, _inverse_rms(row, count, shape.eps))
-    store_row(b.narrow, t, b.y[t, :count])
 
 
 @njit(nogil=True)

@@ -12,9 +12,17 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from midwatch_serving.kernels.amx_linear import AMX_ROWS, amx_switch, amx_tile
+from midwatch_serving.kernels.activations import (
+    gate_bytes,
+    gate_bytes_twice,
+    gate_floats,
+    normed_bytes,
+    normed_bytes_twice,
+    quantize_twice,
+)
+from midwatch_serving.kernels.activations import quantize as quantize_groups
+from midwatch_serving.kernels.amx_linear import AMX_ROWS
 from midwatch_serving.kernels.arrays import (
-    AmxWeights,
     FloatRows,
     Floats,
     PortableWeights,
@@ -28,21 +36,21 @@ from midwatch_serving.kernels.arrays import (
     quantize,
     whole_panels,
 )
-from midwatch_serving.kernels.emit import address, is_a
-from midwatch_serving.kernels.micro import GROUP, PANEL, portable_tile, vnni_tile
-from midwatch_serving.kernels.rows import quantize as quantize_groups
-from midwatch_serving.kernels.rows import quantize_twice, scale
+from midwatch_serving.kernels.emit import LANES, address, is_a
+from midwatch_serving.kernels.micro import GROUP, PANEL
+from midwatch_serving.kernels.panel import multiply
+from midwatch_serving.kernels.rows import scale, weigh
 from midwatch_serving.kernels.threads import take
 
-_vnni1, _vnni2, _vnni3, _vnni4, _vnni6 = (vnni_tile(rows) for rows in (1, 2, 3, 4, 6))
-_amx, _amx_ahead = amx_tile(ahead=False), amx_tile(ahead=True)
-_amx_load, _amx_release = amx_switch("ldtilecfg"), amx_switch("tilerelease")
-_portable1, _portable2, _portable4, _portable6 = (portable_tile(rows) for rows in (1, 2, 4, 6))
-
-AMX_LEAST = 5
-"""Rows from which one AMX tile is faster than a VNNI tile of as many rows."""
-AMX_BLOCK = 196608
+BLOCK_BYTES = 196608
 """Bytes of activations that go through all panels before the next: what stays in a core's second cache beside them."""
+GATED_ROWS = 96
+"""Rows whose gates and ups are held as floats at a time; a multiple of 16."""
+GROUP_PANELS = GROUP // LANES
+TILE_FLOATS = 512
+"""Floats of scratch that `multiply` works in."""
+LINEAR_FLOATS = TILE_FLOATS + GATED_ROWS * GROUP_PANELS * PANEL
+"""Floats of scratch that a thread needs."""
 
 
 def pack(kind: type[Any], matrices: list[Floats]) -> Weights:
@@ -58,6 +66,13 @@ def pack(kind: type[Any], matrices: list[Floats]) -> Weights:
             laid = values.reshape(outer // PANEL, PANEL, inner // 4, 4).transpose(0, 2, 1, 3)
             packed.append((laid, panels(scales), panels((-sums).astype(np.int16))))
     return kind(*(_stacked(parts) for parts in zip(*packed, strict=True)))
+
+
+def interleaved(gate: Floats, up: Floats) -> Floats:
+    """Return the matrix (2 * outer, inner) that `gated` takes: 16 rows of the one, then 16 of the other."""
+    outer, inner = gate.shape
+    both = np.stack([gate.reshape(outer // LANES, LANES, inner), up.reshape(outer // LANES, LANES, inner)], axis=1)
+    return np.ascontiguousarray(both.reshape(2 * outer, inner))
 
 
 def _stacked(parts: tuple[Any, ...]) -> Any:
@@ -112,152 +127,101 @@ def _copy_row(rows: Any, row: int, values: Any) -> None:
     scale(address(values), address(rows.values[row]), values.size, np.float32(1))
 
 
+def store_normed(rows: Any, row: int, at: Any, weight: Any, factor: Any) -> None:
+    """Put the row of floats at an address into `rows`, times `factor` and, value by value, `weight`."""
+    raise NotImplementedError  # compiled code only
+
+
+@overload(store_normed, strict=False)
+def _store_normed(rows: Any, row: Any, at: Any, weight: Any, factor: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+    if is_a(rows, QuantizedRows):
+        return _quantize_normed
+    return _quantize_normed_twice if is_a(rows, SignedRows) else _copy_normed
+
+
+def _quantize_normed(rows: Any, row: int, at: Any, weight: Any, factor: Any) -> None:
+    scales, out = address(rows.scales[row]), address(rows.values[row])
+    normed_bytes(at, address(weight), factor, weight.size // GROUP, scales, out)
+
+
+def _quantize_normed_twice(rows: Any, row: int, at: Any, weight: Any, factor: Any) -> None:
+    scales, out, signed = address(rows.scales[row]), address(rows.values[row]), address(rows.signed[row])
+    normed_bytes_twice(at, address(weight), factor, weight.size // GROUP, scales, out, signed)
+
+
+def _copy_normed(rows: Any, row: int, at: Any, weight: Any, factor: Any) -> None:
+    weigh(at, address(weight), address(rows.values[row]), weight.size, factor)
+
+
+@njit(nogil=True)
 def linear(rows: Any, weights: Any, layer: int, out: Any, count: int, counter: Any, threads: int, scratch: Any) -> None:
     """Write `count` rows times the layer's matrix to `out`, this thread's share of the columns.
 
     `counter` is the address of the phase's work counter, `scratch` floats of this thread.
     """
-    raise NotImplementedError  # compiled code only
-
-
-@overload(linear, strict=False)
-def _linear(  # pyright: ignore[reportUnusedFunction]
-    rows: Any, weights: Any, layer: Any, out: Any, count: Any, counter: Any, threads: Any, scratch: Any
-) -> Any:
-    del rows, layer, out, count, counter, threads, scratch
-    if is_a(weights, AmxWeights):
-        return _linear_amx
-    if is_a(weights, VnniWeights):
-        return _linear_vnni
-    return _linear_portable
-
-
-def _linear_vnni(
-    rows: Any, weights: Any, layer: int, out: Any, count: int, counter: Any, threads: int, scratch: Any
-) -> None:
-    groups = weights.scales.shape[2]
-    inner = groups * GROUP
-    stride = out.shape[1] * 4
-    acts, scales = address(rows.values), address(rows.scales)
+    panels, stride = weights.scales.shape[1], out.shape[1] * 4
+    block = _block_rows(rows)
     while True:
-        first, end = take(counter, weights.scales.shape[1], threads, 1)
-        if first >= end:
-            break
-        for panel in range(first, end):
-            w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
-            f = address(weights.offsets[layer]) + panel * groups * PANEL * 2
-            m = 0
-            while m < count:
-                a, t = acts + m * inner, scales + m * groups * 4
-                o = address(out) + m * stride + panel * PANEL * 4
-                m += _vnni_rows(count - m, a, t, w, s, f, o, groups, stride)
-
-
-@njit
-def _vnni_rows(left: int, a: Any, t: Any, w: Any, s: Any, f: Any, o: Any, groups: int, stride: int) -> int:
-    if left >= 6 and left != 8:
-        _vnni6(a, t, w, s, f, o, groups, stride)
-        return 6
-    if left >= 4:
-        _vnni4(a, t, w, s, f, o, groups, stride)
-        return 4
-    if left == 3:
-        _vnni3(a, t, w, s, f, o, groups, stride)
-        return 3
-    if left == 2:
-        _vnni2(a, t, w, s, f, o, groups, stride)
-        return 2
-    _vnni1(a, t, w, s, f, o, groups, stride)
-    return 1
-
-
-def _linear_amx(
-    rows: Any, weights: Any, layer: int, out: Any, count: int, counter: Any, threads: int, scratch: Any
-) -> None:
-    groups = weights.scales.shape[2]
-    inner = groups * GROUP
-    stride = out.shape[1] * 4
-    panels = weights.scales.shape[1]
-    block = max(1, AMX_BLOCK // (inner * AMX_ROWS)) * AMX_ROWS
-    blocks = (count + block - 1) // block
-    while True:
-        first, end = take(counter, blocks * panels, threads, 1)
+        first, end = take(counter, (count + block - 1) // block * panels, threads, 1)
         if first >= end:
             break
         for item in range(first, end):
             m, panel = item // panels * block, item % panels
-            here = min(block, count - m)
-            whole = here // AMX_ROWS + (here % AMX_ROWS >= AMX_LEAST)
-            w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
-            a, t = address(rows.signed) + m * inner, address(rows.scales) + m * groups * 4
-            o = address(out) + m * stride + panel * PANEL * 4
-            if whole == 1:
-                _amx_ahead(a, t, w, s, o, groups, stride, address(scratch), whole)
-            elif whole > 1:
-                _amx(a, t, w, s, o, groups, stride, address(scratch), whole)
-            left = here - whole * AMX_ROWS
-            if left > 0:
-                m += whole * AMX_ROWS
-                f = address(weights.offsets[layer]) + panel * groups * PANEL * 2
-                a, t = address(rows.values) + m * inner, address(rows.scales) + m * groups * 4
-                _vnni_rows(left, a, t, w, s, f, address(out) + m * stride + panel * PANEL * 4, groups, stride)
+            to = address(out) + m * stride + panel * PANEL * 4
+            multiply(rows, m, min(block, count - m), weights, layer, panel, to, stride, scratch)
 
 
-def _linear_portable(
-    rows: Any, weights: Any, layer: int, out: Any, count: int, counter: Any, threads: int, scratch: Any
-) -> None:
-    groups = weights.scales.shape[2]
-    inner = groups * GROUP
-    stride = out.shape[1] * 4
-    acts = address(rows.values)
+@njit(nogil=True)
+def gated(rows: Any, weights: Any, layer: int, out: Any, count: int, counter: Any, threads: int, scratch: Any) -> None:
+    """Store silu(gate) * up of `count` rows in `out`, this thread's share of the columns.
+
+    A panel holds 16 columns of the gate's matrix, then the same 16 of up's. Four panels make a group of `out`, and are
+    multiplied before any is stored: so the widest rows of the model never go to memory as floats.
+    """
+    panels = weights.scales.shape[1] // GROUP_PANELS
+    block = _block_rows(rows)
+    stride = GROUP_PANELS * PANEL * 4
+    here = scratch[TILE_FLOATS : TILE_FLOATS + GATED_ROWS * GROUP_PANELS * PANEL]
     while True:
-        first, end = take(counter, weights.scales.shape[1], threads, 1)
+        first, end = take(counter, (count + block - 1) // block * panels, threads, 1)
         if first >= end:
             break
-        for panel in range(first, end):
-            w = address(weights.values[layer]) + panel * inner * PANEL
-            s = address(weights.scales[layer]) + panel * groups * PANEL * 2
-            m = 0
-            while m < count:
-                a = acts + m * inner * 4
-                o = address(out) + m * stride + panel * PANEL * 4
-                left = count - m
-                if left >= 6 and left != 8:
-                    _portable6(a, w, s, o, groups, stride)
-                    m += 6
-                elif left >= 4:
-                    _portable4(a, w, s, o, groups, stride)
-                    m += 4
-                elif left >= 2:
-                    _portable2(a, w, s, o, groups, stride)
-                    m += 2
-                else:
-                    _portable1(a, w, s, o, groups, stride)
-                    m += 1
+        for item in range(first, end):
+            start, group = item // panels * block, item % panels
+            for m in range(start, min(start + block, count), GATED_ROWS):
+                some = min(GATED_ROWS, min(start + block, count) - m)
+                for n in range(GROUP_PANELS):
+                    to = address(here) + n * PANEL * 4
+                    multiply(rows, m, some, weights, layer, group * GROUP_PANELS + n, to, stride, scratch)
+                for r in range(some):
+                    store_gated(out, m + r, group, address(here) + r * stride)
 
 
-def begin_thread(weights: Any, configuration: Any) -> None:
-    """Prepare this thread's core for the weights' kind."""
+@njit
+def _block_rows(rows: Any) -> int:
+    return max(1, BLOCK_BYTES // (rows.values.itemsize * rows.values.shape[1] * GATED_ROWS)) * GATED_ROWS
+
+
+def store_gated(out: Any, row: int, group: int, at: Any) -> None:
+    """Put silu(gate) * up into a group of a row; 16 gates at the address `at`, 16 ups, and so on four times."""
     raise NotImplementedError  # compiled code only
 
 
-@overload(begin_thread, strict=False)
-def _begin_thread(weights: Any, configuration: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-    del configuration
-    if is_a(weights, AmxWeights):
-        return lambda weights, configuration: _amx_load(address(configuration))  # noqa: ARG005 (the signature is numba's)
-    return lambda weights, configuration: None  # noqa: ARG005 (the signature is numba's)
+@overload(store_gated, strict=False)
+def _store_gated(out: Any, row: Any, group: Any, at: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+    if is_a(out, FloatRows):
+        return _gate_floats
+    return _gate_bytes_twice if is_a(out, SignedRows) else _gate_bytes
 
 
-def end_thread(weights: Any) -> None:
-    """Leave the core as it was."""
-    raise NotImplementedError  # compiled code only
+def _gate_floats(out: Any, row: int, group: int, at: Any) -> None:
+    gate_floats(at, address(out.values[row, group * GROUP :]))
 
 
-@overload(end_thread, strict=False)
-def _end_thread(weights: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
-    if is_a(weights, AmxWeights):
-        return lambda weights: _amx_release(0)  # noqa: ARG005 (the signature is numba's)
-    return lambda weights: None  # noqa: ARG005 (the signature is numba's)
+def _gate_bytes(out: Any, row: int, group: int, at: Any) -> None:
+    gate_bytes(at, address(out.scales[row, group:]), address(out.values[row, group * GROUP :]))
+
+
+def _gate_bytes_twice(out: Any, row: int, group: int, at: Any) -> None:
+    values, signed = address(out.values[row, group * GROUP :]), address(out.signed[row, group * GROUP :])
+    gate_bytes_twice(at, address(out.scales[row, group:]), values, signed)

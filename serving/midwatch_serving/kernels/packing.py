@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from midwatch_serving.errors import KernelError
 from midwatch_serving.kernels.arrays import AmxWeights, Floats, Parameters, PortableWeights, Shape, VnniWeights, aligned
-from midwatch_serving.kernels.linear import pack
+from midwatch_serving.kernels.linear import interleaved, pack
 from midwatch_serving.kernels.micro import GROUP, PANEL
 from midwatch_serving.model import Layer, Model, ModelConfig, rotary
 
 log = logging.getLogger("midwatch.serving")
 
-LAYOUT = 2
+LAYOUT = 3
 """Raise it when the layout of a packed array changes."""
 KINDS: dict[str, type[Any]] = {"vnni": VnniWeights, "amx": AmxWeights, "portable": PortableWeights}
 Arrays = dict[str, NDArray[Any]]
@@ -122,7 +122,7 @@ def _pack(model: Model, kind: str) -> Arrays:
         layer: Layer = weights.layers[index]
         matrix("qkv", index, layer.qkv)
         matrix("out", index, layer.out)
-        matrix("gate_up", index, np.concatenate([layer.gate, layer.up], axis=1))
+        matrix("gate_up", index, interleaved(layer.gate.T, layer.up.T).T)
         matrix("down", index, layer.down)
         for name, vector in (
             ("attention_norm", layer.attention_norm),
