@@ -10,7 +10,7 @@ from numba import njit
 
 from midwatch_serving.kernels import linear as lin
 from midwatch_serving.kernels.arrays import Shape, Step, aligned
-from midwatch_serving.kernels.attention import MOST_ROWS, keep_key, keep_value, paged_attention, pages_for
+from midwatch_serving.kernels.attention import MOST_ROWS, paged_attention, pages_for, store_token
 from midwatch_serving.kernels.emit import address
 from midwatch_serving.kernels.packing import KINDS
 from midwatch_serving.kernels.panel import begin_thread, end_thread
@@ -35,10 +35,10 @@ def run_attention(a: Any, step: Any, qkv: Any, mixed: Any, room: Any, thread: in
 def run_store(cache: Any, shape: Any, step: Any, qkv: Any) -> None:
     width = shape.head_dim
     for t in range(len(step.positions)):
+        block, place = step.slots[t] // 16, step.slots[t] % 16
         for head in range(shape.kv_heads):
-            value = address(qkv[t]) + (shape.heads + shape.kv_heads + head) * width * 4
-            keep_value(cache, 0, step.slots[t], head, value, width)
-            keep_key(cache, 0, step.slots[t], head, address(qkv[t]) + (shape.heads + head) * width * 4, width)
+            at = address(qkv[t]) + (shape.heads + head) * width * 4
+            store_token(cache, 0, block, head, place, at, shape.kv_heads * width * 4, width)
 
 
 class Attention:

@@ -39,7 +39,7 @@ def amx_scratch_floats(head_dim: int) -> int:
 
 @njit(nogil=True)
 def amx_paged_attention(
-    queries: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
 ) -> None:
     """As `attention.paged_attention`, on bfloat16 pages. Leaves the tiles shaped 16 x 64."""
     tiles, kv_heads, per_kv = len(step.tile_rows), shape.kv_heads, shape.heads // shape.kv_heads
@@ -55,14 +55,14 @@ def amx_paged_attention(
             if rows != shaped:
                 configure(shape_at, rows)
                 shaped = rows
-            _attend(queries, keys, values, step, shape, mixed, scratch, tile, item % kv_heads)
+            _attend(qkv, keys, values, step, shape, mixed, scratch, tile, item % kv_heads)
     if shaped != LANES:
         configure(shape_at, LANES)
 
 
 @njit
 def _attend(
-    queries: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, scratch: Any, tile: int, head: int
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, scratch: Any, tile: int, head: int
 ) -> None:
     width, per_kv = shape.head_dim, shape.heads // shape.kv_heads
     row, count = step.tile_rows[tile, 0], step.tile_rows[tile, 1]
@@ -76,7 +76,7 @@ def _attend(
     pairs = weights + LANES * SPAN * 4
     scratch[MOST_ROWS * width : MOST_ROWS * (2 * width + _STATE)] = np.float32(0)
     for r in range(rows):
-        q = address(queries[row + r // per_kv, (head * per_kv + r % per_kv) * width :])
+        q = address(qkv[row + r // per_kv, (head * per_kv + r % per_kv) * width :])
         split_query(q, high + r * width * 2, low + r * width * 2, width)
         scratch[MOST_ROWS * 2 * width + r * _STATE] = np.float32(-np.inf)
     position = step.positions[row]

@@ -147,8 +147,8 @@ class Buffers(NamedTuple):
     """(rows, ffn)"""
     mixed_rows: Rows
     """(rows, heads * head_dim): input of the output projection."""
-    queries: Floats
-    """(rows, heads * head_dim): rotated and scaled."""
+    qkv: Floats
+    """(rows, qkv width)"""
     mixed: Floats
     """(rows, heads * head_dim): what attention gives."""
     y: Floats

@@ -15,11 +15,11 @@ from numba import njit
 from numba.extending import overload
 
 from midwatch_serving.kernels import amx
-from midwatch_serving.kernels.amx import CHUNK, PAGES, SPAN
+from midwatch_serving.kernels.amx import CHUNK, SPAN
 from midwatch_serving.kernels.amx_attention import amx_paged_attention, amx_scratch_floats
 from midwatch_serving.kernels.arrays import AmxCache, AmxWeights, Cache, Shape, aligned
 from midwatch_serving.kernels.emit import LANES, address, is_a
-from midwatch_serving.kernels.micro import dot_tile, mix_tile
+from midwatch_serving.kernels.micro import outer_tile
 from midwatch_serving.kernels.rows import fetch, scale, store_key, store_value
 from midwatch_serving.kernels.softmax import fold_sum, softmax_tile
 from midwatch_serving.kernels.threads import take
@@ -29,33 +29,35 @@ MOST_ROWS = 48
 STREAMING_ROWS = 12
 """Up to this many rows a tile waits for pages, not for arithmetic, and asks for the next span's ahead."""
 _PAIR = 2 * LANES
-_mix1, _mix2, _mix3, _mix6, _mix12 = (mix_tile(rows, SPAN * 4) for rows in (1, 2, 3, 6, 12))
-_dot1, _dot2, _dot3, _dot6, _dot12 = (dot_tile(rows) for rows in (1, 2, 3, 6, 12))
+_outer1, _outer2, _outer3, _outer6, _outer12 = (outer_tile(rows) for rows in (1, 2, 3, 6, 12))
+_dot1, _dot2, _dot3, _dot6, _dot12 = (outer_tile(rows, fresh=True) for rows in (1, 2, 3, 6, 12))
 _softmax, _masked_softmax = softmax_tile(SPAN, masked=False), softmax_tile(SPAN, masked=True)
 _STATE = 2 * LANES
 """Floats of state a row."""
 
 
 @njit
-def _mix(rows: int, a: Any, pages: Any, offset: int, count: int, c: Any, b_stride: int, c_stride: int) -> None:
+def _outer(
+    rows: int, a: Any, b0: Any, b1: Any, c: Any, count: int, a_stride: int, b_stride: int, c_stride: int
+) -> None:
     m = 0
     while m < rows:
         left = rows - m
-        x, y = a + m * SPAN * 4, c + m * c_stride
+        x, y = a + m * a_stride, c + m * c_stride
         if left >= 12:
-            _mix12(x, pages, offset, count, y, b_stride, c_stride)
+            _outer12(x, b0, b1, y, count, a_stride, b_stride, c_stride)
             m += 12
         elif left >= 6:
-            _mix6(x, pages, offset, count, y, b_stride, c_stride)
+            _outer6(x, b0, b1, y, count, a_stride, b_stride, c_stride)
             m += 6
         elif left >= 3:
-            _mix3(x, pages, offset, count, y, b_stride, c_stride)
+            _outer3(x, b0, b1, y, count, a_stride, b_stride, c_stride)
             m += 3
         elif left == 2:
-            _mix2(x, pages, offset, count, y, b_stride, c_stride)
+            _outer2(x, b0, b1, y, count, a_stride, b_stride, c_stride)
             m += 2
         else:
-            _mix1(x, pages, offset, count, y, b_stride, c_stride)
+            _outer1(x, b0, b1, y, count, a_stride, b_stride, c_stride)
             m += 1
 
 
@@ -83,87 +85,60 @@ def _dot(rows: int, a: Any, b0: Any, b1: Any, c: Any, count: int, a_stride: int,
 
 
 def scratch_floats(head_dim: int) -> int:
-    """Return the floats of scratch that a thread needs: queries, mixed values, scores, states, addresses."""
-    return max(MOST_ROWS * (2 * head_dim + SPAN + _STATE) + 2 * PAGES, amx_scratch_floats(head_dim))
+    """Return the floats of scratch that a thread needs: queries, scores, mixed values, states."""
+    return max(MOST_ROWS * (2 * head_dim + SPAN + _STATE), amx_scratch_floats(head_dim))
 
 
 def paged_attention(
-    queries: Any, cache: Any, layer: int, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+    qkv: Any, cache: Any, layer: int, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
 ) -> None:
     """Write (rows, heads * head_dim) to `mixed`: this thread's share of the step's tiles.
 
-    `cache` holds the step's own tokens already; `queries` (rows, heads * head_dim or more) are rotated,
-    and scaled by log2(e) / sqrt(head_dim). Long tiles are taken first.
+    `cache` holds the step's own tokens already; the queries in `qkv` are rotated, and scaled by
+    log2(e) / sqrt(head_dim). Long tiles are taken first.
     """
     raise NotImplementedError  # compiled code only
 
 
 @overload(paged_attention, strict=False)
 def _paged_attention(  # pyright: ignore[reportUnusedFunction]
-    queries: Any, cache: Any, layer: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: Any, scratch: Any
+    qkv: Any, cache: Any, layer: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: Any, scratch: Any
 ) -> Any:
     attend = amx_paged_attention if is_a(cache, AmxCache) else _float_paged_attention
 
     def run(
-        queries: Any,
-        cache: Any,
-        layer: int,
-        step: Any,
-        shape: Any,
-        mixed: Any,
-        counter: Any,
-        threads: int,
-        scratch: Any,
+        qkv: Any, cache: Any, layer: int, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
     ) -> None:
-        attend(queries, cache.keys[layer], cache.values[layer], step, shape, mixed, counter, threads, scratch)
+        attend(qkv, cache.keys[layer], cache.values[layer], step, shape, mixed, counter, threads, scratch)
 
     return run
 
 
-def keep_key(cache: Any, layer: int, slot: int, head: int, at: Any, width: int) -> None:
-    """Put a token's key of one head, at an address, into its page. What lies at the address may change."""
+def store_token(
+    cache: Any, layer: int, block: int, head: int, place: int, key: Any, value_after: int, width: int
+) -> None:
+    """Put a head's key, at the address `key`, and its value, `value_after` bytes on, into their page."""
     raise NotImplementedError  # compiled code only
 
 
-@overload(keep_key, strict=False)
-def _keep_key(  # pyright: ignore[reportUnusedFunction]
-    cache: Any, layer: Any, slot: Any, head: Any, at: Any, width: Any
+@overload(store_token, strict=False)
+def _store_token(  # pyright: ignore[reportUnusedFunction]
+    cache: Any, layer: Any, block: Any, head: Any, place: Any, key: Any, value_after: Any, width: Any
 ) -> Any:
-    put, size = (amx.store_key, 4) if is_a(cache, AmxCache) else (store_key, 2)
+    put_key, put_value, size = (
+        (amx.store_key, amx.store_value, 4) if is_a(cache, AmxCache) else (store_key, store_value, 2)
+    )
 
-    def run(cache: Any, layer: int, slot: int, head: int, at: Any, width: int) -> None:
-        put(at, address(cache.keys) + _page(cache.keys.shape, layer, slot, head, width) + slot % LANES * size, width)
+    def run(cache: Any, layer: int, block: int, head: int, place: int, key: Any, value_after: int, width: int) -> None:
+        put_key(key, address(cache.keys[layer, block, head]) + place * size, width)
+        put_value(key + value_after, address(cache.values[layer, block, head, place]), width)
 
     return run
-
-
-def keep_value(cache: Any, layer: int, slot: int, head: int, at: Any, width: int) -> None:
-    """Put a token's value of one head, at an address, into its page."""
-    raise NotImplementedError  # compiled code only
-
-
-@overload(keep_value, strict=False)
-def _keep_value(  # pyright: ignore[reportUnusedFunction]
-    cache: Any, layer: Any, slot: Any, head: Any, at: Any, width: Any
-) -> Any:
-    put = amx.store_value if is_a(cache, AmxCache) else store_value
-
-    def run(cache: Any, layer: int, slot: int, head: int, at: Any, width: int) -> None:
-        page = address(cache.values) + _page(cache.values.shape, layer, slot, head, width)
-        put(at, page + slot % LANES * width * 2, width)
-
-    return run
-
-
-@njit
-def _page(pages: Any, layer: int, slot: int, head: int, width: int) -> int:
-    """Return where a head's page of a token begins, in bytes."""
-    return ((layer * pages[1] + slot // LANES) * pages[2] + head) * width * LANES * 2
 
 
 @njit(nogil=True)
 def _float_paged_attention(
-    queries: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, counter: Any, threads: int, scratch: Any
 ) -> None:
     tiles = len(step.tile_rows)
     kv_heads = shape.kv_heads
@@ -172,12 +147,12 @@ def _float_paged_attention(
         if first >= end:
             break
         for item in range(first, end):
-            _attend(queries, keys, values, step, shape, mixed, scratch, tiles - 1 - item // kv_heads, item % kv_heads)
+            _attend(qkv, keys, values, step, shape, mixed, scratch, tiles - 1 - item // kv_heads, item % kv_heads)
 
 
 @njit
 def _attend(
-    queries: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, scratch: Any, tile: int, head: int
+    qkv: Any, keys: Any, values: Any, step: Any, shape: Any, mixed: Any, scratch: Any, tile: int, head: int
 ) -> None:
     width, per_kv = shape.head_dim, shape.heads // shape.kv_heads
     row, count = step.tile_rows[tile, 0], step.tile_rows[tile, 1]
@@ -187,18 +162,16 @@ def _attend(
     q = scratch[:at].reshape(MOST_ROWS, width)
     o = scratch[at : 2 * at].reshape(MOST_ROWS, width)
     scores = scratch[2 * at : 2 * at + MOST_ROWS * SPAN].reshape(MOST_ROWS, SPAN)
-    state = scratch[2 * at + MOST_ROWS * SPAN :][: MOST_ROWS * _STATE].reshape(MOST_ROWS, _STATE)
+    state = scratch[2 * at + MOST_ROWS * SPAN : 2 * at + MOST_ROWS * (SPAN + _STATE)].reshape(MOST_ROWS, _STATE)
     for t in range(count):
         for g in range(per_kv):
             r = t * per_kv + g
             start = (head * per_kv + g) * width
             for d in range(width):
-                q[r, d] = queries[row + t, start + d]
+                q[r, d] = qkv[row + t, start + d]
                 o[r, d] = np.float32(0)
             state[r, :] = np.float32(0)
             state[r, 0] = np.float32(-np.inf)
-    end = 2 * at + MOST_ROWS * (SPAN + _STATE)
-    pages = scratch[end : end + 2 * PAGES].view(np.int64)
     last = step.positions[row + count - 1]
     page = keys.shape[1] * width * LANES * 2
     key_at = address(keys) + head * width * LANES * 2
@@ -218,16 +191,16 @@ def _attend(
             _dot(rows, address(q), left, right, address(scores) + j * 4, width, width * 4, LANES * 2, SPAN * 4)
         for r in range(rows):
             visible = step.positions[row + r // per_kv] - first_key + 1
-            x, y, z = address(scores) + r * SPAN * 4, address(o) + r * width * 4, address(state) + r * _STATE * 4
+            x, y, z = address(scores[r]), address(o[r]), address(state[r])
             if visible >= SPAN:
                 _softmax(x, y, z, width, visible)
             else:
                 _masked_softmax(x, y, z, width, visible)
-        for j in range(PAGES):
-            pages[j] = value_at + table[block + j] * page if j * LANES < seen else 0
-        for d in range(0, width, _PAIR):
-            o_at = address(o) + d * 4
-            _mix(rows, address(scores), address(pages), d * 2, seen // LANES, o_at, width * 2, width * 4)
+        for j in range(0, seen, LANES):
+            v = value_at + table[block + j // LANES] * page
+            for d in range(0, width, _PAIR):
+                s = address(scores) + j * 4
+                _outer(rows, s, v + d * 2, v + d * 2 + 32, address(o) + d * 4, LANES, SPAN * 4, width * 2, width * 4)
     for t in range(count):
         for g in range(per_kv):
             r = t * per_kv + g

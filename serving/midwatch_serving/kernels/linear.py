@@ -44,11 +44,13 @@ from midwatch_serving.kernels.threads import take
 
 BLOCK_BYTES = 196608
 """Bytes of activations that go through all panels before the next: what stays in a core's second cache beside them."""
-HELD_ROWS = 96
-"""Rows whose products are held as floats until they are stored as something else; a multiple of 16."""
+GATED_ROWS = 96
+"""Rows whose gates and ups are held as floats at a time; a multiple of 16."""
 GROUP_PANELS = GROUP // LANES
 TILE_FLOATS = 512
 """Floats of scratch that `multiply` works in."""
+LINEAR_FLOATS = TILE_FLOATS + GATED_ROWS * GROUP_PANELS * PANEL
+"""Floats of scratch that a thread needs."""
 
 
 def pack(kind: type[Any], matrices: list[Floats]) -> Weights:
@@ -158,7 +160,7 @@ def linear(rows: Any, weights: Any, layer: int, out: Any, count: int, counter: A
     `counter` is the address of the phase's work counter, `scratch` floats of this thread.
     """
     panels, stride = weights.scales.shape[1], out.shape[1] * 4
-    block = block_rows(rows)
+    block = _block_rows(rows)
     while True:
         first, end = take(counter, (count + block - 1) // block * panels, threads, 1)
         if first >= end:
@@ -177,17 +179,17 @@ def gated(rows: Any, weights: Any, layer: int, out: Any, count: int, counter: An
     multiplied before any is stored: so the widest rows of the model never go to memory as floats.
     """
     panels = weights.scales.shape[1] // GROUP_PANELS
-    block = block_rows(rows)
+    block = _block_rows(rows)
     stride = GROUP_PANELS * PANEL * 4
-    here = scratch[TILE_FLOATS : TILE_FLOATS + HELD_ROWS * GROUP_PANELS * PANEL]
+    here = scratch[TILE_FLOATS : TILE_FLOATS + GATED_ROWS * GROUP_PANELS * PANEL]
     while True:
         first, end = take(counter, (count + block - 1) // block * panels, threads, 1)
         if first >= end:
             break
         for item in range(first, end):
             start, group = item // panels * block, item % panels
-            for m in range(start, min(start + block, count), HELD_ROWS):
-                some = min(HELD_ROWS, min(start + block, count) - m)
+            for m in range(start, min(start + block, count), GATED_ROWS):
+                some = min(GATED_ROWS, min(start + block, count) - m)
                 for n in range(GROUP_PANELS):
                     to = address(here) + n * PANEL * 4
                     multiply(rows, m, some, weights, layer, group * GROUP_PANELS + n, to, stride, scratch)
@@ -195,15 +197,9 @@ def gated(rows: Any, weights: Any, layer: int, out: Any, count: int, counter: An
                     store_gated(out, m + r, group, address(here) + r * stride)
 
 
-def linear_floats(head_dim: int) -> int:
-    """Return the floats of scratch that a thread needs."""
-    return TILE_FLOATS + HELD_ROWS * max(GROUP_PANELS * PANEL, head_dim)
-
-
 @njit
-def block_rows(rows: Any) -> int:
-    """Return how many rows go through all panels before the next."""
-    return max(1, BLOCK_BYTES // (rows.values.itemsize * rows.values.shape[1] * HELD_ROWS)) * HELD_ROWS
+def _block_rows(rows: Any) -> int:
+    return max(1, BLOCK_BYTES // (rows.values.itemsize * rows.values.shape[1] * GATED_ROWS)) * GATED_ROWS
 
 
 def store_gated(out: Any, row: int, group: int, at: Any) -> None:

@@ -8,12 +8,11 @@ add them in the same order with the same roundings, so that a row comes out bit 
 rows stand beside it.
 """
 
-import itertools
 from typing import Any
 
 from llvmlite import ir
 
-from midwatch_serving.kernels.emit import F32, I32, I64, LANES, V8, V64, VF, VH, VI, Emit, i64, kernel
+from midwatch_serving.kernels.emit import F32, I32, LANES, V8, V64, VF, VH, VI, Emit, i64, kernel
 
 GROUP = 64
 PANEL = 32
@@ -23,7 +22,6 @@ AHEAD = 8192
 """Bytes."""
 _ZERO = ir.Constant(VF, [0.0] * LANES)
 _PAIR = range(PANEL // LANES)
-_UNROLL = 8
 
 
 MAGIC = 0x4B400000
@@ -122,58 +120,37 @@ def portable_tile(rows: int) -> Any:
     return kernel("iiiiii", emit)
 
 
-def dot_tile(rows: int) -> Any:
-    """Return the tile (a, b0, b1, c, count, a_stride, b_stride, c_stride): c = a @ b, strides in bytes.
+def outer_tile(rows: int, *, fresh: bool = False) -> Any:
+    """Return the tile (a, b0, b1, c, count, a_stride, b_stride, c_stride): c += a @ b, strides in bytes.
 
     a is (rows, count) floats; b0 and b1 are (count, 16) half floats each, the left and right half of b; c is (rows, 32)
-    floats. Each element of c adds up its products in order of `count`, a multiple of 16.
+    floats. Each
+    element of c adds up its products in order of `count`, a multiple of 16. A `fresh` tile starts from zero.
     """
 
     def emit(e: Emit, *p: Any) -> None:
         a, b0, b1, c, count, a_stride, b_stride, c_stride = p
+        at = [[e.b.add(e.b.mul(c_stride, i64(m)), i64(64 * n)) for n in _PAIR] for m in range(rows)]
         totals = [e.accumulators(len(_PAIR), VF, _ZERO) for _ in range(rows)]
-        with e.loop(e.b.udiv(count, i64(_UNROLL))) as loop:
-            for u in range(_UNROLL):
-                k = e.b.add(e.b.mul(loop.index, i64(_UNROLL)), i64(u))
+        for m in range(rows):
+            for n in _PAIR:
+                if not fresh:
+                    e.b.store(e.load(c, at[m][n], VF), totals[m][n])
+        unroll = 8
+        with e.loop(e.b.udiv(count, i64(unroll))) as loop:
+            for u in range(unroll):
+                k = e.b.add(e.b.mul(loop.index, i64(unroll)), i64(u))
                 row = e.b.mul(k, b_stride)
-                at = [e.b.add(e.b.mul(a_stride, i64(m)), e.b.mul(k, i64(4))) for m in range(rows)]
-                _add_products(e, a, at, [e.load(half, row, VH) for half in (b0, b1)], totals)
-        _store(e, totals, c, c_stride)
+                b = [e.b.fpext(e.load(at_, row, VH), VF) for at_ in (b0, b1)]
+                for m in range(rows):
+                    x = e.splat(e.load(a, e.b.add(e.b.mul(a_stride, i64(m)), e.b.mul(k, i64(4))), F32), VF)
+                    for n in _PAIR:
+                        e.b.store(e.fma(x, b[n], e.b.load(totals[m][n])), totals[m][n])
+        for m in range(rows):
+            for n in _PAIR:
+                e.store(e.b.load(totals[m][n]), c, at[m][n], VF)
 
     return kernel("iiiiiiii", emit)
-
-
-def mix_tile(rows: int, a_stride: int) -> Any:
-    """Return the tile (a, pages, offset, count, c, b_stride, c_stride): c += a @ b over pages of 16 rows of b.
-
-    a is (rows, 16 * count) floats, `a_stride` bytes apart. `pages` is where `count` addresses lie; at each, plus
-    `offset`, a page's (16, 32) half floats begin, `b_stride` bytes a row. c is (rows, 32) floats.
-    """
-
-    def emit(e: Emit, *p: Any) -> None:
-        a, pages, offset, count, c, b_stride, c_stride = p
-        b = e.b
-        totals = [e.accumulators(len(_PAIR), VF, _ZERO) for _ in range(rows)]
-        for m, n in itertools.product(range(rows), _PAIR):
-            b.store(e.load(c, b.add(b.mul(c_stride, i64(m)), i64(64 * n)), VF), totals[m][n])
-        with e.loop(count) as loop:
-            page = b.add(e.load(pages, b.mul(loop.index, i64(8)), I64), offset)
-            weights = b.add(a, b.mul(loop.index, i64(4 * LANES)))
-            for k in range(LANES):
-                row = b.mul(b_stride, i64(k))
-                halves = [e.load(page, b.add(row, i64(32 * n)), VH) for n in _PAIR]
-                _add_products(e, weights, [i64(a_stride * m + 4 * k) for m in range(rows)], halves, totals)
-        _store(e, totals, c, c_stride)
-
-    return kernel("iiiiiii", emit)
-
-
-def _add_products(e: Emit, a: Any, at: list[Any], halves: list[Any], totals: list[list[Any]]) -> None:
-    b = [e.b.fpext(half, VF) for half in halves]
-    for offset, row in zip(at, totals, strict=True):
-        x = e.splat(e.load(a, offset, F32), VF)
-        for n in _PAIR:
-            e.b.store(e.fma(x, b[n], e.b.load(row[n])), row[n])
 
 
 def _store(e: Emit, totals: list[list[Any]], out: Any, stride: Any) -> None:

@@ -62,30 +62,34 @@ def _scale(e: Emit, row: Any, out: Any, count: Any, factor: Any) -> None:
         e.store(e.b.fmul(e.load(row, at, VF), by), out, at, VF)
 
 
-def _turn_pairs(e: Emit, head: Any, out: Any, cosine: Any, sine: Any, width: Any, factor: Any) -> None:
+def _turn_pairs(e: Emit, row: Any, cosine: Any, sine: Any, width: Any, heads: Any, factor: Any) -> None:
     b, by = e.b, e.splat(factor, VF)
     twice = ir.Constant(VI, [lane // 2 for lane in range(LANES)])
     other = ir.Constant(VI, [lane ^ 1 for lane in range(LANES)])
     signs = ir.Constant(VI, [0 if lane % 2 else -(2**31) for lane in range(LANES)])
     with _each(e, width) as block:
-        at, here = b.mul(block.index, i64(32)), b.mul(block.index, i64(64))
+        at = b.mul(block.index, i64(32))
         c, s = (e.load(part, at, VHALF) for part in (cosine, sine))
         c, s = (b.fmul(b.shuffle_vector(part, part, twice), by) for part in (c, s))
         s = b.bitcast(b.xor(b.bitcast(s, VI), signs), VF)
-        x = e.load(head, here, VF)
-        e.store(e.fma(b.shuffle_vector(x, x, other), s, b.fmul(x, c)), out, here, VF)
+        with e.loop(heads) as head:
+            here = b.add(b.mul(block.index, i64(64)), b.mul(head.index, b.mul(width, i64(4))))
+            x = e.load(row, here, VF)
+            e.store(e.fma(b.shuffle_vector(x, x, other), s, b.fmul(x, c)), row, here, VF)
 
 
-def _turn_halves(e: Emit, head: Any, out: Any, cosine: Any, sine: Any, width: Any, factor: Any) -> None:
+def _turn_halves(e: Emit, row: Any, cosine: Any, sine: Any, width: Any, heads: Any, factor: Any) -> None:
     b, by = e.b, e.splat(factor, VF)
     half = b.mul(width, i64(2))
     with _each(e, b.udiv(width, i64(2))) as block:
-        first = b.mul(block.index, i64(64))
-        second = b.add(first, half)
-        c, s = (b.fmul(e.load(part, first, VF), by) for part in (cosine, sine))
-        x, y = e.load(head, first, VF), e.load(head, second, VF)
-        e.store(e.fma(b.fneg(y), s, b.fmul(x, c)), out, first, VF)
-        e.store(e.fma(x, s, b.fmul(y, c)), out, second, VF)
+        at = b.mul(block.index, i64(64))
+        c, s = (b.fmul(e.load(part, at, VF), by) for part in (cosine, sine))
+        with e.loop(heads) as head:
+            first = b.add(at, b.mul(head.index, b.mul(width, i64(4))))
+            second = b.add(first, half)
+            x, y = e.load(row, first, VF), e.load(row, second, VF)
+            e.store(e.fma(b.fneg(y), s, b.fmul(x, c)), row, first, VF)
+            e.store(e.fma(x, s, b.fmul(y, c)), row, second, VF)
 
 
 def within(e: Emit, x: Any, most: float) -> Any:
@@ -130,7 +134,7 @@ def _fetch(e: Emit, at: Any, count: Any) -> None:
 fetch = kernel("ii", _fetch)
 """(at, count): ask for `count` bytes ahead of their use."""
 turn_pairs = kernel("iiiiif", _turn_pairs)
-"""(head, out, cosine, sine, width, factor): out = a head rotated, neighbours together, times `factor`."""
+"""(row, cosine, sine, width, heads, factor): rotate `heads` heads in place, neighbours together, times `factor`."""
 turn_halves = kernel("iiiiif", _turn_halves)
 """As `turn_pairs`, the first half of a head together with the second."""
 store_key = kernel("iii", _store_key)

@@ -14,7 +14,7 @@ from midwatch_serving.kernels.arrays import Buffers, Floats, Parameters, Shape, 
 from midwatch_serving.kernels.attention import MOST_ROWS, pages_for, scratch_floats
 from midwatch_serving.kernels.emit import LANES
 from midwatch_serving.kernels.forward import COUNTERS, forward, unembed
-from midwatch_serving.kernels.linear import linear_floats, rows_for, tile_configuration
+from midwatch_serving.kernels.linear import LINEAR_FLOATS, rows_for, tile_configuration
 from midwatch_serving.kernels.micro import PANEL
 from midwatch_serving.kernels.packing import KINDS, Packed, packed
 from midwatch_serving.model import Model
@@ -95,13 +95,13 @@ def buffers(kind: type[Any], s: Shape, p: Parameters, max_rows: int, threads: in
     """Return room for steps of up to `max_rows` rows; tiles may compute up to 16 more."""
     rows = -(-(max_rows + AMX_ROWS) // AMX_ROWS) * AMX_ROWS
     width = s.heads * s.head_dim
-    scratch = max(scratch_floats(s.head_dim), linear_floats(s.head_dim))
+    scratch = max(scratch_floats(s.head_dim), LINEAR_FLOATS)
     return Buffers(
         x=aligned((rows, s.hidden), np.float32),
         narrow=rows_for(kind, rows, s.hidden),
         wide=rows_for(kind, rows, s.ffn),
         mixed_rows=rows_for(kind, rows, width),
-        queries=aligned((rows, width), np.float32),
+        qkv=aligned((rows, p.qkv.scales.shape[1] * PANEL), np.float32),
         mixed=aligned((rows, width), np.float32),
         y=aligned((rows, p.out.scales.shape[1] * PANEL), np.float32),
         scratch=aligned((threads, -(-scratch // LANES) * LANES), np.float32),
