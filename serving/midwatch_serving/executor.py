@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from midwatch_serving.linear import Floats
 from midwatch_serving.model import Model
 from midwatch_serving.reference import ReferenceRunner
-from midwatch_serving.runner import Runner
+from midwatch_serving.runner import LOGIT_ROWS, Runner
 from midwatch_serving.sampler import Sampler
 from midwatch_serving.sampling import Sample, SamplingParams, TokenLogprobs
 from midwatch_serving.work import StepResult, Work
-
-LOGIT_ROWS = 64
-"""Rows of logits that are held at a time: scoring a long prompt must not hold a vocabulary for each of its tokens."""
 
 
 class CpuExecutor:

@@ -18,9 +18,8 @@ from midwatch_serving.runner import Runner
 log = logging.getLogger("midwatch.serving")
 
 TINY = "tiny"
-KERNELS = ("auto", "reference", "portable", "vnni", "amx")
-LANES = 16
-"""Tokens that the kernels take at a time: blocks must be a multiple."""
+CACHE_DTYPES = {"reference": "float32", "portable": "float16", "vnni": "float16", "amx": "bfloat16"}
+"""What keys and values are kept as, by kind of arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Arithmetic:
     """How a model is computed."""
 
     kernel: str = "auto"
-    """One of `KERNELS`; `auto` takes numpy for the tiny model and the CPU's best kernel for any other."""
+    """A kind, or `auto`, which takes numpy for the tiny model and the CPU's best kernel for any other."""
     threads: int = 1
     cache: Path | None = None
     """Folder for packed weights; None keeps none."""

@@ -5,6 +5,9 @@ from typing import Protocol
 from midwatch_serving.linear import Floats
 from midwatch_serving.work import Work
 
+LOGIT_ROWS = 64
+"""Rows of logits that are held at a time: scoring a long prompt must not hold a vocabulary for each of its tokens."""
+
 
 class Runner(Protocol):
     """A model over one paged cache, computed one step at a time by one thread at a time.
@@ -27,7 +30,10 @@ class Runner(Protocol):
         ...
 
     def logits(self, first: int, count: int) -> Floats:
-        """Return (count, vocab) logits of due rows from `first` on; good until the next call, and may be written to."""
+        """Return (count, vocab) logits of due rows from `first` on; good until the next call, and may be written to.
+
+        At most `LOGIT_ROWS` at a time.
+        """
         ...
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 from midwatch_serving.sampling import Constraint, SamplingParams, TokenLogprobs
 
 FinishReason = Literal["stop", "length", "abort", "error"]
-FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length", "abort", "error")
 
 
 class State(Enum):

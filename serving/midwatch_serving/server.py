@@ -33,6 +33,7 @@ from midwatch_serving.cost_model import load as load_cost_model
 from midwatch_serving.energy import best_meter
 from midwatch_serving.engine import Engine
 from midwatch_serving.errors import ConfigError, CostModelError
+from midwatch_serving.loading import CACHE_DTYPES
 from midwatch_serving.metric_sources import Served, connect
 from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.mfu import Estimates
@@ -113,7 +114,7 @@ def build_service(
     )
     simulated = _cost_model(options, model.name)
     kind = ReferenceRunner.name if simulated is not None else options.arithmetic.kind(model, block_size)
-    exact = kind == ReferenceRunner.name
+    weight = 4 if kind == ReferenceRunner.name else 1
     metrics = Metrics(
         scheduler,
         model_name=options.served_model_name,
@@ -123,11 +124,11 @@ def build_service(
             num_blocks,
             num_blocks,
             enable_prefix_caching=settings.enable_prefix_caching,
-            cache_dtype="float32" if exact else "bfloat16" if kind == "amx" else "float16",
+            cache_dtype=CACHE_DTYPES[kind],
         ),
         fine=options.fine_buckets,
         custom_buckets=options.custom_buckets,
-        estimates=Estimates(model.config, bytes_per_weight=4 if exact else 1) if options.enable_mfu_metrics else None,
+        estimates=Estimates(model.config, bytes_per_weight=weight) if options.enable_mfu_metrics else None,
     )
 
     def build(model: Model) -> Executor:

@@ -18,11 +18,8 @@ from midwatch_serving.kernels.linear import LINEAR_FLOATS, rows_for, tile_config
 from midwatch_serving.kernels.micro import PANEL
 from midwatch_serving.kernels.packing import KINDS, Packed, packed
 from midwatch_serving.model import Model
-from midwatch_serving.runner import due_rows
+from midwatch_serving.runner import LOGIT_ROWS, due_rows
 from midwatch_serving.work import Work
-
-LOGIT_ROWS = 64
-"""Rows of logits that `logits` gives at most."""
 
 
 class KernelRunner:
@@ -74,7 +71,7 @@ class KernelRunner:
         return len(self._due)
 
     def logits(self, first: int, count: int) -> Floats:
-        """Return the logits of due rows; see `Runner`. At most `LOGIT_ROWS` at a time."""
+        """Return the logits of due rows; see `Runner`."""
         due = self._due[first : first + count]
         for here, there in zip(self._head_rows, self._buffers.narrow, strict=True):
             here[: len(due)] = there[due]
