@@ -49,8 +49,9 @@ bench: $(STAMP) ## benchmarks, one JSON line a figure
 bench-serving: $(STAMP) ## the engine beside OpenVINO GenAI and llama.cpp; fetches them and the model (0.6 GB) into .bench
 	@$(BIN)/python -m midwatch_serving.peers $(ARGS)
 
-bench-simulator: $(STAMP) ## fit the simulator to this machine and hold its predictions against measurements
-	@$(BIN)/midwatch bench simulator $(ARGS)
+bench-simulator: $(STAMP) ## fit the simulator to this machine with SmolLM2 (fetched into .bench) and hold its predictions against measurements
+	@$(BIN)/midwatch --state .bench/state model pull smollm2 >&2
+	@$(BIN)/midwatch --state .bench/state bench simulator --model smollm2 --num-gpu-blocks-override 1024 --seconds 10 $(ARGS)
 
 docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
 	$(BIN)/python docs/generate.py

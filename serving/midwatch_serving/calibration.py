@@ -2,8 +2,9 @@
 
 Seconds are of CPU time, which on one thread and a machine of one's own is the time on the wall.
 Batches are run in a new random order in each round, so that a busy moment of the machine falls on all alike; rounds are
-brought to one speed, and each batch counts by the median of its rounds. The squares of relative errors are made least,
-so that small steps weigh as much as large ones.
+brought to one speed, and each batch counts by the median of its rounds. Steps that were watched in service count too,
+by their duration: a queue feels the sum of all steps. Errors are relative to what is predicted, not to what was
+measured, for else a noisy step would count for less the longer it took, and all would come out too short.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midwatch_serving.cost_model import CostModel, StepSeconds, segments
+from midwatch_serving.cost_model import StepSeconds, segments
 from midwatch_serving.nnls import Matrix, Vector, nnls
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.step_shape import StepShape, shape_of_work
+from midwatch_serving.watched import Step
 from midwatch_serving.work import Executor, Work
 
 ROUNDS = 9
+SERVED = 10.0
+"""How much all steps in service weigh, as a multiple of all designed batches, which tell what service leaves out."""
+_TURNS = 4
+"""Of the fit, each with weights by the prediction of the one before."""
 KNOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Where the seconds of a row may change: small batches read weights, large ones compute, and tiles are padded."""
 _LINEAR = (
@@ -54,8 +60,10 @@ class Fit:
     seconds: StepSeconds
     knots: tuple[int, ...]
     batches: int
+    served: int
+    """Steps in service that it was fitted to as well."""
     median_error: float
-    """As a share of the measured time; so is `worst_error`."""
+    """Of the batches, as a share of the measured time; so is `worst_error`."""
     p95_error: float
     worst_error: float
     worst: str
@@ -63,8 +71,8 @@ class Fit:
     def line(self) -> str:
         """Return one line for a person."""
         return (
-            f"{self.batches} batches, relative residuals: median {self.median_error:.1%}, p95 {self.p95_error:.1%}, "
-            f"worst {self.worst_error:.1%} ({self.worst})"
+            f"{self.served} steps in service and {self.batches} batches, relative residuals of the batches: median "
+            f"{self.median_error:.1%}, p95 {self.p95_error:.1%}, worst {self.worst_error:.1%} ({self.worst})"
         )
 
 
@@ -130,13 +138,21 @@ def _measure(executor: Executor, batches: Sequence[Chunks], bounds: Bounds, roun
     return np.median(seconds / pace[:, None], axis=0)
 
 
-def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds) -> Fit:
-    """Solve for the terms."""
+def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds, served: Sequence[Step] = ()) -> Fit:
+    """Solve for the terms, from designed batches and from steps that were watched in service."""
     shapes = [shape_of_work(work_for(chunks, bounds)) for chunks in batches]
     knots = tuple(knot for knot in KNOTS if knot < max(shape.rows for shape in shapes))
-    terms = _matrix(shapes, knots)
-    solved = nnls(terms / seconds[:, None], np.ones(len(seconds)))
-    errors = np.abs(terms @ solved / seconds - 1)
+    terms = _matrix([*shapes, *(step.shape for step in served)], knots)
+    measured = np.concatenate([seconds, [step.cpu_s for step in served]])
+    designed = len(seconds)
+    solved, predicted = np.zeros(terms.shape[1]), measured
+    for _ in range(_TURNS if served else 1):
+        weights = np.ones(len(measured))
+        if served:
+            weights[designed:] = np.sqrt(SERVED * designed * predicted[designed:] / predicted[designed:].sum())
+        solved = nnls(terms * (weights / predicted)[:, None], measured * weights / predicted)
+        predicted = np.maximum(terms @ solved, measured.min())
+    errors = np.abs(terms[:designed] @ solved / seconds - 1)
     worst = int(errors.argmax())
     slopes = len(knots) + 1
     fitted = StepSeconds(
@@ -148,23 +164,12 @@ def fit(batches: Sequence[Chunks], seconds: Vector, bounds: Bounds) -> Fit:
         seconds=fitted,
         knots=knots,
         batches=len(batches),
+        served=len(served),
         median_error=float(np.median(errors)),
         p95_error=float(np.percentile(errors, 95)),
         worst_error=float(errors[worst]),
         worst=_words(batches[worst]),
     )
-
-
-def speed(executor: Executor, cost: CostModel, bounds: Bounds, *, rounds: int = 5) -> float:
-    """Return how many times the CPU time that `cost` says a few batches take at this moment, at the median.
-
-    Caches, clocks and the other half of a core are shared with neighbours, so that it is not always 1.
-    """
-    every = design(bounds)
-    probes = every[:: max(1, len(every) // 12)]
-    measured = measure(executor, probes, bounds, rounds=rounds)
-    expected = [cost.step_s(shape_of_work(work_for(chunks, bounds))) for chunks in probes]
-    return float(np.median(measured / np.array(expected)))
 
 
 def _matrix(shapes: Iterable[StepShape], knots: tuple[int, ...]) -> Matrix:

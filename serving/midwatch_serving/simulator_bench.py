@@ -23,9 +23,10 @@ from midwatch_serving.loading import Arithmetic, ModelChoice
 from midwatch_serving.machine import machine
 from midwatch_serving.metrics import CacheInfo, Metrics
 from midwatch_serving.model import Model
+from midwatch_serving.practice import Subject, overhead, practice, serve
 from midwatch_serving.scheduler import Scheduler
 from midwatch_serving.throttle import Throttle
-from midwatch_serving.validation import Subject, Trial, error_band, in_process, loads, overhead, validate
+from midwatch_serving.validation import Trial, error_band, in_process, loads, validate
 from midwatch_serving.watched import WatchedExecutor
 
 GIL_SWITCH_S = 0.0005
@@ -98,9 +99,10 @@ async def running(model: Model, arithmetic: Arithmetic, deployment: Deployment) 
 
 async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject) -> CostModel:
     batches = design(subject.bounds)
-    _say(f"fitting {model.name} to {len(batches)} batches, {arguments.rounds} rounds …")
+    _say(f"fitting {model.name} to {len(batches)} batches, {arguments.rounds} rounds, and practice loads …")
     seconds = measure(subject.executor, batches, subject.bounds, rounds=arguments.rounds)
-    found = fit(batches, seconds, subject.bounds)
+    runs = await serve(subject, practice(subject.bounds, seed=arguments.seed + 1), seed=arguments.seed + 1)
+    found = fit(batches, seconds, subject.bounds, [step for steps in runs for step in steps])
     _say(found.line())
     cost = CostModel(
         name=arguments.name or f"cpu-{model.name}",
@@ -114,7 +116,7 @@ async def _fitted(arguments: argparse.Namespace, model: Model, subject: Subject)
         seconds=found.seconds,
         error=UNKNOWN,
     )
-    around = await overhead(subject, seed=arguments.seed)
+    around = await overhead(subject, runs, seed=arguments.seed)
     _say(
         f"Python around a step: {1000 * around.step:.3f} ms, {1000 * around.sequence:.3f} ms a sequence, "
         f"{1000 * around.wake:.3f} ms after a pause"
@@ -130,7 +132,7 @@ async def _validated(arguments: argparse.Namespace, cost: CostModel, subject: Su
         trial = await validate(subject, in_process(cost), load, seed=arguments.seed)
         predicted, slow = trial.predicted[0], trial.slowdown
         _say(
-            f"  CPU time {trial.speed:.2f} x the fitted, neighbours took {1 - 1 / slow.decode:.0%} of decodes and "
+            f"  steps take {trial.pace:.2f} x the fitted, neighbours took {1 - 1 / slow.decode:.0%} of decodes and "
             f"{1 - 1 / slow.prefill:.0%} of prefills; simulated in {predicted.wall_s:.3f} s: "
             f"{predicted.events_per_s:.0f} events/s, {predicted.tokens_per_s:.0f} tokens/s"
         )

@@ -1,29 +1,24 @@
 """Predicted against measured: five loads on the engine in this process, each measured twice, and a verdict a figure.
 
 The cost model is fitted right before, in CPU time. Two things of the machine are measured along with each load, since a
-shared one is not the same from minute to minute: its speed, by a few batches before, between and after the two runs;
-and how much of the wall's time its neighbours took from the steps, by the operating system's account. On a machine of
-one's own both are 1. A prediction passes within 15 % at p50 and 30 % at
-p95 of the mean of both runs, or within 1.5 times their difference where that is wider.
+shared one is not the same from minute to minute: its pace, by a short load before, between and after the two runs; and
+how much of the wall's time its neighbours took from the steps, by the operating system's account. On a machine of one's
+own both are 1. A prediction passes within 15 % at p50 and 30 % at p95 of the mean of both runs, or within 1.5 times
+their difference where that is wider.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import mean, median
 from typing import Any
 
-import numpy as np
-
-from midwatch_serving.calibration import Bounds, speed
-from midwatch_serving.cost_model import CostModel, ErrorBand, Overhead, Slowdown, Wire
+from midwatch_serving.cost_model import CostModel, ErrorBand, Slowdown, Wire
 from midwatch_serving.deployment import Deployment
-from midwatch_serving.engine import Engine
 from midwatch_serving.latency import Report
-from midwatch_serving.nnls import nnls
+from midwatch_serving.practice import Subject, pace
 from midwatch_serving.replay import replay
 from midwatch_serving.simulation import Outcome, Simulation
-from midwatch_serving.watched import Step, WatchedExecutor
+from midwatch_serving.watched import Step
 from midwatch_serving.workload import Fixed, Gamma, Lengths, LogNormal, Workload, synthesise
 
 FIGURES = {"ttft_p50": 0.15, "ttft_p95": 0.30, "tpot_p50": 0.15, "tpot_p95": 0.30}
@@ -96,52 +91,6 @@ class Verdict:
         }
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is validated: a running engine and its executor."""
-
-    engine: Engine
-    executor: WatchedExecutor
-    """The engine's own; it is probed while the engine idles."""
-    bounds: Bounds
-    deployment: Deployment
-    kernel: str
-    """The arithmetic's name."""
-
-
-async def overhead(subject: Subject, *, seed: int) -> Overhead:
-    """Measure the Python between two steps, and what the first step after a pause takes more than another."""
-    sizes = [n for n in (1, 2, 4, 8, 16) if n <= subject.deployment.limits.max_num_seqs]
-    terms = np.array([[1.0, size] for size in [*sizes, *sizes]])
-    step, sequence = nnls(terms, np.array([await _between(subject, size, seed) for size in [*sizes, *sizes]]))
-    return Overhead(step=float(step), sequence=float(sequence), wake=await _wake(subject, seed))
-
-
-async def _between(subject: Subject, size: int, seed: int) -> float:
-    """Return the seconds from the end of one decode of `size` requests to the begin of the next, undisturbed.
-
-    That is the lower quartile: of the others, some waited for a neighbour to give the processor back.
-    """
-    load = synthesise(Fixed(16, 40), size, seed=seed, concurrency=size)
-    subject.executor.take()
-    await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
-    steps = [step for step in subject.executor.take() if step.shape.decodes == size]
-    return float(np.percentile([b.began - a.ended for a, b in pairwise(steps)], 25))
-
-
-async def _wake(subject: Subject, seed: int) -> float:
-    """Return the seconds of CPU that a lone prompt takes more than the same without a pause before it."""
-    shape, medians = Fixed(64, 2), list[float]()
-    for load in (
-        synthesise(shape, 16, seed=seed, arrivals=Gamma(5.0, cv=0)),
-        synthesise(shape, 24, seed=seed, concurrency=1),
-    ):
-        subject.executor.take()
-        await replay(subject.engine, load, tokens=subject.bounds.tokens, seed=seed)
-        medians.append(float(np.median([step.cpu_s for step in subject.executor.take() if step.shape.prefills])))
-    return max(0.0, medians[0] - medians[1])
-
-
 def loads(cost: CostModel, deployment: Deployment, *, seconds: float, seed: int) -> list[Load]:
     """Return the five loads, as shares of the capacity that the cost model predicts; each lasts about `seconds`."""
     longest = min(deployment.max_model_len, deployment.num_blocks * deployment.block_size)
@@ -175,21 +124,21 @@ class Trial:
 
     verdicts: list[Verdict]
     predicted: list[Outcome]
-    speed: float
-    """CPU time over what was fitted."""
+    pace: float
+    """Time over what was fitted."""
     slowdown: Slowdown
     """Of both runs together."""
 
 
 async def validate(subject: Subject, cost: CostModel, load: Load, *, seed: int) -> Trial:
     """Measure a load twice and predict it."""
-    factors = [speed(subject.executor, cost, subject.bounds)]
+    factors = [await pace(subject, cost)]
     reports, outcomes, steps = list[Report](), list[Outcome](), list[Step]()
     for turn in (0, 1):
         subject.executor.take()
         reports.append(await replay(subject.engine, load.workload, tokens=subject.bounds.tokens, seed=seed + turn))
         taken = subject.executor.take()
-        factors.append(speed(subject.executor, cost, subject.bounds))
+        factors.append(await pace(subject, cost))
         here = cost.scaled(mean(factors[-2:])).model_copy(update={"slowdown": slowdown(taken)})
         outcomes.append(Simulation(load.workload, subject.deployment, here).run())
         steps += taken
