@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from midwatch_agents.approver import YesApprover
-from midwatch_agents.config import load_settings
+from midwatch_agents.config import load_settings, prepare_state
 from midwatch_agents.events import RunEvent
 from midwatch_agents.session import Session
 from midwatch_contracts.clock import WallClock
@@ -27,6 +27,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     settings = load_settings({"state": state, "lab": lab}, {"XDG_CONFIG_HOME": state}, Path.cwd())
+    prepare_state(settings.state)
     session = Session(settings, Console(stderr=True), YesApprover(settings), WallClock(), on_event=watch)
     asyncio.run(session.investigate(question, inputs=inputs))
 
