@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from midwatch_lab import status
 from midwatch_lab.api.users import User
-from midwatch_lab.kinds.resources import Resource, by_path
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
 from midwatch_lab.store.audit import Origin
 
@@ -38,7 +39,7 @@ class Target:
     rest: str = ""
 
 
-def parse_path(path: str) -> Target | None:
+def parse_path(catalog: Catalog, path: str) -> Target | None:
     """Return what the path of a request names; None where it is no path of a resource.
 
     Raises:
@@ -53,7 +54,7 @@ def parse_path(path: str) -> Target | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):  # noqa: PLR2004 (namespaces/NAME/…)
         namespace, rest = rest[1], rest[2:]
-    resource = by_path(group, version, rest[0])
+    resource = catalog.by_path(group, version, rest[0])
     if resource is None or (namespace and not resource.namespaced):
         raise status.no_such_resource()
     name, subresource = [*rest[1:3], "", ""][:2]

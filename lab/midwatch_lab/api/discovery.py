@@ -3,18 +3,14 @@
 import platform
 from typing import Any, Final
 
-from midwatch_lab.kinds.resources import RESOURCES, Resource
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 
 
-def group_versions() -> list[tuple[str, str]]:
-    """Return each (group, version) once, in the order of the table."""
-    return list(dict.fromkeys((resource.group, resource.version) for resource in RESOURCES))
-
-
-def aggregated(*, core: bool, version: str) -> Object:
+def aggregated(catalog: Catalog, *, core: bool, version: str) -> Object:
     """Return the whole discovery of `/api` (core) or `/apis` in one document."""
     items: list[Object] = [
         {
@@ -22,12 +18,12 @@ def aggregated(*, core: bool, version: str) -> Object:
             "versions": [
                 {
                     "version": group_version,
-                    "resources": [_aggregated(r) for r in RESOURCES if (r.group, r.version) == (group, group_version)],
+                    "resources": [_aggregated(row) for row in catalog.of_version(group, group_version)],
                     "freshness": "Current",
                 }
             ],
         }
-        for group, group_version in group_versions()
+        for group, group_version in catalog.group_versions()
         if core is (group == "")
     ]
     api_version = f"apidiscovery.k8s.io/{version}"
@@ -64,9 +60,10 @@ def core_versions(host: str) -> Object:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]}
 
 
-def groups() -> Object:
+def groups(catalog: Catalog) -> Object:
     """Return what `/apis` answers in the plain form."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*gv) for gv in group_versions() if gv[0]]}
+    found = [_group(*pair) for pair in catalog.group_versions() if pair[0]]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
 def _group(name: str, version: str) -> Object:
@@ -74,15 +71,15 @@ def _group(name: str, version: str) -> Object:
     return {"name": name, "versions": [entry], "preferredVersion": entry}
 
 
-def group(name: str) -> Object | None:
+def group(catalog: Catalog, name: str) -> Object | None:
     """Return what `/apis/<group>` answers, or None where there is no such group."""
-    found = next((gv for gv in group_versions() if gv[0] == name and name), None)
+    found = next((gv for gv in catalog.group_versions() if gv[0] == name and name), None)
     return None if found is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(*found)}
 
 
-def resources(name: str, version: str) -> Object | None:
+def resources(catalog: Catalog, name: str, version: str) -> Object | None:
     """Return what `/apis/<group>/<version>` answers, or None where there is no such version."""
-    found = [r for r in RESOURCES if (r.group, r.version) == (name, version)]
+    found = catalog.of_version(name, version)
     if not found:
         return None
     listed: list[Object] = []

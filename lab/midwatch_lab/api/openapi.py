@@ -1,13 +1,13 @@
 """OpenAPI documents (`/openapi/v3`, `/openapi/v2`) made from the shipped definitions: structure without prose."""
 
 import hashlib
-from functools import cache
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
-from midwatch_lab.api.discovery import group_versions
-from midwatch_lab.kinds.resources import RESOURCES, Resource
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
 from midwatch_lab.schemas.schema import schemas
 
@@ -77,10 +77,45 @@ def _operations(resource: Resource, verbs: tuple[str, ...]) -> Object:
     return operations
 
 
-@cache
-def v3_document(group: str, version: str) -> bytes:
-    """Return the OpenAPI v3 document of a group's version."""
-    found = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
+class OpenApi:
+    """The documents of one catalog; each is made once, and again when the catalog has changed."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._generation = catalog.generation
+        self._made: dict[str, bytes] = {}
+
+    def _once(self, name: str, make: Callable[[], Object]) -> bytes:
+        if self._generation != self.catalog.generation:
+            self._generation = self.catalog.generation
+            self._made.clear()
+        if name not in self._made:
+            self._made[name] = orjson.dumps(make())
+        return self._made[name]
+
+    def v3_document(self, group: str, version: str) -> bytes:
+        """Return the OpenAPI v3 document of a group's version."""
+        return self._once(f"{group}/{version}", lambda: _v3_document(self.catalog, group, version))
+
+    def v3_index(self) -> bytes:
+        """Return what `/openapi/v3` answers: where the documents lie, by their hashes."""
+        return self._once("v3", self._v3_index)
+
+    def _v3_index(self) -> Object:
+        paths: Object = {}
+        for group, version in self.catalog.group_versions():
+            name = f"apis/{group}/{version}" if group else f"api/{version}"
+            digest = hashlib.sha256(self.v3_document(group, version)).hexdigest()[:32].upper()
+            paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={digest}"}
+        return {"paths": paths}
+
+    def v2_document(self) -> bytes:
+        """Return the OpenAPI v2 document."""
+        return self._once("v2", _v2_document)
+
+
+def _v3_document(catalog: Catalog, group: str, version: str) -> Object:
+    found = catalog.of_version(group, version)
     names = _needed([name for r in found for name in (r.schema, r.schema + "List")])
     paths: Object = {}
     for resource in found:
@@ -88,32 +123,19 @@ def v3_document(group: str, version: str) -> bytes:
         paths[home] = _operations(resource, ("create", "list"))
         paths[home + "/{name}"] = _operations(resource, ("get", "update", "patch", "delete"))
     definitions = schemas().definitions
-    return orjson.dumps({
+    return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": schemas().version},
         "paths": paths,
         "components": {"schemas": {name: _pointed(definitions[name], _V3) for name in names}},
-    })  # fmt: skip
+    }
 
 
-@cache
-def v3_index() -> bytes:
-    """Return what `/openapi/v3` answers: where the documents lie, by their hashes."""
-    paths: Object = {}
-    for group, version in group_versions():
-        name = f"apis/{group}/{version}" if group else f"api/{version}"
-        digest = hashlib.sha256(v3_document(group, version)).hexdigest()[:32].upper()
-        paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={digest}"}
-    return orjson.dumps({"paths": paths})
-
-
-@cache
-def v2_document() -> bytes:
-    """Return the OpenAPI v2 document."""
+def _v2_document() -> Object:
     definitions = schemas().definitions
-    return orjson.dumps({
+    return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": schemas().version},
         "paths": {},
         "definitions": {name: _pointed(schema, _V2) for name, schema in definitions.items()},
-    })  # fmt: skip
+    }

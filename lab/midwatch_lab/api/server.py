@@ -11,14 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, discovery, logs, openapi, reading, reviews, scale, writing
+from midwatch_lab.api import binding, discovery, logs, reading, reviews, scale, writing
 from midwatch_lab.api.answers import JSON, Form, answer, wanted_form
 from midwatch_lab.api.call import Call, Target, parse_path
+from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
 from midwatch_lab.errors import ApiError
+from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas.schema import schemas
 
@@ -39,9 +41,11 @@ class ApiServer:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, every watch ends."""
     proxy: Proxy = field(init=False)
+    openapi: OpenApi = field(init=False)
 
     def __post_init__(self) -> None:
         self.proxy = Proxy(self.registry)
+        self.openapi = OpenApi(self.registry.catalog)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -60,7 +64,7 @@ class ApiServer:
 
     async def _respond(self, request: Request) -> Response:
         user = self.users.of(request)
-        target = parse_path(request.url.path)
+        target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
             return self._plain(request)
         call = Call(request, user, target)
@@ -150,40 +154,42 @@ class ApiServer:
         if path == "/version":
             return answer(request, discovery.server_version(schemas().version))
         if path.startswith("/openapi"):
-            return _openapi(request, path)
-        return _discovered(request, path.strip("/").split("/"))
+            return _openapi(self.openapi, request, path)
+        return _discovered(self.registry.catalog, request, path.strip("/").split("/"))
 
 
-def _discovered(request: Request, parts: list[str]) -> Response:
+def _discovered(catalog: Catalog, request: Request, parts: list[str]) -> Response:
     if parts in (["api"], ["apis"]):
         form = wanted_form(request)
         if form.as_kind == "APIGroupDiscoveryList":
             media = discovery.AGGREGATED.format(version=form.as_version)
-            return answer(request, discovery.aggregated(core=parts == ["api"], version=form.as_version), media=media)
+            return answer(
+                request, discovery.aggregated(catalog, core=parts == ["api"], version=form.as_version), media=media
+            )
         host = request.headers.get("host", "")
-        return answer(request, discovery.core_versions(host) if parts == ["api"] else discovery.groups())
+        return answer(request, discovery.core_versions(host) if parts == ["api"] else discovery.groups(catalog))
     found = None
     if parts[0] == "api" and len(parts) == _GROUP_PATH:
-        found = discovery.resources("", parts[1])
+        found = discovery.resources(catalog, "", parts[1])
     elif parts[0] == "apis" and len(parts) == _GROUP_PATH:
-        found = discovery.group(parts[1])
+        found = discovery.group(catalog, parts[1])
     elif parts[0] == "apis" and len(parts) == _VERSION_PATH:
-        found = discovery.resources(parts[1], parts[2])
+        found = discovery.resources(catalog, parts[1], parts[2])
     if found is None:
         return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
     return answer(request, found)
 
 
-def _openapi(request: Request, path: str) -> Response:
+def _openapi(documents: OpenApi, request: Request, path: str) -> Response:
     accept = request.headers.get("accept", "*/*")
     if JSON not in accept and "*/*" not in accept:
         raise status.not_acceptable()
     if path == "/openapi/v3":
-        return Response(openapi.v3_index(), media_type=JSON)
+        return Response(documents.v3_index(), media_type=JSON)
     if path == "/openapi/v2":
-        return Response(openapi.v2_document(), media_type=JSON)
+        return Response(documents.v2_document(), media_type=JSON)
     parts = path.removeprefix("/openapi/v3/").split("/")
     group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == _GROUP_PATH else tuple([*parts, "", ""][1:3])
-    if (group, version) not in discovery.group_versions():
+    if (group, version) not in documents.catalog.group_versions():
         return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
-    return Response(openapi.v3_document(group, version), media_type=JSON)
+    return Response(documents.v3_document(group, version), media_type=JSON)

@@ -9,7 +9,8 @@ from midwatch_lab import status
 from midwatch_lab.api.call import Call, parse_json, parse_yaml
 from midwatch_lab.api.reading import Filter
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
-from midwatch_lab.kinds.resources import Resource, by_kind
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, name_of
 from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
@@ -32,7 +33,7 @@ class Written:
     is_object: bool = True
 
 
-def check_kind(resource: Resource, obj: Object) -> None:
+def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     """Refuse a body that says it is of another kind.
 
     Raises:
@@ -45,7 +46,7 @@ def check_kind(resource: Resource, obj: Object) -> None:
         )
         raise status.bad_request(text)
     if kind != resource.kind:
-        known = by_kind(resource.api_version, str(kind)) is not None
+        known = catalog.by_kind(resource.api_version, str(kind)) is not None
         group = resource.group.partition(".")[0] or "core"
         why = (
             f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
@@ -67,7 +68,7 @@ def _warnings(call: Call, unknown: list[str]) -> tuple[str, ...]:
 async def create(registry: Registry, call: Call) -> Written:
     """Make an object from the body."""
     body = await call.body_object()
-    check_kind(call.resource, body)
+    check_kind(registry.catalog, call.resource, body)
     warnings = _warnings(call, registry.decode(call.resource, body).unknown)
     made = registry.create(call.resource, call.target.namespace, body, call.origin())
     return Written(made, HTTPStatus.CREATED, warnings)
@@ -76,7 +77,7 @@ async def create(registry: Registry, call: Call) -> Written:
 async def replace(registry: Registry, call: Call) -> Written:
     """Put the body in the place of the object."""
     body = await call.body_object()
-    check_kind(call.resource, body)
+    check_kind(registry.catalog, call.resource, body)
     name = dig(body, "metadata", "name")
     if not name:
         text = f"the name of the object ({call.target.name} based on URL) was undeterminable: name must be provided"
@@ -179,7 +180,7 @@ def _apply(registry: Registry, call: Call, body: bytes) -> Written:
         raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
     if dig(wanted, "metadata", "managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
-    check_kind(call.resource, wanted)
+    check_kind(registry.catalog, call.resource, wanted)
     _check_place(call, wanted)
     warnings = _warnings(call, registry.decode(call.resource, wanted).unknown)
     target = call.target

@@ -168,32 +168,3 @@ EXTRA_DEFINITIONS: Final = (
     "io.k8s.api.core.v1.Binding",
 )
 """Definitions of bodies that are no resource of their own."""
-
-_BY_PATH: Final = {(r.group, r.version, r.plural): r for r in RESOURCES}
-_BY_KIND: Final = {(r.api_version, r.kind): r for r in RESOURCES}
-_BY_STORAGE: Final = {r.key: r for r in RESOURCES if r.stored and r.storage is None}
-
-
-def by_path(group: str, version: str, plural: str) -> Resource | None:
-    """Find a resource by what stands in a request path."""
-    return _BY_PATH.get((group, version, plural))
-
-
-def by_kind(api_version: str, kind: str) -> Resource | None:
-    """Find a resource by what stands in an object."""
-    return _BY_KIND.get((api_version, kind))
-
-
-def by_kind_name(kind: str) -> Resource | None:
-    """Find the stored resource of a kind by the bare name of the kind, as entities have it."""
-    return next((r for r in RESOURCES if r.stored and r.storage is None and r.kind == kind), None)
-
-
-def stored_resources() -> tuple[Resource, ...]:
-    """Return every resource that owns objects in the store."""
-    return tuple(_BY_STORAGE.values())
-
-
-def by_storage(key: tuple[str, str]) -> Resource:
-    """Return the resource that owns the objects under `key`."""
-    return _BY_STORAGE[key]

@@ -4,7 +4,7 @@ The API server and the lab's own controllers use it alike. Nothing awaits, so ea
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from midwatch_contracts.clock import Clock
@@ -12,6 +12,7 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds import validation
+from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
 from midwatch_lab.kinds.resources import NAMESPACES, SERVICES, Resource
 from midwatch_lab.names import generated
@@ -37,6 +38,7 @@ class Registry:
     schemas: Schemas
     clock: Clock
     place_service: Callable[[Object], None] = _nowhere
+    catalog: Catalog = field(default_factory=Catalog)
 
     def now_text(self) -> str:
         """Return the present as objects carry it: RFC 3339 with whole seconds."""

@@ -1,0 +1,58 @@
+"""Which resources are served at this moment: the built-in rows, and those of the custom resources that were defined.
+
+A catalog belongs to one control plane, since each has other custom resources. `generation` counts its changes, so that
+what is derived from it (discovery, OpenAPI) can be kept until the next one.
+"""
+
+from collections.abc import Iterable
+
+from midwatch_lab.kinds.resources import RESOURCES, Resource
+
+
+class Catalog:
+    """The served resources, found by path, by kind and by where their objects lie."""
+
+    def __init__(self, rows: Iterable[Resource] = RESOURCES) -> None:
+        self.generation = 0
+        self._built_in = tuple(rows)
+        self._index(self._built_in)
+
+    def define(self, custom: Iterable[Resource]) -> None:
+        """Serve these custom resources from now on, and no others beside the built-in ones."""
+        self.generation += 1
+        self._index((*self._built_in, *custom))
+
+    def _index(self, rows: tuple[Resource, ...]) -> None:
+        self.resources = rows
+        """In the order of discovery."""
+        self._by_path = {(row.group, row.version, row.plural): row for row in rows}
+        self._by_kind = {(row.api_version, row.kind): row for row in rows}
+        self._by_storage = {row.key: row for row in rows if row.stored and row.storage is None}
+
+    def by_path(self, group: str, version: str, plural: str) -> Resource | None:
+        """Find a resource by what stands in a request path."""
+        return self._by_path.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> Resource | None:
+        """Find a resource by what stands in an object."""
+        return self._by_kind.get((api_version, kind))
+
+    def by_kind_name(self, kind: str) -> Resource | None:
+        """Find the stored resource of a kind by the bare name of the kind, as entities have it."""
+        return next((row for row in self._by_storage.values() if row.kind == kind), None)
+
+    def stored(self) -> tuple[Resource, ...]:
+        """Return every resource that owns objects in the store."""
+        return tuple(self._by_storage.values())
+
+    def by_storage(self, key: tuple[str, str]) -> Resource | None:
+        """Return the resource that owns the objects under `key`, or None once it is served no more."""
+        return self._by_storage.get(key)
+
+    def of_version(self, group: str, version: str) -> list[Resource]:
+        """Return the resources of one version of a group."""
+        return [row for row in self.resources if (row.group, row.version) == (group, version)]
+
+    def group_versions(self) -> list[tuple[str, str]]:
+        """Return each (group, version) once, in the order of discovery."""
+        return list(dict.fromkeys((row.group, row.version) for row in self.resources))
