@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch_lab import status
+from midwatch_lab.errors import DecodeError
+from midwatch_lab.schemas import protobuf
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -26,15 +28,17 @@ class Form:
 
 
 def wanted_form(request: Request) -> Form:
-    """Return the first acceptable form that this server can give.
+    """Return the first acceptable form that this server can give; protobuf only where nothing else will do.
 
     Raises:
         ApiError: 406 when there is none.
     """
     header = request.headers.get("accept", "*/*")
+    binary = False
     known = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")
     for part in header.split(","):
         media, *rest = (piece.strip() for piece in part.split(";"))
+        binary = binary or (media == protobuf.MEDIA and not rest)
         options = {piece.partition("=")[0]: piece.partition("=")[2] for piece in rest}
         if media not in _READABLE or options.get("as", "Table") not in known:
             continue
@@ -42,13 +46,24 @@ def wanted_form(request: Request) -> Form:
             continue
         chosen = YAML if media == YAML else JSON
         return Form(chosen, options.get("as", ""), options.get("v", ""))
+    if binary:
+        return Form(protobuf.MEDIA)
     raise status.not_acceptable()
 
 
 def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
-    """Return a value as bytes of the media type."""
+    """Return a value as bytes of the media type.
+
+    Raises:
+        ApiError: 406 when the kind has no form of that type.
+    """
     if media == YAML:
         return yaml.safe_dump(value, sort_keys=False).encode()
+    if media == protobuf.MEDIA:
+        try:
+            return protobuf.encode(value)
+        except DecodeError as error:
+            raise status.not_acceptable() from error
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
 
 

@@ -9,12 +9,15 @@ from starlette.requests import Request
 
 from midwatch_lab import status
 from midwatch_lab.api.users import User
+from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
+from midwatch_lab.schemas import protobuf
 from midwatch_lab.store.audit import Origin
 
 BODY_LIMIT: Final = 3 * 1024 * 1024
+_SUMMARY: Final = 30
 _CORE_DEPTH: Final = 2
 _GROUP_DEPTH: Final = 3
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
@@ -146,6 +149,12 @@ class Call:
         return value
 
     @property
+    def body_kind(self) -> str:
+        """The kind of the body that the target takes."""
+        below = self.target.subresource
+        return next((sub.kind for sub in self.resource.subresources if sub.name == below), self.resource.kind)
+
+    @property
     def content_type(self) -> str:
         """The body's media type, without parameters."""
         return self.request.headers.get("content-type", "application/json").partition(";")[0].strip()
@@ -176,6 +185,8 @@ class Call:
                 value = parse_json(await self.body())
             case "application/yaml":
                 value = parse_yaml(await self.body())
+            case protobuf.MEDIA:
+                value = parse_protobuf(await self.body(), self.body_kind)
             case other:
                 raise status.unsupported_media_type(f"the body is {other}; send application/json or application/yaml")
         if not isinstance(value, dict):
@@ -205,3 +216,31 @@ def parse_yaml(body: bytes) -> Any:
         return yaml.safe_load(body)
     except yaml.YAMLError as error:
         raise status.bad_request(f"the body is no YAML: {error}") from error
+
+
+def parse_protobuf(body: bytes, kind: str) -> Object:
+    """Read an object of a kind from protobuf.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        envelope = protobuf.opened(body)
+    except DecodeError as error:
+        text = f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
+        raise status.bad_request(text) from error
+    try:
+        return envelope.message()
+    except DecodeError as error:
+        version = envelope.api_version.rpartition("/")[2]
+        text = f'{envelope.kind} in version "{version}" cannot be handled as a {kind}: {error}'
+        raise status.bad_request(text) from error
+
+
+def _summary(body: bytes) -> str:
+    """Return the beginning of a body as the original shows it: JSON as text, anything else as hex digits."""
+    if not body:
+        return "<empty>"
+    more = " ..." if len(body) > _SUMMARY else ""
+    shown = body[:_SUMMARY]
+    return (shown.decode(errors="replace") if body.startswith(b"{") else shown.hex()) + more

@@ -22,6 +22,7 @@ from midwatch_lab.api.watching import Watch
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.registry.registry import Registry
+from midwatch_lab.schemas import protobuf
 from midwatch_lab.schemas.schema import schemas
 
 _LOG = logging.getLogger(__name__)
@@ -117,7 +118,10 @@ class ApiServer:
             found = await writing.delete_collection(self.registry, call)
             return self._listed(call, found, {"resourceVersion": str(self.registry.store.version)})
         if call.flag("watch"):
-            watch = Watch(self.registry.store, self.clock, call, wanted_form(call.request), self.closing)
+            form = wanted_form(call.request)
+            if form.media == protobuf.MEDIA:
+                raise status.not_acceptable()
+            watch = Watch(self.registry.store, self.clock, call, form, self.closing)
             return StreamingResponse(watch.stream(), media_type=JSON)
         if call.verb == "get":
             return self._got(call)

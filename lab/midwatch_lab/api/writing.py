@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from midwatch_lab import status
-from midwatch_lab.api.call import Call, parse_json, parse_yaml
+from midwatch_lab.api.call import Call, parse_json, parse_protobuf, parse_yaml
 from midwatch_lab.api.reading import Filter
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
 from midwatch_lab.kinds.catalog import Catalog
@@ -15,6 +15,7 @@ from midwatch_lab.objects import Object, dig, name_of
 from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
+from midwatch_lab.schemas import protobuf
 from midwatch_lab.status import go_json, go_map
 
 JSON_PATCH: Final = "application/json-patch+json"
@@ -199,7 +200,13 @@ async def delete_options(call: Call) -> tuple[DeleteOptions, list[str]]:
     body: Any = {}
     content = await call.body()
     if content.strip():
-        body = parse_yaml(content) if call.content_type == "application/yaml" else parse_json(content)
+        match call.content_type:
+            case "application/yaml":
+                body = parse_yaml(content)
+            case protobuf.MEDIA:
+                body = parse_protobuf(content, "DeleteOptions")
+            case _:
+                body = parse_json(content)
     if not isinstance(body, dict):
         raise status.bad_request("the body of a deletion is a DeleteOptions object")
     given = cast("Object", body)
