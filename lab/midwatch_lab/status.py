@@ -117,7 +117,7 @@ def conflict(resource: Resource, name: str, why: str = "") -> ApiError:
 def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> ApiError:
     """Say that fields do not hold what they may."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = [fault.text for fault in faults]
+    texts = list(dict.fromkeys(fault.text for fault in faults))
     body = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     causes = [{"reason": fault.reason, "message": fault.detail, "field": fault.field} for fault in faults]
     details = {"name": name, "group": group, "kind": kind}
