@@ -16,6 +16,8 @@ _SUBDOMAIN_MAX: Final = 253
 _QUALIFIED: Final = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _GENERATED_MAX: Final = 58
 
+_LABEL_1035: Final = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+_RE_1035: Final = re.compile(_LABEL_1035)
 _RE_LABEL: Final = re.compile(_LABEL)
 _RE_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _RE_QUALIFIED: Final = re.compile(_QUALIFIED)
@@ -61,6 +63,25 @@ def dns_subdomain_fault(text: str) -> str | None:
         "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
         f"'{_LABEL}(\\.{_LABEL})*')"
     )
+
+
+def dns_1035_fault(text: str) -> str | None:
+    """Say why the text is no RFC 1035 label, or None where it is one."""
+    if len(text) > _LABEL_MAX:
+        return f"must be no more than {_LABEL_MAX} bytes"
+    if _RE_1035.fullmatch(text):
+        return None
+    return (
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+        "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation "
+        f"is '{_LABEL_1035}')"
+    )
+
+
+def kind_fault(text: str) -> str | None:
+    """Say why the text is no kind, or None where it is one."""
+    fault = dns_1035_fault(text.lower())
+    return None if fault is None else f"may have mixed case, but should otherwise match: {fault}"
 
 
 def label_key_fault(key: str) -> str | None:

@@ -167,22 +167,23 @@ class FieldSelector:
         return all((_field(obj, path) == value) is equal for path, value, equal in self.conditions)
 
     @classmethod
-    def parse(cls, text: str, kind: str) -> Self:
-        """Read `status.phase!=Running,metadata.name=x` for a kind.
+    def parse(cls, text: str, kind: str, custom: tuple[str, ...] | None = None) -> Self:
+        """Read `status.phase!=Running,metadata.name=x` for a kind; `custom` are the fields of a custom one.
 
         Raises:
             SelectorError: when it does not parse, or the field cannot be selected on.
         """
         conditions: list[tuple[str, str, bool]] = []
-        allowed = ("metadata.name", "metadata.namespace", *_SELECTABLE.get(kind, ()))
+        own = _SELECTABLE.get(kind) if custom is None else custom
+        allowed = ("metadata.name", "metadata.namespace", *(own or ()))
         for part in filter(None, text.split(",")):
             found = re.fullmatch(r"([^=!]+)(!=|==|=)(.*)", part)
             if found is None:
                 raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
             path = found[1]
             if path not in allowed:
-                known = "" if kind in _SELECTABLE else ': only "metadata.name", "metadata.namespace"'
-                quoted = path if kind in _SELECTABLE else f'"{path}"'
+                known = ': only "metadata.name", "metadata.namespace"' if own is None else ""
+                quoted = f'"{path}"' if own is None else path
                 prefix = (
                     "field label not supported: " + quoted if not known else quoted + " is not a known field selector"
                 )

@@ -152,6 +152,13 @@ def unsupported_media_type(why: str = "") -> ApiError:
     return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, details={})
 
 
+def unknown_patch(accepted: Sequence[str]) -> ApiError:
+    """Say that the body is no patch of a type that the resource takes."""
+    known = ", ".join(accepted)
+    message = f"the body of the request was in an unknown format - accepted media types include: {known}"
+    return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+
+
 def not_acceptable() -> ApiError:
     """Say that the client wants a form that cannot be given."""
     message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml"

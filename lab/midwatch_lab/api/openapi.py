@@ -22,7 +22,8 @@ def _pointed(node: Any, prefix: str) -> Any:
     match node:
         case dict():
             items: Object = {str(key): value for key, value in node.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (JSON of unknown shape)
-            reference = items.pop("$ref", None)
+            # A schema of schemas has a property of that name.
+            reference = items.pop("$ref") if isinstance(items.get("$ref"), str) else None
             out = {key: value if key == "default" else _pointed(value, prefix) for key, value in items.items()}
             if isinstance(reference, str):
                 pointer = {"$ref": prefix + reference}
@@ -50,7 +51,7 @@ def _references(node: Any) -> set[str]:
     match node:
         case dict():
             inner = [
-                {str(value)} if key == "$ref" else _references(value)  # pyright: ignore[reportUnknownArgumentType] (JSON of unknown shape)
+                {value} if key == "$ref" and isinstance(value, str) else _references(value)  # pyright: ignore[reportUnknownArgumentType] (JSON of unknown shape)
                 for key, value in node.items()  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
             ]
             return set[str]().union(*inner)

@@ -9,6 +9,7 @@ import orjson
 
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
+from midwatch_lab.custom.resource import CustomResource, presented
 from midwatch_lab.errors import ApiError, SelectorError
 from midwatch_lab.kinds.events import as_events_v1
 from midwatch_lab.kinds.resources import EVENTS_V1, Resource
@@ -35,7 +36,7 @@ class Filter:
         """
         try:
             labels = LabelSelector.parse(call.query("labelSelector"))
-            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind)
+            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind, _custom_fields(call.resource))
         except SelectorError as error:
             raise status.bad_request(str(error)) from error
         if call.target.name:
@@ -49,8 +50,15 @@ class Filter:
         return self.labels.matches(labels_of(obj)) and self.fields.matches(obj)
 
 
+def _custom_fields(resource: Resource) -> tuple[str, ...] | None:
+    """Return the fields beside name and namespace that a custom resource is selected by; None for built-in ones."""
+    return tuple(path[1:] for path in resource.selectable) if isinstance(resource, CustomResource) else None
+
+
 def served(resource: Resource, obj: Object) -> Object:
     """Return a stored object as the resource of the request has it."""
+    if isinstance(resource, CustomResource):
+        return presented(resource, obj)
     return as_events_v1(obj) if resource is EVENTS_V1 else obj
 
 

@@ -55,6 +55,8 @@ class ApiServer:
             response = await self._respond(request)
         except ApiError as error:
             response = answer(request, error.status, error.code)
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                response.headers["www-authenticate"] = 'Bearer realm="midwatch-lab"'
         except Exception:  # noqa: BLE001 (the boundary of a request: the client gets an answer, the log the trace)
             _LOG.exception("request failed: %s %s", request.method, request.url.path)
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
@@ -144,7 +146,8 @@ class ApiServer:
         form = wanted_form(call.request)
         if not written.is_object:
             return answer(call.request, written.body, written.code, media=form.media, warnings=written.warnings)
-        return self._object(call, written.body, form, written.code, written.warnings)
+        shown = reading.served(call.resource, written.body)
+        return self._object(call, shown, form, written.code, written.warnings)
 
     def _plain(self, request: Request) -> Response:
         """Answer what is not about resources: versions, health, discovery, OpenAPI."""

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from midwatch_lab import status
 from midwatch_lab.api.answers import Form
+from midwatch_lab.custom.columns import custom_columns
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds.columns import columns_of
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, meta
@@ -20,7 +22,7 @@ def table(resource: Resource, objects: list[Object], list_meta: Object, form: Fo
     include = include or "Metadata"
     if include not in _INCLUDES:
         raise status.bad_request(f'unrecognized includeObject value: "{include}"; one of None, Metadata, Object')
-    columns = columns_of(resource.kind)
+    columns = custom_columns(resource) if isinstance(resource, CustomResource) else columns_of(resource.kind)
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{form.as_version}",
@@ -72,5 +74,9 @@ def shown_list(  # noqa: PLR0917 (what a list is made of)
         case _:
             dropped = ("kind", "apiVersion")
             items = [{key: value for key, value in obj.items() if key not in dropped} for obj in objects]
-            kind = resource.kind + "List"
+            if isinstance(resource, CustomResource):
+                # Lists of custom resources repeat kind and version in each item.
+                kind, items = resource.list_kind, objects
+            else:
+                kind = resource.kind + "List"
             return {"kind": kind, "apiVersion": resource.api_version, "metadata": list_meta, "items": items}

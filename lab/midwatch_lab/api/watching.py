@@ -10,8 +10,10 @@ from midwatch_lab.api.answers import Form, encode
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.reading import Filter, requested_version, served
 from midwatch_lab.api.tables import shown_object
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
-from midwatch_lab.objects import Object
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS
+from midwatch_lab.objects import Object, name_of
 from midwatch_lab.status import expired
 from midwatch_lab.store.store import Change, Store
 
@@ -55,6 +57,8 @@ class Watch:
             self._fail(error)
 
     def _heard(self, change: Change) -> None:
+        if change.key == CUSTOM_RESOURCE_DEFINITIONS.key and change.type == "DELETED":
+            self._ended(name_of(change.obj))
         if change.key != self.call.resource.key or self.overrun:
             return
         was = change.old is not None and self.filter.matches(change.old)
@@ -65,6 +69,12 @@ class Watch:
             self._put("DELETED", change.obj)
         if len(self.pending) > _BACKLOG:
             self._fail(expired("the watch fell too far behind: list again"))
+
+    def _ended(self, definition: str) -> None:
+        """End where what is watched is defined no more."""
+        if isinstance(self.call.resource, CustomResource) and definition == self.call.resource.qualified:
+            self.overrun = True
+            self.ready.set()
 
     def _put(self, kind: str, obj: Object) -> None:
         resource = self.call.resource

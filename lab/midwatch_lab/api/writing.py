@@ -7,7 +7,9 @@ from typing import Any, Final, cast
 
 from midwatch_lab import status
 from midwatch_lab.api.call import Call, parse_json, parse_protobuf, parse_yaml
-from midwatch_lab.api.reading import Filter
+from midwatch_lab.api.reading import Filter, served
+from midwatch_lab.custom.objects import check_type
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
@@ -16,15 +18,12 @@ from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.schemas import protobuf
-from midwatch_lab.schemas.mismatch import from_json, from_maps
 from midwatch_lab.status import go_json, go_map
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
-SCHEME: Final = "pkg/runtime/scheme.go:111"
-"""The name of the original's scheme, which it says in messages."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,15 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
         )
         raise status.bad_request(text)
-    if kind != resource.kind:
+    if isinstance(resource, CustomResource):
+        check_type(resource, obj)
+    elif kind != resource.kind:
         known = catalog.by_kind(resource.api_version, str(kind)) is not None
         group = resource.group.partition(".")[0] or "core"
         why = (
             f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
             if known
-            else f'no kind "{kind}" is registered for version "{resource.api_version}" in scheme "{SCHEME}"'
+            else f'no kind "{kind}" is registered for version "{resource.api_version}"'
         )
         what = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
         raise status.bad_request(f"{what}: {why}")
@@ -89,6 +90,9 @@ async def replace(registry: Registry, call: Call) -> Written:
     _check_place(call, body)
     warnings = _warnings(call, registry.decode(call.resource, body).unknown)
     old = registry.read(call.resource, call.target.namespace, call.target.name)
+    if not call.resource.unconditional and not dig(body, "metadata", "resourceVersion"):
+        fault = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise status.invalid(call.resource.plural, call.resource.group, call.target.name, [fault])
     return Written(registry.update(call.resource, old, body, call.origin()), HTTPStatus.OK, warnings)
 
 
@@ -107,13 +111,14 @@ async def patch(registry: Registry, call: Call) -> Written:
     body = await call.body()
     if call.content_type == APPLY_PATCH:
         return _apply(registry, call, body)
+    if isinstance(call.resource, CustomResource) and call.content_type not in (JSON_PATCH, MERGE_PATCH):
+        raise status.unknown_patch((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
     patched = patcher(registry, call.resource.schema, call.content_type, body)
     old = registry.read(call.resource, call.target.namespace, call.target.name)
-    new, shown = patched(old)
+    new, shown = patched(served(call.resource, old))
     try:
         _check_patched_kind(call.resource, new)
-        wording = from_maps if call.content_type == STRATEGIC_PATCH else from_json
-        decoded = registry.schemas.decode(call.resource.schema, new, wording)
+        decoded = registry.schemas.decode(call.resource.schema, new)
     except DecodeError as error:
         raise _unfit(shown, str(error)) from error
     _check_place(call, decoded.value)
@@ -126,7 +131,9 @@ async def patch(registry: Registry, call: Call) -> Written:
 
 
 def _check_patched_kind(resource: Resource, obj: Object) -> None:
-    if obj.get("kind") != resource.kind or obj.get("apiVersion") != resource.api_version:
+    if isinstance(resource, CustomResource):
+        check_type(resource, obj)
+    elif obj.get("kind") != resource.kind or obj.get("apiVersion") != resource.api_version:
         given = f"{obj.get('apiVersion')}, Kind={obj.get('kind')}"
         raise DecodeError(f'no kind "{obj.get("kind")}" is registered for what is patched here ({given})')
 

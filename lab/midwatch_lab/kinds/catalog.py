@@ -17,10 +17,14 @@ class Catalog:
         self._built_in = tuple(rows)
         self._index(self._built_in)
 
-    def define(self, custom: Iterable[Resource]) -> None:
-        """Serve these custom resources from now on, and no others beside the built-in ones."""
+    def define(self, served: Iterable[Resource], owners: Iterable[Resource] = ()) -> None:
+        """Serve these custom resources from now on, and no others beside the built-in ones.
+
+        `owners` are the rows under which their objects lie; their versions need not be served.
+        """
         self.generation += 1
-        self._index((*self._built_in, *custom))
+        self._index((*self._built_in, *served))
+        self._by_storage |= {row.key: row for row in owners}
 
     def _index(self, rows: tuple[Resource, ...]) -> None:
         self.resources = rows

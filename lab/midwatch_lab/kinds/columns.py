@@ -22,12 +22,14 @@ class Column:
     value: Callable[[Object, float], Any]
     type: str = "string"
     priority: int = 0
+    format: str = ""
+    description: str = ""
 
     @property
     def definition(self) -> Object:
         """The column as a Table describes it."""
-        form = "name" if self.name == "Name" else ""
-        text = f"{self.name} of the object"
+        form = self.format or ("name" if self.name == "Name" else "")
+        text = self.description or f"{self.name} of the object"
         return {"name": self.name, "type": self.type, "format": form, "description": text, "priority": self.priority}
 
 
@@ -224,6 +226,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         AGE,
         Column("Selector", _of(lambda obj: _map_text(dig(obj, "spec", "selector"))), priority=1),
     ),
+    "CustomResourceDefinition": (NAME, Column("Created At", _path("metadata", "creationTimestamp"), type="date")),
     "Endpoints": (NAME, Column("Endpoints", _of(_endpoints)), AGE),
     "EndpointSlice": (
         NAME,

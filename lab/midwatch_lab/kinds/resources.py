@@ -42,6 +42,9 @@ class Resource:
     storage: tuple[str, str] | None = None
     """(group, plural) under which objects lie, when another version's row owns them."""
 
+    unconditional: bool = True
+    """Whether an update may leave out the resourceVersion."""
+
     @property
     def api_version(self) -> str:
         """`apps/v1`, or `v1` for the core group."""
@@ -138,6 +141,13 @@ DISRUPTION_BUDGETS: Final = Resource(
     generation=True,
 )  # fmt: skip
 
+CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "customresourcedefinition", "CustomResourceDefinition",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition", namespaced=False,
+    short=("crd", "crds"), categories=("api-extensions",), subresources=(_status("CustomResourceDefinition"),),
+    generation=True, unconditional=False,
+)  # fmt: skip
+
 
 def _review(group: str, kind: str) -> Resource:
     schema = f"io.k8s.api.{group.split('.', maxsplit=1)[0]}.v1.{kind}"
@@ -159,6 +169,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     ENDPOINT_SLICES,
     EVENTS_V1,
     DISRUPTION_BUDGETS,
+    CUSTOM_RESOURCE_DEFINITIONS,
 )  # fmt: skip
 """In the order of discovery."""
 

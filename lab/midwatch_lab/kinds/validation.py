@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from midwatch_lab import names
+from midwatch_lab.custom import definition_rules, objects
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import pod_validation, rules
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.kinds.rules import Faults
@@ -21,15 +23,19 @@ def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
     Raises:
         ApiError: 422, with one cause a fault.
     """
-    faults: list[FieldFault] = []
-    if old is not None:
-        # The original checks the metadata of an update by itself, as an update of the kind, and as the kind.
-        faults.extend([*_metadata_update(obj, old), *rules.keys_and_values(obj)] * 2)
-    faults.extend(rules.metadata(obj, _name_rule(resource.kind)))
+    if isinstance(resource, CustomResource):
+        faults = list(objects.check(resource, obj, old))
+        if old is not None:
+            faults.extend(_metadata_update(obj, old))
+        if faults:
+            raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
+        return
+    faults = list(rules.metadata(obj, _name_rule(resource.kind)))
     rule = _RULES.get(resource.kind)
     if rule is not None:
         faults.extend(rule(obj))
     if old is not None:
+        faults.extend(_metadata_update(obj, old))
         update = _UPDATES.get(resource.kind)
         if update is not None:
             faults.extend(update(obj, old))
@@ -234,6 +240,7 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "ConfigMap": _config_map,
     "HorizontalPodAutoscaler": _autoscaler,
     "PodDisruptionBudget": _budget,
+    "CustomResourceDefinition": definition_rules.check,
 }
 _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Deployment": _same_selector,
@@ -242,4 +249,5 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Service": _same_cluster_ip,
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
+    "CustomResourceDefinition": definition_rules.check_update,
 }

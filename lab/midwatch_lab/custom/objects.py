@@ -1,0 +1,93 @@
+"""A custom resource before it is stored: by its metadata, its schema, the objects embedded in it and its rules."""
+
+from typing import Any, Final, cast
+
+from midwatch_lab import names
+from midwatch_lab.custom import values
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.custom.structure import simple_path
+from midwatch_lab.kinds import rules
+from midwatch_lab.kinds.rules import Faults
+from midwatch_lab.objects import Object, dig, meta
+from midwatch_lab.status import FieldFault, invalid, invalid_value, required
+
+_GROUP_VERSION_PARTS: Final = 2
+
+
+def check_type(resource: CustomResource, obj: Object) -> None:
+    """Refuse an object that says it is of another kind or version.
+
+    Raises:
+        ApiError: 422.
+    """
+    kind, version = str(obj.get("kind", resource.kind)), str(obj.get("apiVersion", resource.api_version))
+    faults: list[FieldFault] = []
+    if kind != resource.kind:
+        faults.append(invalid_value("kind", kind, f"must be {resource.kind}"))
+    if version != resource.api_version:
+        faults.append(invalid_value("apiVersion", version, f"must be {resource.api_version}"))
+    if faults:
+        raise invalid(kind, version.rpartition("/")[0], str(meta(obj).get("name", "")), faults)
+
+
+def check(resource: CustomResource, obj: Object, old: Object | None) -> Faults:
+    """Yield what is wrong with a custom resource; with `old`, what was wrong before and is unchanged may stay."""
+    yield from rules.metadata(obj, names.dns_subdomain_fault)
+    yield from _structure(resource, obj, old)
+
+
+def _structure(resource: CustomResource, obj: Object, old: Object | None) -> Faults:
+    before = values.ABSENT if old is None else old
+    yield from values.validate(obj, resource.structure, "", before)
+    if resource.scale is not None:
+        yield from _scale(resource.scale, obj)
+    yield from _embedded(obj, resource.structure, "", root=True)
+    yield from values.list_types(obj, resource.structure, "")
+
+
+def _scale(scale: Object, obj: Object) -> Faults:
+    for key, what in (("specReplicasPath", "spec"), ("statusReplicasPath", "status")):
+        path = str(scale[key])
+        replicas = dig(obj, *simple_path(path))
+        if replicas is None:
+            continue
+        if isinstance(replicas, bool) or not isinstance(replicas, int):
+            yield invalid_value(path, replicas, f"{what}.replicas must be an integer")
+        elif replicas < 0:
+            yield invalid_value(path, replicas, "should be a non-negative integer")
+        elif replicas > 2**31 - 1:
+            yield invalid_value(path, replicas, f"should be less than or equal to {2**31 - 1}")
+
+
+def _embedded(value: Any, schema: Object, path: str, *, root: bool = False) -> Faults:
+    """Check the objects embedded in the object."""
+    if isinstance(value, list):
+        if isinstance(schema.get("items"), dict):
+            for index, item in enumerate(cast("list[Any]", value)):
+                yield from _embedded(item, schema["items"], f"{path}[{index}]")
+        return
+    if not isinstance(value, dict):
+        return
+    fields = cast("Object", value)
+    if schema.get("x-kubernetes-embedded-resource") and not root:
+        yield from _embedded_object(fields, path)
+    properties: dict[str, Object] = schema.get("properties", {})
+    extra = schema.get("additionalProperties")
+    for key, item in fields.items():
+        inner = properties.get(key, cast("Object", extra) if isinstance(extra, dict) else None)
+        if inner is not None:
+            yield from _embedded(item, inner, f"{path}.{key}" if path else key)
+
+
+def _embedded_object(fields: Object, path: str) -> Faults:
+    version, kind = fields.get("apiVersion"), fields.get("kind")
+    if not version:
+        yield required(f"{path}.apiVersion")
+    elif version.count("/") >= _GROUP_VERSION_PARTS:
+        yield invalid_value(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}")
+    if not kind:
+        yield required(f"{path}.kind")
+    elif fault := names.kind_fault(kind):
+        yield invalid_value(f"{path}.kind", kind, fault)
+    named = {"metadata": {**meta(fields), "name": "x"}}
+    yield from rules.metadata(named, names.dns_subdomain_fault, path=f"{path}.metadata")

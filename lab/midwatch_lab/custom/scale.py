@@ -1,0 +1,42 @@
+"""The replicas of a custom resource, at the places that its definition names."""
+
+from http import HTTPStatus
+
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.custom.structure import simple_path
+from midwatch_lab.errors import ApiError
+from midwatch_lab.objects import Object, copied, dig
+
+
+def custom_scale(resource: CustomResource, obj: Object) -> tuple[int, int, str]:
+    """Return the wanted replicas, those there are, and the selector of their pods.
+
+    Raises:
+        ApiError: 500 when the object has no replicas where its definition says.
+    """
+    scale: Object = resource.scale or {}
+    path = str(scale["specReplicasPath"])
+    wanted = dig(obj, *simple_path(path))
+    if wanted is None:
+        why = f'the spec replicas field "{path}" does not exist'
+        message = f"Internal error occurred: {why}"
+        details = {"causes": [{"message": why}]}
+        raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, details=details)
+    present = dig(obj, *simple_path(str(scale["statusReplicasPath"])), default=0)
+    selector = dig(obj, *simple_path(str(scale.get("labelSelectorPath", ""))), default="") if _selects(scale) else ""
+    return int(wanted), int(present), str(selector)
+
+
+def _selects(scale: Object) -> bool:
+    return bool(scale.get("labelSelectorPath"))
+
+
+def scaled(resource: CustomResource, obj: Object, replicas: int) -> Object:
+    """Return a copy of an object with other replicas wanted."""
+    draft = copied(obj)
+    *way, last = simple_path(str((resource.scale or {})["specReplicasPath"]))
+    place = draft
+    for step in way:
+        place = place.setdefault(step, {})
+    place[last] = replicas
+    return draft
