@@ -21,6 +21,15 @@ async def _(api: Api) -> None:
     await apply(api, config(a="1", b="2"), "one")
 
 
+@CASES.case("another manager's apply of another value conflicts, and with force takes the field")
+async def _(api: Api) -> None:
+    await apply(api, config(a="1", b="2"), "one")
+    await apply(api, config(a="3"), "two")
+    await apply(api, config(a="3"), "two", force="true")
+    await apply(api, config(b="2"), "one")
+    await apply(api, config(), "two")
+
+
 @CASES.case("an apply needs a field manager")
 async def _(api: Api) -> None:
     await api.ask("PATCH", api.path("v1", "configmaps", "c"), config(a="1"), "apply")

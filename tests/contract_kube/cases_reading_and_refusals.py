@@ -13,6 +13,14 @@ def chat(api: Api) -> dict[str, Any]:
     return chat_topology(api.namespace, "chat")[1]
 
 
+@CASES.case("a Deployment is created with every default and reads back the same")
+async def _(api: Api) -> None:
+    home = api.path("apps/v1", "deployments")
+    await api.ask("POST", home, chat(api))
+    await api.ask("GET", f"{home}/chat")
+    await api.ask("GET", f"{home}/chat/status")
+
+
 @CASES.case("a second create under the same name is refused as AlreadyExists")
 async def _(api: Api) -> None:
     home = api.path("apps/v1", "deployments")
@@ -62,6 +70,9 @@ CREATED: Final[dict[str, tuple[str, str, Any]]] = {
     "a body of another kind is refused": (
         "apps/v1", "deployments", {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "c"}},
     ),
+    "a body of an unknown kind is refused": (
+        "apps/v1", "deployments", {"apiVersion": "apps/v1", "kind": "Nope", "metadata": {"name": "c"}},
+    ),
     "a key of a ConfigMap is a file name": (
         "v1", "configmaps", {"metadata": {"name": "c"}, "data": {"a/b": "c"}},
     ),
@@ -87,6 +98,27 @@ async def _(api: Api) -> None:
     home = api.path("v1", "secrets")
     await api.setup("POST", home, {"metadata": {"name": "s"}})
     await api.ask("PATCH", f"{home}/s", {"type": "other"}, "merge")
+
+
+@CASES.case("scale reads, is patched, and refuses negative replicas")
+async def _(api: Api) -> None:
+    home = api.path("apps/v1", "deployments")
+    await api.setup("POST", home, chat(api))
+    await api.ask("GET", f"{home}/chat/scale")
+    await api.ask("PATCH", f"{home}/chat/scale", {"spec": {"replicas": 5}}, "merge")
+    await api.ask("PATCH", f"{home}/chat/scale", {"spec": {"replicas": -5}}, "merge")
+    await api.ask("GET", f"{home}/chat")
+
+
+@CASES.case("a dry run of a deletion leaves the object, a real one takes it")
+async def _(api: Api) -> None:
+    home = api.path("apps/v1", "deployments")
+    await api.setup("POST", home, chat(api))
+    await api.ask("DELETE", f"{home}/chat", dryRun="All")
+    await api.ask("GET", f"{home}/chat")
+    await api.ask("DELETE", f"{home}/chat", propagationPolicy="Maybe")
+    await api.ask("DELETE", f"{home}/chat")
+    await api.ask("GET", f"{home}/chat")
 
 
 LISTS: Final[dict[str, dict[str, str]]] = {
@@ -119,3 +151,9 @@ async def _(api: Api) -> None:
     await api.ask("POST", home, chat(api), user="viewer")
     await api.ask("DELETE", api.path("v1", "pods", "x"), user="viewer")
     await api.ask("GET", api.path("v1", "secrets"), user="viewer")
+
+
+@CASES.case("without a token, or with nobody's, the answer is Unauthorized")
+async def _(api: Api) -> None:
+    await api.ask("GET", api.path("v1", "pods"), user=None)
+    await api.ask("GET", api.path("v1", "pods"), user=None, headers={"Authorization": "Bearer nobodys"})

@@ -141,8 +141,8 @@ class Call:
         Raises:
             ApiError: 422 for anything else.
         """
-        value = self.query("fieldValidation", "Warn")
-        allowed = ("Ignore", "Warn", "Strict")
+        value = self.query("fieldValidation") or "Warn"
+        allowed = ("", "Ignore", "Strict", "Warn")
         if value not in allowed:
             kind = _OPTIONS_KIND.get(self.request.method, "PatchOptions")
             raise status.invalid(kind, "meta.k8s.io", "", [status.unsupported("fieldValidation", value, allowed)])

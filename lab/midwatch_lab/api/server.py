@@ -55,8 +55,6 @@ class ApiServer:
             response = await self._respond(request)
         except ApiError as error:
             response = answer(request, error.status, error.code)
-            if error.code == HTTPStatus.UNAUTHORIZED:
-                response.headers["www-authenticate"] = 'Bearer realm="midwatch-lab"'
         except Exception:  # noqa: BLE001 (the boundary of a request: the client gets an answer, the log the trace)
             _LOG.exception("request failed: %s %s", request.method, request.url.path)
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})

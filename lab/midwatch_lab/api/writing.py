@@ -18,12 +18,15 @@ from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.schemas import protobuf
+from midwatch_lab.schemas.mismatch import from_json, from_maps
 from midwatch_lab.status import go_json, go_map
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+SCHEME: Final = "pkg/runtime/scheme.go:111"
+"""The name of the original's scheme, which it says in messages."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
         why = (
             f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
             if known
-            else f'no kind "{kind}" is registered for version "{resource.api_version}"'
+            else f'no kind "{kind}" is registered for version "{resource.api_version}" in scheme "{SCHEME}"'
         )
         what = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
         raise status.bad_request(f"{what}: {why}")
@@ -118,7 +121,8 @@ async def patch(registry: Registry, call: Call) -> Written:
     new, shown = patched(served(call.resource, old))
     try:
         _check_patched_kind(call.resource, new)
-        decoded = registry.schemas.decode(call.resource.schema, new)
+        wording = from_maps if call.content_type == STRATEGIC_PATCH else from_json
+        decoded = registry.schemas.decode(call.resource.schema, new, wording)
     except DecodeError as error:
         raise _unfit(shown, str(error)) from error
     _check_place(call, decoded.value)

@@ -91,21 +91,6 @@ def _pod(obj: Object) -> None:
         resources = container.setdefault("resources", {})
         if resources.get("limits"):
             resources["requests"] = {**resources["limits"], **resources.get("requests", {})}
-    _admit_pod(spec)
-    status = obj.setdefault("status", {})
-    status.setdefault("phase", "Pending")
-    status["qosClass"] = quality_of_service(spec)
-
-
-def _admit_pod(spec: Object) -> None:
-    """Add what the original's admission plugins give every pod (but for the token volume, which nothing here reads)."""
-    _set(spec, serviceAccountName="default", preemptionPolicy="PreemptLowerPriority")
-    spec["serviceAccount"] = spec["serviceAccountName"]
-    spec.setdefault("priority", 0)
-    tolerations: list[Object] = spec.setdefault("tolerations", [])
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(item.get("key") == key for item in tolerations):
-            tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
 
 
 def quality_of_service(spec: Object) -> str:
@@ -186,9 +171,6 @@ def _autoscaler(obj: Object) -> None:
 
 
 def _namespace(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("finalizers", ["kubernetes"])
-    obj.setdefault("status", {}).setdefault("phase", "Active")
     labels = obj["metadata"].setdefault("labels", {})
     labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
 

@@ -21,7 +21,12 @@ def metadata(obj: Object, name_fault: Callable[[str], str | None], *, path: str 
         yield required(f"{path}.name", "name or generateName is required")
     elif fault := name_fault(name):
         yield invalid_value(f"{path}.name", name, fault)
-    yield from labels(data.get("labels"), f"{path}.labels")
+    yield from keys_and_values(obj, path=path)
+
+
+def keys_and_values(obj: Object, *, path: str = "metadata") -> Faults:
+    """Check labels and annotations."""
+    yield from labels(meta(obj).get("labels"), f"{path}.labels")
     for key in annotations_of(obj):
         if fault := names.label_key_fault(key.lower()):
             yield invalid_value(f"{path}.annotations", key, fault)

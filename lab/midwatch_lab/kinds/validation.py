@@ -23,19 +23,20 @@ def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
     Raises:
         ApiError: 422, with one cause a fault.
     """
+    faults: list[FieldFault] = []
+    if old is not None:
+        # The original checks the metadata of an update by itself, as an update of the kind, and as the kind.
+        faults.extend([*_metadata_update(obj, old), *rules.keys_and_values(obj)] * 2)
     if isinstance(resource, CustomResource):
-        faults = list(objects.check(resource, obj, old))
-        if old is not None:
-            faults.extend(_metadata_update(obj, old))
+        faults.extend(objects.check(resource, obj, old))
         if faults:
             raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
         return
-    faults = list(rules.metadata(obj, _name_rule(resource.kind)))
+    faults.extend(rules.metadata(obj, _name_rule(resource.kind)))
     rule = _RULES.get(resource.kind)
     if rule is not None:
         faults.extend(rule(obj))
     if old is not None:
-        faults.extend(_metadata_update(obj, old))
         update = _UPDATES.get(resource.kind)
         if update is not None:
             faults.extend(update(obj, old))

@@ -4,7 +4,7 @@ The API server and the lab's own controllers use it alike. Nothing awaits, so ea
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from midwatch_contracts.clock import Clock
@@ -13,15 +13,17 @@ from midwatch_lab import status
 from midwatch_lab.custom import definitions
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds import validation
+from midwatch_lab.kinds.admission import admit
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES, Resource
 from midwatch_lab.names import generated
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, without
-from midwatch_lab.registry import upkeep
-from midwatch_lab.registry.managed_fields import after_update, field_set
+from midwatch_lab.registry import managed_fields, upkeep
+from midwatch_lab.registry.managed_fields import Managers
 from midwatch_lab.registry.server_side_apply import ServerSideApply
-from midwatch_lab.registry.upkeep import DeleteOptions
+from midwatch_lab.registry.typed import Typed
+from midwatch_lab.registry.upkeep import DeleteOptions, ResetFields
 from midwatch_lab.schemas.schema import Decoded, Schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Store
@@ -79,7 +81,7 @@ class Registry:
         return decoded
 
     def create(
-        self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+        self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: Managers | None = None
     ) -> Object:
         """Make an object; `managed` are its managedFields where they are known already.
 
@@ -87,28 +89,32 @@ class Registry:
             ApiError: 400, 404 (no such namespace), 409 or 422.
         """
         new = self.decode(resource, obj).value
+        managers = managed_fields.stated(new, {}) if managed is None else managed
         metadata = without(meta(new), upkeep.SERVER_SET)
         new["metadata"] = metadata
         self._settle_namespace(resource, namespace, metadata)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated(metadata["generateName"])
-        if resource.has_status:
-            upkeep.begin_status(resource, new)
         apply_defaults(resource.kind, new)
         upkeep.fold_string_data(new)
+        if managed is None:
+            managers = self._owners(resource, managers, self.decode(resource, {}).value, new, origin)
+        if resource.has_status:
+            upkeep.begin_status(resource, new)
+        admit(resource.kind, new)
         if resource is SERVICES:
             self.place_service(new)
         validation.check(resource, new)
         metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
         if resource.generation:
             metadata["generation"] = 1
-        self._own(resource, new, None, origin, managed)
+        _write_managers(new, managers)
         made = self.store.create(resource, upkeep.as_stored(resource, new), origin)
         self._follow(resource, origin)
         return made
 
     def update(
-        self, resource: Resource, old: Object, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+        self, resource: Resource, old: Object, obj: Object, origin: Origin, *, managed: Managers | None = None
     ) -> Object:
         """Put `obj` in the place of `old` (what is stored at this moment); `origin.subresource` says which part of it.
 
@@ -116,23 +122,30 @@ class Registry:
             ApiError: 400, 409 (it carries another resourceVersion) or 422.
         """
         new = self.decode(resource, obj).value
+        managers = managed_fields.stated(new, old) if managed is None else managed
         self._settle_metadata(resource, new, old)
         upkeep.divide(resource, new, old, origin.subresource)
         apply_defaults(resource.kind, new)
         upkeep.fold_string_data(new)
+        if managed is None and managers:
+            managers = self._owners(resource, managers, old, new, origin)
+        admit(resource.kind, new)
         if resource is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
         validation.check(resource, new, old)
         if upkeep.counts_as_change(resource, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
-        self._own(resource, new, old, origin, managed)
+        _write_managers(new, managers)
+        new = upkeep.as_stored(resource, new)
+        if _but_for_times(new) == _but_for_times(old):
+            new = old
         released = meta(old).get("finalizers") and not meta(new).get("finalizers")
         if is_terminating(new) and released and not meta(new).get("deletionGracePeriodSeconds"):
             last = self.store.delete(resource, old, origin)
             self._follow(resource, origin)
             return last
-        changed = self.store.update(resource, upkeep.as_stored(resource, new), old, origin)
+        changed = self.store.update(resource, new, old, origin)
         if resource is CUSTOM_RESOURCE_DEFINITIONS:
             self._follow(resource, origin)
         return changed
@@ -158,17 +171,21 @@ class Registry:
         Raises:
             ApiError: 400, 409 with one cause a conflicting field, or 422.
         """
-        stated: Object = upkeep.as_stated(self.decode(resource, applied).value, applied)
-        side = ServerSideApply(self.schemas, resource.schema, origin)
+        self.decode(resource, applied)
+        typed, reset = Typed(self.schemas, resource.schema), ResetFields(resource.has_status, origin.subresource)
+        side = ServerSideApply(typed, reset, origin, resource.api_version)
         old = self.find(resource, namespace, name)
         now = self.clock.now()
         if old is None:
-            fresh = {**stated, "metadata": {**meta(stated), "name": name}}
-            managed = side.managed({}, stated, resource.api_version, now)
-            return self.create(resource, namespace, fresh, origin, managed=managed), True
-        merged = side.merge(old, stated, force=force)
-        managed = side.managed(old, stated, resource.api_version, now)
-        return self.update(resource, old, merged, origin, managed=managed), False
+            fresh = {**applied, "metadata": {**meta(applied), "name": name}}
+            made = side.apply({}, {}, fresh, force=force, now=now)
+            return self.create(resource, namespace, made.obj, origin, managed=made.managers), True
+        managers = managed_fields.read(meta(old).get("managedFields", []))
+        if not managers:
+            before = replace(origin, manager=managed_fields.BEFORE_APPLY)
+            managers = self._owners(resource, {}, self.decode(resource, {}).value, old, before)
+        done = side.apply(old, managers, applied, force=force, now=now)
+        return self.update(resource, old, done.obj, origin, managed=done.managers), False
 
     def delete(self, resource: Resource, old: Object, options: DeleteOptions, origin: Origin) -> tuple[Object, bool]:
         """Delete an object, or mark it for deletion; returns its state, and whether it is gone.
@@ -252,20 +269,24 @@ class Registry:
         if resource.namespaced:
             new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
 
-    def _own(
-        self, resource: Resource, new: Object, old: Object | None, origin: Origin, managed: list[Object] | None
-    ) -> None:
-        entries: list[Object] = [] if old is None else meta(old).get("managedFields", [])
-        if managed is None:
-            before = {} if old is None else field_set(self.schemas, resource.schema, old)
-            after = field_set(self.schemas, resource.schema, new)
-            if resource.has_status and origin.subresource != "status":
-                before = {path: value for path, value in before.items() if path[0] != "f:status"}
-                after = {path: value for path, value in after.items() if path[0] != "f:status"}
-            managed = after_update(entries, before, after, origin, resource.api_version, self.clock.now())
-        elif [without(item, ["time"]) for item in managed] == [without(item, ["time"]) for item in entries]:
-            managed = entries
-        if managed:
-            new["metadata"]["managedFields"] = managed
-        else:
-            new["metadata"].pop("managedFields", None)
+    def _owners(self, resource: Resource, managers: Managers, old: Object, new: Object, origin: Origin) -> Managers:
+        """Return the managers after a write that is no apply."""
+        changes = Typed(self.schemas, resource.schema).compare(old, new)
+        reset = ResetFields(resource.has_status, origin.subresource)
+        for paths in (changes.added, changes.modified, changes.removed):
+            paths -= {path for path in paths if reset.covers(path)}
+        return managed_fields.after_update(managers, changes, origin, resource.api_version, self.clock.now())
+
+
+def _write_managers(obj: Object, managers: Managers) -> None:
+    if managers:
+        obj["metadata"]["managedFields"] = managed_fields.write(managers)
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def _but_for_times(obj: Object) -> Object:
+    """Return an object without the times in managedFields: one who writes what is there does not become its owner."""
+    metadata = meta(obj)
+    entries = [without(entry, ["time"]) for entry in metadata.get("managedFields", [])]
+    return {**obj, "metadata": {**metadata, "managedFields": entries}}

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from midwatch_lab import status
 from midwatch_lab.custom.resource import CustomResource
@@ -39,6 +39,22 @@ class DeleteOptions:
     propagation: str = ""
     uid: str | None = None
     resource_version: str | None = None
+
+
+@dataclass(frozen=True)
+class ResetFields:
+    """Which fields a door of a resource does not write, and whose owners it therefore leaves alone."""
+
+    has_status: bool
+    subresource: str
+
+    def covers(self, path: tuple[str, ...]) -> bool:
+        """Tell whether a path (in FieldsV1 elements) lies in such a field."""
+        if not self.has_status:
+            return False
+        if self.subresource == "status":
+            return path[0] not in ("f:status", "f:metadata")
+        return path[0] == "f:status"
 
 
 def begin_status(resource: Resource, obj: Object) -> None:
@@ -154,14 +170,3 @@ def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:
 def is_held(resource: Resource, obj: Object, finalizers: Sequence[str]) -> bool:
     """Tell whether finalizers keep the object after its deletion was asked for."""
     return bool(finalizers) or (resource is NAMESPACES and bool(dig(obj, "spec", "finalizers")))
-
-
-def as_stated(decoded: Any, given: Any) -> Any:
-    """Return of a decoded value only what was given, without what decoding filled in."""
-    if isinstance(decoded, dict) and isinstance(given, dict):
-        one, two = cast("Object", decoded), cast("Object", given)
-        return {key: as_stated(value, two[key]) for key, value in one.items() if key in two}
-    if isinstance(decoded, list) and isinstance(given, list):
-        ones, twos = cast("list[Any]", decoded), [item for item in cast("list[Any]", given) if item is not None]
-        return [as_stated(one, two) for one, two in zip(ones, twos, strict=True)]
-    return cast("Any", decoded)

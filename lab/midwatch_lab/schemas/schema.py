@@ -14,6 +14,7 @@ from midwatch_lab.custom import structure
 from midwatch_lab.custom.typed import DEDUCED, DEDUCED_DEFINITION, definition_of
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.objects import Object
+from midwatch_lab.schemas.mismatch import Wording, from_json
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -84,7 +85,7 @@ class Schemas:
         """Return the schema of a list's elements."""
         return None if schema is None else self.resolve(schema).get("items")
 
-    def decode(self, name: str, obj: Object) -> Decoded:
+    def decode(self, name: str, obj: Object, wording: Wording = from_json) -> Decoded:
         """Decode an object of a definition: types checked, nulls and unknown fields dropped, structures filled in.
 
         Raises:
@@ -92,7 +93,7 @@ class Schemas:
         """
         if name in self.structures:
             return Decoded(*structure.decode(self.structures[name], obj, self._metadata))
-        decoder = _Decoder(self)
+        decoder = _Decoder(self, wording)
         value = decoder.value({"$ref": name}, obj, "", "", name.rpartition(".")[2])
         return Decoded(cast("Object", value), decoder.unknown)
 
@@ -105,8 +106,9 @@ class Schemas:
 
 
 class _Decoder:
-    def __init__(self, schemas: Schemas) -> None:
+    def __init__(self, schemas: Schemas, wording: Wording) -> None:
         self.schemas = schemas
+        self.mismatch = wording
         self.unknown: list[str] = []
 
     def value(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:  # noqa: PLR0911 (one case a type)
@@ -130,7 +132,7 @@ class _Decoder:
 
     def _object(self, schema: Schema, value: Any, path: str, owner: str, struct: str) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, struct, _go_type(schema, owner))
+            raise self.mismatch(value, path, struct, _go_type(schema, owner))
         given = cast("Object", value)
         properties: dict[str, Schema] = schema.get("properties", {})
         if not properties:
@@ -164,7 +166,7 @@ class _Decoder:
     def _array(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:
         items: Schema = schema.get("items", {})
         if not isinstance(value, list):
-            raise _mismatch(value, path, struct, _go_type(schema, owner))
+            raise self.mismatch(value, path, struct, _go_type(schema, owner))
         given = cast("list[Any]", value)
         return [
             self.value(items, item, f"{path}[{index}]", struct, owner)
@@ -177,40 +179,37 @@ class _Decoder:
         match kind:
             case "string":
                 if not isinstance(value, str):
-                    raise _mismatch(value, path, struct, "string")
+                    raise self.mismatch(value, path, struct, "string")
                 if form == "date-time" and not _TIME.fullmatch(value):
                     raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}"')
             case "boolean":
                 if not isinstance(value, bool):
-                    raise _mismatch(value, path, struct, "bool")
+                    raise self.mismatch(value, path, struct, "bool")
             case "integer":
-                return _integer(value, path, struct, form or "int64")
+                return self._integer(value, path, struct, form or "int64")
             case "number":
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise _mismatch(value, path, struct, "float64")
+                    raise self.mismatch(value, path, struct, "float64")
             case _:
                 pass
         return value
 
-    @staticmethod
-    def _quantity(value: Any, path: str, struct: str) -> str:
+    def _quantity(self, value: Any, path: str, struct: str) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise _mismatch(value, path, struct, "resource.Quantity")
+            raise self.mismatch(value, path, struct, "resource.Quantity")
         return quantity.canonical(value)
 
-    @staticmethod
-    def _int_or_string(value: Any, path: str, struct: str) -> Any:
+    def _int_or_string(self, value: Any, path: str, struct: str) -> Any:
         if isinstance(value, str):
             return value
-        return _integer(value, path, struct, "int32")
+        return self._integer(value, path, struct, "int32")
 
-
-def _integer(value: Any, path: str, struct: str, form: str) -> int:
-    low, high = _BOUNDS[form]
-    whole = isinstance(value, float) and value.is_integer()
-    if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
-        raise _mismatch(value, path, struct, form)
-    return int(value)
+    def _integer(self, value: Any, path: str, struct: str, form: str) -> int:
+        low, high = _BOUNDS[form]
+        whole = isinstance(value, float) and value.is_integer()
+        if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
+            raise self.mismatch(value, path, struct, form)
+        return int(value)
 
 
 def _is_struct(schema: Schema) -> bool:
@@ -225,22 +224,6 @@ def _go_type(schema: Schema, owner: str) -> str:
     if "properties" in schema:
         return f"v1.{owner}"
     return "map[string]string"
-
-
-def _mismatch(value: Any, path: str, struct: str, wanted: str) -> DecodeError:
-    match value:
-        case bool():
-            given = "bool"
-        case str():
-            given = "string"
-        case int() | float():
-            given = "number" if wanted in ("string", "bool") or wanted[0] in "[m" else f"number {value}"
-        case list():
-            given = "array"
-        case _:
-            given = "object"
-    bare = re.sub(r"\[\d+\]", "", path)
-    return DecodeError(f"json: cannot unmarshal {given} into Go struct field {struct}.{bare} of type {wanted}")
 
 
 @cache

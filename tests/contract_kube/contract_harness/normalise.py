@@ -4,6 +4,7 @@ Nothing is dropped: the same uid, version, address or generated name has the sam
 that "this changed" and "this stayed" are compared too.
 """
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ _UID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _NOW_S: Final = 3600
 _GENERATED: Final = 5
+_QUOTED: Final = re.compile(r'"\{(?:[^"\\]|\\.)*"')
 _CURRENT: Final = re.compile(r"(current: |too old resource version: \d+ \()\d+")
 
 
@@ -114,9 +116,18 @@ class Normaliser:
 
     def _message(self, text: str) -> str:
         text = _CURRENT.sub(r"\1N", text)
+        # A whole object in a message has the order of a Go struct's fields, which JSON does not know.
+        text = _QUOTED.sub(self._quoted, text)
         for version, shown in self.versions.known.items():
             text = re.sub(rf"(?<![\w.-]){version}(?![\w.-])", shown, text)
         return text
+
+    def _quoted(self, found: re.Match[str]) -> str:
+        try:
+            obj = json.loads(json.loads(found[0]))
+        except ValueError:
+            return found[0]
+        return json.dumps(self._value(obj, ""), sort_keys=True)
 
     @staticmethod
     def _time(found: re.Match[str]) -> str:

@@ -1,0 +1,41 @@
+"""What the original's admission plugins and strategies give an object once its owner's fields are known.
+
+Nobody owns these fields: managedFields are worked out before.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from midwatch_lab.kinds.defaults import quality_of_service
+from midwatch_lab.objects import Object
+
+
+def admit(kind: str, obj: Object) -> None:
+    """Fill in what the server decides for the kind (in place)."""
+    fill = _ADMISSION.get(kind)
+    if fill is not None:
+        fill(obj)
+
+
+def _pod(obj: Object) -> None:
+    """Add what every pod gets (but for the token volume, which nothing here reads)."""
+    spec: Object = obj["spec"]
+    for key, value in (("serviceAccountName", "default"), ("preemptionPolicy", "PreemptLowerPriority")):
+        spec[key] = spec.get(key) or value
+    spec["serviceAccount"] = spec["serviceAccountName"]
+    spec.setdefault("priority", 0)
+    tolerations: list[Object] = spec.setdefault("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(item.get("key") == key for item in tolerations):
+            tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
+    status = obj.setdefault("status", {})
+    status.setdefault("phase", "Pending")
+    status["qosClass"] = quality_of_service(spec)
+
+
+def _namespace(obj: Object) -> None:
+    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    obj.setdefault("status", {}).setdefault("phase", "Active")
+
+
+_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {"Pod": _pod, "Namespace": _namespace}
