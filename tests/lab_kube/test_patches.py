@@ -87,7 +87,7 @@ def test_the_examples_of_rfc_7386_hold(document: Any, patch: Any, result: Any) -
     "patch",
     [
         [{"op": "remove", "path": "/nope"}],
-        [{"op": "replace", "path": "/nope", "value": 1}],
+        [{"op": "replace", "path": "/nope/inside", "value": 1}],
         [{"op": "test", "path": "/a", "value": 2}],
         [{"op": "add", "path": "/list/5", "value": 1}],
         [{"op": "add", "path": "/list/01", "value": 1}],

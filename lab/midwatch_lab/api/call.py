@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from midwatch_lab import status
 from midwatch_lab.api.users import User
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
@@ -58,10 +59,15 @@ def parse_path(catalog: Catalog, path: str) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):  # noqa: PLR2004 (namespaces/NAME/…)
         namespace, rest = rest[1], rest[2:]
     resource = catalog.by_path(group, version, rest[0])
+    if resource is None and not catalog.is_built_in(group, version):
+        # Where no built-in resource is, the original answers as for any other path.
+        return None
     if resource is None or (namespace and not resource.namespaced):
         raise status.no_such_resource()
     name, subresource = [*rest[1:3], "", ""][:2]
     if subresource and not any(sub.name == subresource for sub in resource.subresources):
+        if isinstance(resource, CustomResource):
+            raise status.not_found(resource, name)
         raise status.no_such_resource()
     tail = "/".join(rest[3:])
     if tail and subresource != "proxy":

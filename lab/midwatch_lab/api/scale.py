@@ -4,7 +4,7 @@ from typing import Final, cast
 
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.writing import Written, patcher
+from midwatch_lab.api.writing import Written, check_patch_type, patcher
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.scale import custom_scale, scaled
 from midwatch_lab.errors import DecodeError
@@ -16,7 +16,7 @@ from midwatch_lab.registry.registry import Registry
 _DEFINITION: Final = "io.k8s.api.autoscaling.v1.Scale"
 
 
-def scale_of(resource: Resource, obj: Object) -> Object:
+def scale_of(resource: Resource, obj: Object, missing: int | None = None) -> Object:
     """Return the Scale of a workload, or of a custom resource.
 
     Raises:
@@ -24,7 +24,7 @@ def scale_of(resource: Resource, obj: Object) -> Object:
     """
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     if isinstance(resource, CustomResource):
-        spec, replicas, selector = custom_scale(resource, obj)
+        spec, replicas, selector = custom_scale(resource, obj, missing)
         return {
             "kind": "Scale",
             "apiVersion": "autoscaling/v1",
@@ -53,9 +53,11 @@ async def serve(registry: Registry, call: Call) -> Written:
         wanted = await call.body_object()
         old = registry.read(call.resource, target.namespace, target.name)
     else:
+        if isinstance(call.resource, CustomResource):
+            check_patch_type(call)
         change = patcher(registry, _DEFINITION, call.content_type, await call.body())
         old = registry.read(call.resource, target.namespace, target.name)
-        wanted, _ = change(scale_of(call.resource, old))
+        wanted, _ = change(scale_of(call.resource, old, missing=0))
     replicas = _replicas(registry, wanted)
     if isinstance(call.resource, CustomResource):
         draft = scaled(call.resource, old, replicas)

@@ -77,6 +77,7 @@ def shown_list(  # noqa: PLR0917 (what a list is made of)
             if isinstance(resource, CustomResource):
                 # Lists of custom resources repeat kind and version in each item.
                 kind, items = resource.list_kind, objects
+                list_meta = {"continue": "", **list_meta}
             else:
                 kind = resource.kind + "List"
             return {"kind": kind, "apiVersion": resource.api_version, "metadata": list_meta, "items": items}

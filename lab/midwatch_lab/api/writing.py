@@ -114,8 +114,8 @@ async def patch(registry: Registry, call: Call) -> Written:
     body = await call.body()
     if call.content_type == APPLY_PATCH:
         return _apply(registry, call, body)
-    if isinstance(call.resource, CustomResource) and call.content_type not in (JSON_PATCH, MERGE_PATCH):
-        raise status.unknown_patch((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    if isinstance(call.resource, CustomResource):
+        check_patch_type(call)
     patched = patcher(registry, call.resource.schema, call.content_type, body)
     old = registry.read(call.resource, call.target.namespace, call.target.name)
     new, shown = patched(served(call.resource, old))
@@ -132,6 +132,16 @@ async def patch(registry: Registry, call: Call) -> Written:
         )
     warnings = _warnings(call, decoded.unknown)
     return Written(registry.update(call.resource, old, decoded.value, call.origin()), HTTPStatus.OK, warnings)
+
+
+def check_patch_type(call: Call) -> None:
+    """Refuse a type of patch that custom resources do not take.
+
+    Raises:
+        ApiError: 415.
+    """
+    if call.content_type not in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
+        raise status.unknown_patch((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
 
 
 def _check_patched_kind(resource: Resource, obj: Object) -> None:

@@ -1,6 +1,7 @@
 """The columns of a custom resource: its name, what its definition adds, and its age where that adds nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from midwatch_contracts.errors import ContractError
@@ -13,14 +14,34 @@ from midwatch_lab.kinds.durations import human_duration
 from midwatch_lab.objects import Object
 from midwatch_lab.status import go_json
 
-_DATE_AGE: Final = Column("Age", AGE.value, type="date")
+_NAMED: Final = replace(
+    NAME,
+    description=(
+        "Name must be unique within a namespace. Is required when creating resources, although some resources may "
+        "allow a client to request the generation of an appropriate name automatically. Name is primarily intended "
+        "for creation idempotence and configuration definition. Cannot be updated. More info: "
+        "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+    ),
+)
+_DATE_AGE: Final = Column(
+    "Age",
+    AGE.value,
+    type="date",
+    description=(
+        "CreationTimestamp is a timestamp representing the server time when this object was created. It is not "
+        "guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It "
+        "is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More "
+        "info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+    ),
+)
+"""The original takes both texts from its own documentation of metadata."""
 
 
 def custom_columns(resource: CustomResource) -> tuple[Column, ...]:
     """Return the columns of a custom resource."""
     if not resource.columns:
-        return (NAME, _DATE_AGE)
-    return (NAME, *(_column(found) for found in resource.columns))
+        return (_NAMED, _DATE_AGE)
+    return (_NAMED, *(_column(found) for found in resource.columns))
 
 
 def _column(found: Object) -> Column:

@@ -14,7 +14,7 @@ from midwatch_lab import names
 from midwatch_lab.custom import cel_rules, defaults_rules, schema_rules, structural_rules
 from midwatch_lab.custom.structure import simple_path
 from midwatch_lab.kinds.rules import Faults
-from midwatch_lab.objects import Object, annotations_of, dig, name_of
+from midwatch_lab.objects import Object, annotations_of, dig, meta, name_of
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid_value, required, unsupported
 
 APPROVAL: Final = "api-approved.kubernetes.io"
@@ -28,7 +28,8 @@ def check(definition: Object) -> Faults:
     """Yield what is wrong with a definition."""
     spec: Object = dig(definition, "spec", default={})
     wanted = f"{dig(spec, 'names', 'plural', default='')}.{spec.get('group', '')}"
-    if name_of(definition) != wanted:
+    # Only a new definition is judged by its name; what is stored has a uid, and cannot change its names.
+    if name_of(definition) != wanted and "uid" not in meta(definition):
         yield invalid_value("metadata.name", name_of(definition), 'must be spec.names.plural+"."+spec.group')
     yield from _group(spec.get("group", ""))
     if not spec.get("scope"):
@@ -156,7 +157,7 @@ def _schema(schema: Object, path: str) -> Faults:
     yield from found
     if any(fault.detail.endswith("is not supported") for fault in found):
         return
-    structural = list(structural_rules.check(schema, path))
+    structural = [*structural_rules.check(schema, path), *structural_rules.incomplete(schema, path)]
     yield from structural
     if not structural:
         yield from defaults_rules.check(schema, path)

@@ -60,10 +60,12 @@ def follow(door: Door, resource: Resource) -> None:
         for definition in door.store.items(definitions.key):
             if is_terminating(definition):
                 _clean_up(door, definition)
+                serve(door)
     elif isinstance(resource, CustomResource):
         found = door.store.get(definitions.key, "", resource.qualified)
         if found is not None and is_terminating(found):
             _clean_up(door, found)
+            serve(door)
 
 
 def marked(definition: Object, now: str) -> Object:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
-_DATE_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?")
+_DATE_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
 _DURATION_GO: Final = re.compile(r"[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
 _DURATION_WORDS: Final = re.compile(
     r"\d+ *(nanoseconds?|nanos?|ns|microseconds?|micros?|us|µs|milliseconds?|millis?|ms|seconds?|secs?|s|minutes?|mins?"
@@ -17,7 +17,8 @@ _DURATION_WORDS: Final = re.compile(
 )
 _UUID: Final = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^@\s<>]+@[^@\s<>]+")
-_HOST_LABEL: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_LABEL: Final = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOST: Final = re.compile(rf"{_LABEL}|({_LABEL}\.)+[a-zA-Z]{{2,63}}")
 _MAC: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}|([0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
 _HEX_COLOR: Final = re.compile(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 _RGB_COLOR: Final = re.compile(r"rgb\( *\d{1,3} *, *\d{1,3} *, *\d{1,3} *\)")
@@ -85,7 +86,7 @@ def _byte(text: str) -> bool:
 
 
 def _hostname(text: str) -> bool:
-    return 0 < len(text) <= _HOST_MAX and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
+    return len(text) <= _HOST_MAX and _HOST.fullmatch(text) is not None
 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[str], bool]:

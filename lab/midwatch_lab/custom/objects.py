@@ -1,5 +1,6 @@
 """A custom resource before it is stored: by its metadata, its schema, the objects embedded in it and its rules."""
 
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from midwatch_lab import names
@@ -30,10 +31,22 @@ def check_type(resource: CustomResource, obj: Object) -> None:
         raise invalid(kind, version.rpartition("/")[0], str(meta(obj).get("name", "")), faults)
 
 
-def check(resource: CustomResource, obj: Object, old: Object | None) -> Faults:
+def check(resource: CustomResource, obj: Object, old: Object | None, subresource: str) -> Faults:
     """Yield what is wrong with a custom resource; with `old`, what was wrong before and is unchanged may stay."""
     yield from rules.metadata(obj, names.dns_subdomain_fault)
-    yield from _structure(resource, obj, old)
+    if subresource == "status":
+        yield from _status(resource, obj, old)
+    else:
+        yield from _structure(resource, obj, old)
+
+
+def _status(resource: CustomResource, obj: Object, old: Object | None) -> Faults:
+    """Check the status alone, whose messages name fields from there."""
+    schema: Object = dig(resource.structure, "properties", "status", default={})
+    before = (old or {}).get("status", values.ABSENT)
+    for fault in values.validate(obj.get("status", {}), schema, "", before):
+        yield fault if fault.field == "<nil>" else replace(fault, field=f"status.{fault.field}".rstrip("."))
+    yield from values.list_types(obj, resource.structure, "")
 
 
 def _structure(resource: CustomResource, obj: Object, old: Object | None) -> Faults:

@@ -1,5 +1,6 @@
 """A served version of a custom resource: the row of the catalog that a CustomResourceDefinition makes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,8 +28,10 @@ class CustomResource(Resource):
     list_kind: str = ""
     storage_version: str = ""
     """The version in which objects lie in the store."""
+    stored_structure: Object = field(default_factory=dict[str, Any])
+    """The schema of that version, which alone says what is kept and filled in on reading."""
     has_defaults: bool = False
-    """Whether the schema fills in anything, so that what is read may have more than what was written."""
+    """Whether that schema fills in anything, so that what is read may have more than what was written."""
     deprecation: str = ""
     """The warning that a deprecated version answers with."""
 
@@ -42,12 +45,21 @@ def versions_of(definition: Object) -> Iterator[tuple[CustomResource, bool]]:
     """Return a row for each version of a definition, and whether that version is served."""
     spec: Object = definition["spec"]
     names: Object = dig(definition, "status", "acceptedNames", default={})
-    storage = next(item["name"] for item in spec["versions"] if item.get("storage"))
-    for version in spec["versions"]:
-        yield _row(spec, names, version, storage), bool(version.get("served"))
+    stored = next(item for item in spec["versions"] if item.get("storage"))
+    for version in sorted(spec["versions"], key=lambda item: version_order(str(item["name"]))):
+        yield _row(spec, names, version, stored), bool(version.get("served"))
 
 
-def _row(spec: Object, names: Object, version: Object, storage: str) -> CustomResource:
+def version_order(name: str) -> tuple[int, ...]:
+    """Return a key that sorts versions as the original prefers them: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
+    found = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", name)
+    if found is None:
+        return (3, 0, 0, *map(ord, name))
+    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (stage, -int(found[1]), -int(found[3] or 0))
+
+
+def _row(spec: Object, names: Object, version: Object, stored: Object) -> CustomResource:
     group, name, kind = str(spec["group"]), str(version["name"]), str(names["kind"])
     subresources: list[Subresource] = []
     if dig(version, "subresources", "status") is not None:
@@ -68,15 +80,16 @@ def _row(spec: Object, names: Object, version: Object, storage: str) -> CustomRe
         verbs=VERBS,
         subresources=tuple(subresources),
         generation=True,
-        storage=None if name == storage else (group, str(names["plural"])),
+        storage=None if version is stored else (group, str(names["plural"])),
         structure=dig(version, "schema", "openAPIV3Schema", default={}),
         columns=tuple(version.get("additionalPrinterColumns", ())),
         scale=scale,
         selectable=tuple(item["jsonPath"] for item in version.get("selectableFields", ())),
         list_kind=str(names.get("listKind", "")) or kind + "List",
-        storage_version=storage,
+        storage_version=str(stored["name"]),
+        stored_structure=dig(stored, "schema", "openAPIV3Schema", default={}),
         unconditional=False,
-        has_defaults=_has_defaults(dig(version, "schema", "openAPIV3Schema", default={})),
+        has_defaults=_has_defaults(dig(stored, "schema", "openAPIV3Schema", default={})),
         deprecation=_deprecation(group, name, kind, version),
     )
 
@@ -97,10 +110,19 @@ def definition_name(group: str, version: str, kind: str) -> str:
 
 
 def presented(resource: CustomResource, obj: Object) -> Object:
-    """Return a stored object in the version of a request, with the defaults that its schema has now."""
-    if resource.version == resource.storage_version and not resource.has_defaults:
-        return obj
+    """Return a stored object in the version of a request, with the defaults that its stored version has now."""
+    if not resource.has_defaults:
+        return obj if resource.version == resource.storage_version else {**obj, "apiVersion": resource.api_version}
     shown = copied({**obj, "apiVersion": resource.api_version})
-    apply_defaults(shown, resource.structure)
-    prune(shown, resource.structure)
+    apply_defaults(shown, resource.stored_structure)
     return shown
+
+
+def as_stored(resource: CustomResource, obj: Object) -> Object:
+    """Return an object as it lies in the store: in its storage version, with the fields that this one knows."""
+    if resource.version == resource.storage_version:
+        return obj
+    kept = copied({**obj, "apiVersion": resource.stored_api_version})
+    apply_defaults(kept, resource.stored_structure)
+    prune(kept, resource.stored_structure)
+    return kept

@@ -8,27 +8,24 @@ from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import Object, copied, dig
 
 
-def custom_scale(resource: CustomResource, obj: Object) -> tuple[int, int, str]:
-    """Return the wanted replicas, those there are, and the selector of their pods.
+def custom_scale(resource: CustomResource, obj: Object, missing: int | None = None) -> tuple[int, int, str]:
+    """Return the wanted replicas, those there are, and the selector of their pods; `missing` stands for none wanted.
 
     Raises:
         ApiError: 500 when the object has no replicas where its definition says.
     """
     scale: Object = resource.scale or {}
     path = str(scale["specReplicasPath"])
-    wanted = dig(obj, *simple_path(path))
-    if wanted is None:
+    wanted = dig(obj, *simple_path(path), default=missing)
+    if not isinstance(wanted, int):
         why = f'the spec replicas field "{path}" does not exist'
         message = f"Internal error occurred: {why}"
         details = {"causes": [{"message": why}]}
         raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message, details=details)
     present = dig(obj, *simple_path(str(scale["statusReplicasPath"])), default=0)
-    selector = dig(obj, *simple_path(str(scale.get("labelSelectorPath", ""))), default="") if _selects(scale) else ""
-    return int(wanted), int(present), str(selector)
-
-
-def _selects(scale: Object) -> bool:
-    return bool(scale.get("labelSelectorPath"))
+    way = simple_path(str(scale.get("labelSelectorPath", "")))
+    selector = dig(obj, *way, default="") if way else ""
+    return wanted, present if isinstance(present, int) else 0, selector if isinstance(selector, str) else ""
 
 
 def scaled(resource: CustomResource, obj: Object, replicas: int) -> Object:
@@ -37,6 +34,8 @@ def scaled(resource: CustomResource, obj: Object, replicas: int) -> Object:
     *way, last = simple_path(str((resource.scale or {})["specReplicasPath"]))
     place = draft
     for step in way:
-        place = place.setdefault(step, {})
+        if not isinstance(place.get(step), dict):
+            place[step] = {}
+        place = place[step]
     place[last] = replicas
     return draft

@@ -43,7 +43,7 @@ def check(schema: Object, path: str, *, root: bool = True, no_defaults: str = ""
     yield from _list_type(schema, path)
     if schema.get("x-kubernetes-list-type") == "map":
         yield from _keyed(schema, path)
-    if schema.get("type") and schema["type"] not in (*_TYPES, "null"):
+    if schema.get("type") and schema["type"] not in _TYPES:
         yield unsupported(f"{path}.type", schema["type"], _TYPES)
     if schema.get("pattern"):
         yield from _pattern(str(schema["pattern"]), path)

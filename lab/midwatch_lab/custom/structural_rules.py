@@ -43,6 +43,34 @@ def check(schema: Object, path: str, level: str = "root") -> Faults:
         yield from _object_fields(schema, path)
 
 
+def incomplete(schema: Object, path: str) -> Faults:
+    """Yield the fields that the conditions of a root mention and that the root itself does not have."""
+    for key in ("allOf", "anyOf", "oneOf"):
+        for index, inner in enumerate(schema.get(key, ())):
+            yield from _missing(inner, schema, f"{path}.{key}[{index}]", path)
+    if isinstance(schema.get("not"), dict):
+        yield from _missing(schema["not"], schema, f"{path}.not", path)
+
+
+def _missing(condition: Object, schema: Object, where: str, path: str) -> Faults:
+    if isinstance(condition.get("items"), dict):
+        if isinstance(schema.get("items"), dict):
+            yield from _missing(condition["items"], schema["items"], f"{where}.items", f"{path}.items")
+        else:
+            yield required(f"{path}.items", f"because it is defined in {where}.items")
+    for key, inner in condition.get("properties", {}).items():
+        step = f".properties[{key}]"
+        if key in schema.get("properties", {}):
+            yield from _missing(inner, schema["properties"][key], where + step, path + step)
+        else:
+            yield required(path + step, f"because it is defined in {where}{step}")
+    for key in ("allOf", "anyOf", "oneOf"):
+        for index, inner in enumerate(condition.get(key, ())):
+            yield from _missing(inner, schema, f"{where}.{key}[{index}]", path)
+    if isinstance(condition.get("not"), dict):
+        yield from _missing(condition["not"], schema, f"{where}.not", path)
+
+
 def _own_type(schema: Object, path: str, level: str) -> Faults:
     kind = schema.get("type", "")
     if schema.get(_EMBEDDED) and kind != "object":

@@ -57,6 +57,10 @@ class Catalog:
         """Return the resources of one version of a group."""
         return [row for row in self.resources if (row.group, row.version) == (group, version)]
 
+    def is_built_in(self, group: str, version: str) -> bool:
+        """Tell whether a version of a group has built-in resources."""
+        return any((row.group, row.version) == (group, version) for row in self._built_in)
+
     def group_versions(self) -> list[tuple[str, str]]:
         """Return each (group, version) once, in the order of discovery."""
         return list(dict.fromkeys((row.group, row.version) for row in self.resources))

@@ -17,7 +17,7 @@ _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"
 _IMMUTABLE: Final = "field is immutable"
 
 
-def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
+def check(resource: Resource, obj: Object, old: Object | None = None, subresource: str = "") -> None:
     """Check an object before it is stored; with `old`, also that nothing changes that may not.
 
     Raises:
@@ -28,7 +28,7 @@ def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
         # The original checks the metadata of an update by itself, as an update of the kind, and as the kind.
         faults.extend([*_metadata_update(obj, old), *rules.keys_and_values(obj)] * 2)
     if isinstance(resource, CustomResource):
-        faults.extend(objects.check(resource, obj, old))
+        faults.extend(objects.check(resource, obj, old, subresource))
         if faults:
             raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
         return

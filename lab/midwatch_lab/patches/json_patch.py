@@ -30,7 +30,7 @@ def _operate(document: Any, operation: dict[str, Any]) -> Any:
         case "remove":
             return _remove(document, path)[0]
         case "replace":
-            _get(document, path)
+            # The original's library lets a field of an object be replaced that is not there (evanphx/json-patch).
             return _put(document, path, copy.deepcopy(_value(operation)))
         case "move":
             origin = _pointer(operation, "from")

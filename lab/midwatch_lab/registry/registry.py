@@ -133,7 +133,7 @@ class Registry:
         if resource is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
-        validation.check(resource, new, old)
+        validation.check(resource, new, old, origin.subresource)
         if upkeep.counts_as_change(resource, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
         _write_managers(new, managers)
@@ -142,9 +142,9 @@ class Registry:
             new = old
         released = meta(old).get("finalizers") and not meta(new).get("finalizers")
         if is_terminating(new) and released and not meta(new).get("deletionGracePeriodSeconds"):
-            last = self.store.delete(resource, old, origin)
+            self.store.delete(resource, old, origin)
             self._follow(resource, origin)
-            return last
+            return new
         changed = self.store.update(resource, new, old, origin)
         if resource is CUSTOM_RESOURCE_DEFINITIONS:
             self._follow(resource, origin)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from midwatch_lab import status
+from midwatch_lab.custom import resource as custom_resource
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.status import initial, stored_versions
 from midwatch_lab.kinds.resources import (
@@ -71,7 +72,7 @@ def begin_status(resource: Resource, obj: Object) -> None:
 
 def as_stored(resource: Resource, obj: Object) -> Object:
     """Return an object as it lies in the store: a custom resource in its storage version."""
-    return {**obj, "apiVersion": resource.stored_api_version} if isinstance(resource, CustomResource) else obj
+    return custom_resource.as_stored(resource, obj) if isinstance(resource, CustomResource) else obj
 
 
 def divide(resource: Resource, new: Object, old: Object, subresource: str) -> None:
