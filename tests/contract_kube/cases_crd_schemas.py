@@ -52,7 +52,9 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "an item has a type": field(type="array", items={}),
     "a type is one of six": field(type="strang"),
     "null is no type": field(type="null"),
-    "properties exclude additionalProperties": field(type=OBJECT, properties={"a": STRING}, additionalProperties=STRING),
+    "properties exclude additionalProperties": field(
+        type=OBJECT, properties={"a": STRING}, additionalProperties=STRING
+    ),
     "additionalProperties may be false": field(type=OBJECT, additionalProperties=False),
     "a pattern is a regular expression": field(type="string", pattern="("),
     "an unknown format is accepted": field(type="string", format="weird"),

@@ -206,7 +206,8 @@ async def _(api: Api) -> None:
     home = await with_widgets(api)
     patches: list[Any] = [
         {"spec": {"n": "x"}}, {"kind": "Foo"}, {"apiVersion": "foo/v1"}, {"metadata": {"name": "q"}},
-        {"spec": {"zz": 1}}, {"spec": {"n": None, "color": "c"}}, {"spec": None}, {"metadata": {"labels": {"a b": "c"}}},
+        {"spec": {"zz": 1}}, {"spec": {"n": None, "color": "c"}}, {"spec": None},
+        {"metadata": {"labels": {"a b": "c"}}},
     ]  # fmt: skip
     for patch in patches:
         await api.ask("PATCH", f"{home}/red", patch, "merge")
@@ -334,6 +335,6 @@ async def _(api: Api) -> None:
         "apiVersion": "many.example.com/v2", "kind": "Many", "metadata": {"name": "b"}, "spec": {"a": "x"},
     })  # fmt: skip
     await api.ask("GET", f"{home}/b")
-    await api.ask("PATCH", f"{two}/a", {"spec": {"a": "y"}}, "merge")
-    await api.ask("GET", f"{home}/a")
+    await api.ask("PATCH", f"{two}/b", {"spec": {"a": "y"}}, "merge")
+    await api.ask("GET", f"{home}/b")
     await api.ask("GET", home.replace("/v1/", "/v1alpha1/"))

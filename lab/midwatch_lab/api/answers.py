@@ -1,5 +1,6 @@
 """Answers in the form that the client accepts: the object itself, a Table, or its metadata alone; JSON or YAML."""
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -36,19 +37,26 @@ def wanted_form(request: Request) -> Form:
     header = request.headers.get("accept", "*/*")
     binary = False
     known = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")
-    for part in header.split(","):
+    for part in sorted(header.split(","), key=_weight, reverse=True):
         media, *rest = (piece.strip() for piece in part.split(";"))
         binary = binary or (media == protobuf.MEDIA and not rest)
         options = {piece.partition("=")[0]: piece.partition("=")[2] for piece in rest}
         if media not in _READABLE or options.get("as", "Table") not in known:
             continue
-        if options.get("as") and options.get("v") not in ("v1", "v1beta1", "v2"):
+        versions = ("v2",) if options.get("as") == "APIGroupDiscoveryList" else ("v1", "v1beta1")
+        if options.get("as") and options.get("v") not in versions:
             continue
         chosen = YAML if media == YAML else JSON
         return Form(chosen, options.get("as", ""), options.get("v", ""))
     if binary:
         return Form(protobuf.MEDIA)
     raise status.not_acceptable()
+
+
+def _weight(part: str) -> float:
+    """Return how much a client likes a form (RFC 9110 §12.4.2); without a word, fully."""
+    found = re.search(r";\s*q=([01](?:\.\d*)?)\s*(?:;|$)", part)
+    return float(found[1]) if found else 1.0
 
 
 def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
@@ -74,7 +82,12 @@ def answer(
     pretty = request.query_params.get("pretty", "") in ("1", "true")
     response = Response(encode(value, media, pretty=pretty), status_code=code, media_type=media)
     response.headers["cache-control"] = "no-cache, private"
+    warn(response, warnings)
+    return response
+
+
+def warn(response: Response, warnings: tuple[str, ...]) -> None:
+    """Add warnings to a response."""
     for text in warnings:
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.append("warning", f'299 - "{quoted}"')
-    return response

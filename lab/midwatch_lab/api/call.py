@@ -59,7 +59,7 @@ def parse_path(catalog: Catalog, path: str) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):  # noqa: PLR2004 (namespaces/NAME/…)
         namespace, rest = rest[1], rest[2:]
     resource = catalog.by_path(group, version, rest[0])
-    if resource is None and not catalog.is_built_in(group, version):
+    if resource is None and not catalog.is_built_in(group):
         # Where no built-in resource is, the original answers as for any other path.
         return None
     if resource is None or (namespace and not resource.namespaced):

@@ -6,29 +6,25 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, discovery, logs, reading, reviews, scale, writing
-from midwatch_lab.api.answers import JSON, Form, answer, wanted_form
+from midwatch_lab.api import binding, logs, plain, reading, reviews, scale, writing
+from midwatch_lab.api.answers import JSON, Form, answer, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
-from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas import protobuf
-from midwatch_lab.schemas.schema import schemas
 
 _LOG = logging.getLogger(__name__)
-_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
-_GROUP_PATH = 2
-_VERSION_PATH = 3
 
 
 @dataclass
@@ -46,7 +42,7 @@ class ApiServer:
 
     def __post_init__(self) -> None:
         self.proxy = Proxy(self.registry)
-        self.openapi = OpenApi(self.registry.catalog)
+        self.openapi = OpenApi(self.registry.catalog, self.registry.schemas)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -65,10 +61,13 @@ class ApiServer:
         user = self.users.of(request)
         target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
-            return self._plain(request)
+            return plain.respond(self.openapi, request)
         call = Call(request, user, target)
         self._admit(call, user)
-        return await self._serve(call, target)
+        response = await self._serve(call, target)
+        if isinstance(call.resource, CustomResource) and call.resource.deprecation:
+            warn(response, (call.resource.deprecation,))
+        return response
 
     @staticmethod
     def _admit(call: Call, user: User) -> None:
@@ -146,53 +145,3 @@ class ApiServer:
             return answer(call.request, written.body, written.code, media=form.media, warnings=written.warnings)
         shown = reading.served(call.resource, written.body)
         return self._object(call, shown, form, written.code, written.warnings)
-
-    def _plain(self, request: Request) -> Response:
-        """Answer what is not about resources: versions, health, discovery, OpenAPI."""
-        if request.method not in ("GET", "HEAD"):
-            raise status.method_not_allowed()
-        path = request.url.path.rstrip("/")
-        if path in _HEALTH:
-            return PlainTextResponse("ok")
-        if path == "/version":
-            return answer(request, discovery.server_version(schemas().version))
-        if path.startswith("/openapi"):
-            return _openapi(self.openapi, request, path)
-        return _discovered(self.registry.catalog, request, path.strip("/").split("/"))
-
-
-def _discovered(catalog: Catalog, request: Request, parts: list[str]) -> Response:
-    if parts in (["api"], ["apis"]):
-        form = wanted_form(request)
-        if form.as_kind == "APIGroupDiscoveryList":
-            media = discovery.AGGREGATED.format(version=form.as_version)
-            return answer(
-                request, discovery.aggregated(catalog, core=parts == ["api"], version=form.as_version), media=media
-            )
-        host = request.headers.get("host", "")
-        return answer(request, discovery.core_versions(host) if parts == ["api"] else discovery.groups(catalog))
-    found = None
-    if parts[0] == "api" and len(parts) == _GROUP_PATH:
-        found = discovery.resources(catalog, "", parts[1])
-    elif parts[0] == "apis" and len(parts) == _GROUP_PATH:
-        found = discovery.group(catalog, parts[1])
-    elif parts[0] == "apis" and len(parts) == _VERSION_PATH:
-        found = discovery.resources(catalog, parts[1], parts[2])
-    if found is None:
-        return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
-    return answer(request, found)
-
-
-def _openapi(documents: OpenApi, request: Request, path: str) -> Response:
-    accept = request.headers.get("accept", "*/*")
-    if JSON not in accept and "*/*" not in accept:
-        raise status.not_acceptable()
-    if path == "/openapi/v3":
-        return Response(documents.v3_index(), media_type=JSON)
-    if path == "/openapi/v2":
-        return Response(documents.v2_document(), media_type=JSON)
-    parts = path.removeprefix("/openapi/v3/").split("/")
-    group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == _GROUP_PATH else tuple([*parts, "", ""][1:3])
-    if (group, version) not in documents.catalog.group_versions():
-        return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
-    return Response(documents.v3_document(group, version), media_type=JSON)

@@ -13,13 +13,20 @@ from midwatch_lab.api.tables import shown_object
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS
-from midwatch_lab.objects import Object, name_of
+from midwatch_lab.objects import Object, meta, name_of
 from midwatch_lab.status import expired
 from midwatch_lab.store.store import Change, Store
 
 _BOOKMARK_EVERY_S: Final = 60.0
 _DEFAULT_TIMEOUT_S: Final = 2400
 _BACKLOG: Final = 20_000
+
+
+def _left(change: Change) -> Object:
+    """Return what a watcher sees of an object that it sees no more: its last state there, at the version of now."""
+    if change.type == "DELETED" or change.old is None:
+        return change.obj
+    return {**change.old, "metadata": {**meta(change.old), "resourceVersion": meta(change.obj)["resourceVersion"]}}
 
 
 class Watch:
@@ -66,7 +73,7 @@ class Watch:
         if matches:
             self._put("MODIFIED" if was else "ADDED", change.obj)
         elif was:
-            self._put("DELETED", change.obj)
+            self._put("DELETED", _left(change))
         if len(self.pending) > _BACKLOG:
             self._fail(expired("the watch fell too far behind: list again"))
 

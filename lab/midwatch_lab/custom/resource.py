@@ -1,12 +1,12 @@
 """A served version of a custom resource: the row of the catalog that a CustomResourceDefinition makes."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from midwatch_lab.custom.schema_rules import parts
 from midwatch_lab.custom.structure import apply_defaults, prune
+from midwatch_lab.kinds.catalog import version_order
 from midwatch_lab.kinds.resources import Resource, Subresource
 from midwatch_lab.objects import Object, copied, dig
 
@@ -48,15 +48,6 @@ def versions_of(definition: Object) -> Iterator[tuple[CustomResource, bool]]:
     stored = next(item for item in spec["versions"] if item.get("storage"))
     for version in sorted(spec["versions"], key=lambda item: version_order(str(item["name"]))):
         yield _row(spec, names, version, stored), bool(version.get("served"))
-
-
-def version_order(name: str) -> tuple[int, ...]:
-    """Return a key that sorts versions as the original prefers them: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
-    found = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", name)
-    if found is None:
-        return (3, 0, 0, *map(ord, name))
-    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
-    return (stage, -int(found[1]), -int(found[3] or 0))
 
 
 def _row(spec: Object, names: Object, version: Object, stored: Object) -> CustomResource:

@@ -4,9 +4,33 @@ A catalog belongs to one control plane, since each has other custom resources. `
 what is derived from it (discovery, OpenAPI) can be kept until the next one.
 """
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from midwatch_lab.kinds.resources import RESOURCES, Resource
+
+_GROUPS: Final = (
+    "", "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
+    "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
+    "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
+    "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
+)  # fmt: skip
+"""The built-in groups in the original's order; other groups follow by name."""
+
+
+def version_order(name: str) -> tuple[int, ...]:
+    """Return a key that sorts versions as the original prefers them: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
+    found = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", name)
+    if found is None:
+        return (3, 0, 0, *map(ord, name))
+    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (stage, -int(found[1]), -int(found[3] or 0))
+
+
+def _order(row: Resource) -> tuple[int, str, tuple[int, ...], str]:
+    place = _GROUPS.index(row.group) if row.group in _GROUPS else len(_GROUPS)
+    return place, row.group, version_order(row.version), row.plural
 
 
 class Catalog:
@@ -27,7 +51,7 @@ class Catalog:
         self._by_storage |= {row.key: row for row in owners}
 
     def _index(self, rows: tuple[Resource, ...]) -> None:
-        self.resources = rows
+        self.resources = tuple(sorted(rows, key=_order))
         """In the order of discovery."""
         self._by_path = {(row.group, row.version, row.plural): row for row in rows}
         self._by_kind = {(row.api_version, row.kind): row for row in rows}
@@ -57,9 +81,16 @@ class Catalog:
         """Return the resources of one version of a group."""
         return [row for row in self.resources if (row.group, row.version) == (group, version)]
 
-    def is_built_in(self, group: str, version: str) -> bool:
-        """Tell whether a version of a group has built-in resources."""
-        return any((row.group, row.version) == (group, version) for row in self._built_in)
+    def is_built_in(self, group: str) -> bool:
+        """Tell whether a group has built-in resources."""
+        return any(row.group == group for row in self._built_in)
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return the versions of each group, both in the order of discovery."""
+        found: dict[str, list[str]] = {}
+        for group, version in self.group_versions():
+            found.setdefault(group, []).append(version)
+        return found
 
     def group_versions(self) -> list[tuple[str, str]]:
         """Return each (group, version) once, in the order of discovery."""

@@ -30,6 +30,8 @@ class Answer:
     code: int
     headers: dict[str, list[str]]
     body: Any
+    etag: str = ""
+    """Not recorded: a hash of what each side says in its own words."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ class Api:
             method, path, params=params | dict(query or {}), content=content, headers=sent
         )
         kept = {name: response.headers.get_list(name) for name in _HEADERS if name in response.headers}
-        answer = Answer(int(response.status_code), kept, _decoded(response))
+        answer = Answer(int(response.status_code), kept, _decoded(response), response.headers.get("etag", ""))
         if record:
             self.seen.append({"asked": f"{method} {path}", "code": answer.code, "headers": kept, "body": answer.body})
         return answer

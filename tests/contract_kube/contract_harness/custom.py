@@ -64,5 +64,5 @@ async def gone(api: Api, path: str) -> None:
 
 def causes(body: Any) -> list[tuple[str, str, str]]:
     """Return the causes of a refusal, sorted: the original finds them in the order of a Go map."""
-    found = (body.get("details") or {}).get("causes") or []
+    found: list[dict[str, str]] = (body.get("details") or {}).get("causes") or []
     return sorted((one.get("field", ""), one.get("reason", ""), one.get("message", "")) for one in found)
