@@ -217,11 +217,12 @@ async def _(api: Api) -> None:
 async def _(api: Api) -> None:
     home = await define(api, WIDGETS)
     good = widget("a", {})
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"kind": "Foo"}, {"apiVersion": "v1"}, {"metadata": {"name": "a", "namespace": "other"}}, {"metadata": {}},
         {"metadata": {"name": "A_b"}}, {"metadata": {"name": 5}}, {"metadata": {"name": "a", "labels": {"a": 1}}},
         {"metadata": {"name": "a", "labels": {"a b": "c d"}, "annotations": {"x y": "z"}}}, {"metadata": "x"},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for change in changes:
         await api.ask("POST", home, {**good, **change}, dryRun="All")
 
 

@@ -101,11 +101,10 @@ async def _(api: Api) -> None:
     wanted = definition(group, "Fresh")
     wanted["spec"]["names"] |= {"shortNames": ["fr"], "categories": ["all", "fresh"]}
     await define(api, wanted)
-    for _ in range(200):
+    after, found = before, list[Any]()
+    while not found:
         after = await api.ask("GET", "/apis", accept=AGGREGATED.format("v2"), record=False)
         found = [item for item in after.body["items"] if item["metadata"]["name"] == group]
-        if found:
-            break
     api.note(changed=before.etag != after.etag, found=found)
     await api.ask("GET", f"/apis/{group}")
     await api.ask("GET", f"/apis/{group}/v1")

@@ -28,9 +28,9 @@ def bare(node: Any, *, in_properties: bool = False) -> Any:
 def folded(schema: Any) -> Any:
     """Return a definition in which pointers stand alone and not in `allOf`, where prose beside them put them."""
     match schema:
-        case {"allOf": [dict() as one]} if "$ref" in one:
+        case {"allOf": [{"$ref": str(pointer)}]}:
             rest = {key: value for key, value in cast("dict[str, Any]", schema).items() if key != "allOf"}
-            return {**folded(rest), **cast("dict[str, Any]", one)}
+            return {**folded(rest), "$ref": pointer}
         case dict():
             return {key: folded(value) for key, value in cast("dict[str, Any]", schema).items()}
         case list():

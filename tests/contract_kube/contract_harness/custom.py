@@ -46,11 +46,10 @@ async def define(api: Api, wanted: dict[str, Any]) -> str:
     if spec["scope"] == "Cluster":
         path = path.replace(f"/namespaces/{api.namespace}", "")
     for _ in range(_TRIES):
-        answer = await api.ask("GET", path, record=False)
-        if answer.code == 200:
+        if (await api.ask("GET", path, record=False)).code == 200:
             return path
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{api.side}: {wanted['metadata']['name']} is not served: {answer.code} {answer.body}")
+    raise AssertionError(f"{api.side}: {wanted['metadata']['name']} is not served")
 
 
 async def gone(api: Api, path: str) -> None:
@@ -62,7 +61,8 @@ async def gone(api: Api, path: str) -> None:
     raise AssertionError(f"{api.side}: {path} is still there")
 
 
-def causes(body: Any) -> list[tuple[str, str, str]]:
+def causes(body: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the causes of a refusal, sorted: the original finds them in the order of a Go map."""
-    found: list[dict[str, str]] = (body.get("details") or {}).get("causes") or []
+    details: dict[str, Any] = body.get("details") or {}
+    found: list[dict[str, str]] = details.get("causes") or []
     return sorted((one.get("field", ""), one.get("reason", ""), one.get("message", "")) for one in found)
