@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from contract_harness import Api, Cases
-from contract_harness.custom import DEFINITIONS, causes, define, definition, gone
+from contract_harness.custom import DEFINITIONS, causes, define, definition, gone, until
 
 CASES: Final = Cases()
 GROUP: Final = "widgets.example.com"
@@ -299,10 +299,7 @@ async def _(api: Api) -> None:
     second["spec"]["names"] |= {"shortNames": ["fs"], "singular": "first"}
     await api.setup("POST", DEFINITIONS, second)
     path = f"{DEFINITIONS}/seconds.shared.example.com"
-    for _ in range(200):
-        found = await api.ask("GET", path, record=False)
-        if found.body["status"]["conditions"]:
-            break
+    await until(api, path, lambda answer: bool(answer.body["status"]["conditions"]))
     await api.ask("GET", path)
     await api.ask("GET", api.path("shared.example.com/v1", "seconds"))
     await api.ask("DELETE", path)

@@ -4,8 +4,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
-from contract_harness import Api, Cases
-from contract_harness.custom import define, definition
+from contract_harness import Answer, Api, Cases
+from contract_harness.custom import define, definition, until
 from midwatch_lab.kinds.resources import RESOURCES, Resource
 
 CASES: Final = Cases()
@@ -101,11 +101,12 @@ async def _(api: Api) -> None:
     wanted = definition(group, "Fresh")
     wanted["spec"]["names"] |= {"shortNames": ["fr"], "categories": ["all", "fresh"]}
     await define(api, wanted)
-    after, found = before, list[Any]()
-    while not found:
-        after = await api.ask("GET", "/apis", accept=AGGREGATED.format("v2"), record=False)
-        found = [item for item in after.body["items"] if item["metadata"]["name"] == group]
-    api.note(changed=before.etag != after.etag, found=found)
+
+    def listed(answer: Answer) -> list[Any]:
+        return [item for item in answer.body["items"] if item["metadata"]["name"] == group]
+
+    after = await until(api, "/apis", lambda answer: bool(listed(answer)), accept=AGGREGATED.format("v2"))
+    api.note(changed=before.etag != after.etag, found=listed(after))
     await api.ask("GET", f"/apis/{group}")
     await api.ask("GET", f"/apis/{group}/v1")
     await api.ask("GET", f"/apis/{group}/v2")

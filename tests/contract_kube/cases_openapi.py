@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from contract_harness import Api, Cases
-from contract_harness.custom import define, definition
+from contract_harness.custom import define, definition, until
 
 CASES: Final = Cases()
 GROUP: Final = "documents.example.com"
@@ -113,11 +113,8 @@ async def documented(api: Api) -> str:
     selectable = [{"jsonPath": ".spec.color"}]
     await define(api, definition(GROUP, "Paper", SCHEMA, subresources={"status": {}}, selectableFields=selectable))
     name = f"apis/{GROUP}/v1"
-    for _ in range(300):
-        index = await api.ask("GET", "/openapi/v3", record=False)
-        if name in index.body["paths"]:
-            return name
-    raise AssertionError(f"{api.side}: {name} is not documented")
+    await until(api, "/openapi/v3", lambda answer: name in answer.body["paths"])
+    return name
 
 
 @CASES.case("OpenAPI v3: a custom resource is documented")

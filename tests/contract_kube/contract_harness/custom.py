@@ -1,9 +1,10 @@
 """Custom resources in cases: definitions to send, and one that is sent until its resources are served."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
-from contract_harness.api import Api
+from contract_harness.api import Answer, Api
 
 DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _TRIES: Final = 400
@@ -45,20 +46,27 @@ async def define(api: Api, wanted: dict[str, Any]) -> str:
     path = api.path(f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["plural"])
     if spec["scope"] == "Cluster":
         path = path.replace(f"/namespaces/{api.namespace}", "")
-    for _ in range(_TRIES):
-        if (await api.ask("GET", path, record=False)).code == 200:
-            return path
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{api.side}: {wanted['metadata']['name']} is not served")
+    await until(api, path, lambda answer: answer.code == 200)
+    return path
 
 
 async def gone(api: Api, path: str) -> None:
     """Wait until a path answers 404."""
+    await until(api, path, lambda answer: answer.code == 404)
+
+
+async def until(api: Api, path: str, fits: Callable[[Answer], bool], *, accept: str = "") -> Answer:
+    """Read a path again and again, since the original's controllers take their time; returns the answer that fits.
+
+    Raises:
+        AssertionError: when none does.
+    """
     for _ in range(_TRIES):
-        if (await api.ask("GET", path, record=False)).code == 404:
-            return
+        answer = await api.ask("GET", path, record=False, accept=accept)
+        if fits(answer):
+            return answer
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{api.side}: {path} is still there")
+    raise AssertionError(f"{api.side}: {path} does not become what is waited for")
 
 
 def causes(body: dict[str, Any]) -> list[tuple[str, str, str]]:
