@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.resources import Resource
+
+_ESCAPES: Final = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t",
+    "\v": "\\v",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,18 @@ def duplicate(field: str, value: Any) -> FieldFault:
     return FieldFault(field, "FieldValueDuplicate", f"Duplicate value: {go_json(value)}")
 
 
+def quoted(text: str) -> str:
+    """Return a text as Go's `%q` prints it."""
+    return '"' + "".join(_ESCAPES.get(char) or _printable(char) for char in text) + '"'
+
+
+def _printable(char: str) -> str:
+    if char.isprintable() or char == "\ufffd":
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 (ASCII, the first plane)
+
+
 def go_json(value: Any) -> str:
     """Return a value as the original prints it in a message: compact JSON."""
     match value:
@@ -58,8 +75,7 @@ def go_json(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            return f'"{escaped}"'
+            return quoted(value)
         case dict():
             return "{" + ",".join(f"{go_json(k)}:{go_json(v)}" for k, v in sorted(value.items())) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (JSON)
         case list():
@@ -125,7 +141,7 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> A
     return ApiError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Invalid",
-        f'{qualified} "{name}" is invalid: {body}',
+        f"{qualified} {quoted(name)} is invalid: {body}",
         details={**shown, "causes": causes},
     )
 
@@ -133,6 +149,11 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> A
 def bad_request(message: str) -> ApiError:
     """Say that the request itself is wrong."""
     return ApiError(HTTPStatus.BAD_REQUEST, "BadRequest", message)
+
+
+def internal(message: str) -> ApiError:
+    """Say what the original says with a plain error, which has no reason."""
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "", message)
 
 
 def unauthorized() -> ApiError:
@@ -150,6 +171,11 @@ def unsupported_media_type(why: str = "") -> ApiError:
     """Say that the body has a type that cannot be read."""
     message = "415: Unsupported Media Type" + (f": {why}" if why else "")
     return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, details={})
+
+
+def unreadable_body() -> ApiError:
+    """Say that the body has a type that cannot be read."""
+    return unknown_patch(("application/json", "application/yaml", "application/vnd.kubernetes.protobuf"))
 
 
 def unknown_patch(accepted: Sequence[str]) -> ApiError:

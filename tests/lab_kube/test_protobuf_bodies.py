@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch_contracts.clock import VirtualClock
-from midwatch_lab.api.call import parse_protobuf
+from midwatch_lab.api.bodies import parse_protobuf
 from midwatch_lab.errors import ApiError, DecodeError
 from midwatch_lab.kinds.resources import RESOURCES
 from midwatch_lab.objects import dig

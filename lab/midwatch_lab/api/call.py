@@ -1,28 +1,26 @@
 """One request to the Kubernetes API, taken apart: the target in its path, the verb, the options in its query."""
 
+import re
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
-import orjson
-import yaml
 from starlette.requests import Request
 
 from midwatch_lab import status
+from midwatch_lab.api.bodies import Body, read_body
 from midwatch_lab.api.users import User
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
-from midwatch_lab.schemas import protobuf
 from midwatch_lab.store.audit import Origin
 
 BODY_LIMIT: Final = 3 * 1024 * 1024
-_SUMMARY: Final = 30
 _CORE_DEPTH: Final = 2
 _GROUP_DEPTH: Final = 3
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
-_TRUE: Final = frozenset({"true", "1", "True", "t"})
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_FALSE: Final = frozenset({"false", "0"})
 _METHOD_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OPTIONS_KIND: Final = {
     "POST": "CreateOptions",
@@ -41,6 +39,8 @@ class Target:
     name: str = ""
     subresource: str = ""
     rest: str = ""
+    watch: bool = False
+    """Whether the path is one of the old ones below `watch/`."""
 
 
 def parse_path(catalog: Catalog, path: str) -> Target | None:
@@ -55,7 +55,8 @@ def parse_path(catalog: Catalog, path: str) -> Target | None:
         return None
     group = "" if parts[0] == "api" else parts[1]
     version, rest = parts[depth - 1], parts[depth:]
-    namespace = ""
+    watch = rest[0] == "watch" and len(rest) > 1
+    namespace, rest = "", rest[watch:]
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):  # noqa: PLR2004 (namespaces/NAME/…)
         namespace, rest = rest[1], rest[2:]
     resource = catalog.by_path(group, version, rest[0])
@@ -72,7 +73,7 @@ def parse_path(catalog: Catalog, path: str) -> Target | None:
     tail = "/".join(rest[3:])
     if tail and subresource != "proxy":
         raise status.no_such_resource()
-    return Target(resource, namespace, name, subresource, tail)
+    return Target(resource, namespace, name, subresource, tail, watch)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class Call:
         return self.request.query_params.get(name, default)
 
     def flag(self, name: str) -> bool:
-        """Tell whether an option is set to true."""
-        return self.query(name) in _TRUE
+        """Tell whether an option is set to true, which is any word but false and 0."""
+        return name in self.request.query_params and self.query(name).lower() not in _FALSE
 
     def number(self, name: str) -> int | None:
         """Return an option that is a whole number, or None where it is not given.
@@ -102,18 +103,21 @@ class Call:
         Raises:
             ApiError: 400 when it is no number.
         """
-        text = self.query(name)
-        if not text:
+        if name not in self.request.query_params:
             return None
-        try:
-            return int(text)
-        except ValueError as error:
-            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+        text = self.query(name)
+        if not _INTEGER.fullmatch(text):
+            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        if not -(2**63) <= int(text) < 2**63:
+            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return int(text)
 
     @property
     def verb(self) -> str:
         """The verb, as roles and the audit name it."""
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
+            if self.target.watch:
+                return "watch"
             if self.target.name:
                 return "get"
             return "watch" if self.flag("watch") else "list"
@@ -186,67 +190,12 @@ class Call:
         Raises:
             ApiError: 400, 413 or 415.
         """
-        match self.content_type:
-            case "application/json" | "*/*":
-                value = parse_json(await self.body())
-            case "application/yaml":
-                value = parse_yaml(await self.body())
-            case protobuf.MEDIA:
-                value = parse_protobuf(await self.body(), self.body_kind)
-            case other:
-                raise status.unsupported_media_type(f"the body is {other}; send application/json or application/yaml")
-        if not isinstance(value, dict):
-            raise status.bad_request("couldn't get version/kind; json parse error: the body is not an object")
-        return cast("Object", value)
+        return (await self.read_body()).value
 
+    async def read_body(self) -> Body:
+        """Return the body as an object, with what strict decoding has against its text.
 
-def parse_json(body: bytes) -> Any:
-    """Read JSON.
-
-    Raises:
-        ApiError: 400.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise status.bad_request(f"the body is no JSON: {error}") from error
-
-
-def parse_yaml(body: bytes) -> Any:
-    """Read YAML (JSON is some of it).
-
-    Raises:
-        ApiError: 400.
-    """
-    try:
-        return yaml.safe_load(body)
-    except yaml.YAMLError as error:
-        raise status.bad_request(f"the body is no YAML: {error}") from error
-
-
-def parse_protobuf(body: bytes, kind: str) -> Object:
-    """Read an object of a kind from protobuf.
-
-    Raises:
-        ApiError: 400.
-    """
-    try:
-        envelope = protobuf.opened(body)
-    except DecodeError as error:
-        text = f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
-        raise status.bad_request(text) from error
-    try:
-        return envelope.message()
-    except DecodeError as error:
-        version = envelope.api_version.rpartition("/")[2]
-        text = f'{envelope.kind} in version "{version}" cannot be handled as a {kind}: {error}'
-        raise status.bad_request(text) from error
-
-
-def _summary(body: bytes) -> str:
-    """Return the beginning of a body as the original shows it: JSON as text, anything else as hex digits."""
-    if not body:
-        return "<empty>"
-    more = " ..." if len(body) > _SUMMARY else ""
-    shown = body[:_SUMMARY]
-    return (shown.decode(errors="replace") if body.startswith(b"{") else shown.hex()) + more
+        Raises:
+            ApiError: 400, 413 or 415.
+        """
+        return read_body(await self.body(), self.content_type, self.body_kind)

@@ -21,6 +21,7 @@ from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
+from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas import protobuf
 
@@ -51,6 +52,9 @@ class ApiServer:
             response = await self._respond(request)
         except ApiError as error:
             response = answer(request, error.status, error.code)
+            seconds = dig(error.status, "details", "retryAfterSeconds")
+            if seconds:
+                response.headers["retry-after"] = str(seconds)
         except Exception:  # noqa: BLE001 (the boundary of a request: the client gets an answer, the log the trace)
             _LOG.exception("request failed: %s %s", request.method, request.url.path)
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
@@ -81,8 +85,11 @@ class ApiServer:
         on_object = verb in ("get", "update", "patch", "delete") or bool(target.subresource)
         if on_object != bool(target.name) and verb != "watch":
             raise status.method_not_allowed()
-        if resource.namespaced and not target.namespace and (verb == "create" or target.name):
-            raise status.no_such_resource()
+        if resource.namespaced and not target.namespace and resource.stored:
+            if verb == "create":
+                raise status.method_not_allowed()
+            if target.name:
+                raise status.no_such_resource()
         check(user, verb, resource, target.namespace, target.name, target.subresource)
 
     async def _serve(self, call: Call, target: Target) -> Response:
@@ -114,7 +121,7 @@ class ApiServer:
         if call.verb == "deletecollection":
             found = await writing.delete_collection(self.registry, call)
             return self._listed(call, found, {"resourceVersion": str(self.registry.store.version)})
-        if call.flag("watch"):
+        if call.verb == "watch":
             form = wanted_form(call.request)
             if form.media == protobuf.MEDIA:
                 raise status.not_acceptable()
@@ -127,6 +134,7 @@ class ApiServer:
 
     def _got(self, call: Call) -> Response:
         form = wanted_form(call.request)
+        reading.check_get(call, self.registry.store)
         obj = self.registry.read(call.resource, call.target.namespace, call.target.name)
         return self._object(call, reading.served(call.resource, obj), form, HTTPStatus.OK, ())
 

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from midwatch_lab import status
-from midwatch_lab.api.call import Call, parse_json, parse_protobuf, parse_yaml
+from midwatch_lab.api.bodies import SCHEME, parse_json, parse_protobuf, parse_yaml
+from midwatch_lab.api.call import Call
 from midwatch_lab.api.reading import Filter, served
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
@@ -25,8 +26,6 @@ JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
-SCHEME: Final = "pkg/runtime/scheme.go:111"
-"""The name of the original's scheme, which it says in messages."""
 
 
 @dataclass(frozen=True)
@@ -45,28 +44,28 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     Raises:
         ApiError: 400.
     """
-    version, kind = obj.get("apiVersion", resource.api_version), obj.get("kind", resource.kind)
-    if version != resource.api_version:
+    version, kind = str(obj.get("apiVersion", resource.api_version)), str(obj.get("kind", resource.kind))
+    known = catalog.by_kind(version, kind) is not None
+    if version != resource.api_version and known:
         text = (
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
         )
         raise status.bad_request(text)
     if isinstance(resource, CustomResource):
         check_type(resource, obj)
-    elif kind != resource.kind:
-        known = catalog.by_kind(resource.api_version, str(kind)) is not None
+    elif kind != resource.kind or version != resource.api_version:
         group = resource.group.partition(".")[0] or "core"
         why = (
             f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
             if known
-            else f'no kind "{kind}" is registered for version "{resource.api_version}" in scheme "{SCHEME}"'
+            else f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"'
         )
-        what = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        what = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
         raise status.bad_request(f"{what}: {why}")
 
 
-def _warnings(call: Call, unknown: list[str]) -> tuple[str, ...]:
-    fields = [f'unknown field "{path}"' for path in unknown]
+def _warnings(call: Call, unknown: list[str], others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    fields = [*(f'unknown field "{path}"' for path in unknown), *others]
     if fields and call.field_validation == "Strict":
         what = f'{call.resource.kind} in version "{call.resource.version}" cannot be handled as a {call.resource.kind}'
         raise status.bad_request(f"{what}: strict decoding error: {', '.join(fields)}")
@@ -75,23 +74,24 @@ def _warnings(call: Call, unknown: list[str]) -> tuple[str, ...]:
 
 async def create(registry: Registry, call: Call) -> Written:
     """Make an object from the body."""
-    body = await call.body_object()
-    check_kind(registry.catalog, call.resource, body)
-    warnings = _warnings(call, registry.decode(call.resource, body).unknown)
-    made = registry.create(call.resource, call.target.namespace, body, call.origin())
+    read = await call.read_body()
+    check_kind(registry.catalog, call.resource, read.value)
+    warnings = _warnings(call, registry.decode(call.resource, read.value).unknown, read.faults)
+    made = registry.create(call.resource, call.target.namespace, read.value, call.origin())
     return Written(made, HTTPStatus.CREATED, warnings)
 
 
 async def replace(registry: Registry, call: Call) -> Written:
     """Put the body in the place of the object."""
-    body = await call.body_object()
+    read = await call.read_body()
+    body = read.value
     check_kind(registry.catalog, call.resource, body)
     name = dig(body, "metadata", "name")
     if not name:
         text = f"the name of the object ({call.target.name} based on URL) was undeterminable: name must be provided"
         raise status.bad_request(text)
     _check_place(call, body)
-    warnings = _warnings(call, registry.decode(call.resource, body).unknown)
+    warnings = _warnings(call, registry.decode(call.resource, body).unknown, read.faults)
     old = registry.read(call.resource, call.target.namespace, call.target.name)
     if not call.resource.unconditional and not dig(body, "metadata", "resourceVersion"):
         fault = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")

@@ -9,9 +9,16 @@ from typing import Final
 from midwatch_lab.kinds.defaults import quality_of_service
 from midwatch_lab.objects import Object
 
+SERVICE_ACCOUNT: Final = "ServiceAccount"
+"""The plugin that gives a pod its account."""
 
-def admit(kind: str, obj: Object) -> None:
-    """Fill in what the server decides for the kind (in place)."""
+
+def admit(kind: str, obj: Object, disabled: frozenset[str] = frozenset()) -> None:
+    """Fill in what the server decides for the kind (in place); `disabled` names plugins that are off."""
+    if kind == "Pod" and SERVICE_ACCOUNT not in disabled:
+        spec: Object = obj["spec"]
+        spec["serviceAccountName"] = spec.get("serviceAccountName") or "default"
+        spec["serviceAccount"] = spec["serviceAccountName"]
     fill = _ADMISSION.get(kind)
     if fill is not None:
         fill(obj)
@@ -20,9 +27,7 @@ def admit(kind: str, obj: Object) -> None:
 def _pod(obj: Object) -> None:
     """Add what every pod gets (but for the token volume, which nothing here reads)."""
     spec: Object = obj["spec"]
-    for key, value in (("serviceAccountName", "default"), ("preemptionPolicy", "PreemptLowerPriority")):
-        spec[key] = spec.get(key) or value
-    spec["serviceAccount"] = spec["serviceAccountName"]
+    spec["preemptionPolicy"] = spec.get("preemptionPolicy") or "PreemptLowerPriority"
     spec.setdefault("priority", 0)
     tolerations: list[Object] = spec.setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):

@@ -1,8 +1,12 @@
 """The columns that the server prints for each kind, under the original's names and in its order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from midwatch_contracts.times import unix_seconds
 from midwatch_lab.kinds.durations import human_duration
@@ -267,7 +271,10 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "Lease": (NAME, Column("Holder", _path("spec", "holderIdentity", default="")), AGE),
     "HorizontalPodAutoscaler": (
         NAME,
-        Column("Reference", _of(lambda o: "/".join(dig(o, "spec", "scaleTargetRef", key) for key in ("kind", "name")))),
+        Column(
+            "Reference",
+            _of(lambda o: "/".join(dig(o, "spec", "scaleTargetRef", key, default="") for key in ("kind", "name"))),
+        ),
         Column("Targets", _of(_autoscaler_targets)),
         Column("MinPods", _of(lambda obj: str(dig(obj, "spec", "minReplicas", default="<unset>")))),
         Column("MaxPods", _path("spec", "maxReplicas")),
@@ -284,6 +291,18 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
 }
 
 
+@cache
 def columns_of(kind: str) -> tuple[Column, ...]:
-    """Return the columns of a kind."""
-    return _COLUMNS[kind]
+    """Return the columns of a kind, described as the original describes them."""
+    described = {definition["name"]: definition for definition in _described().get(kind, [])}
+    return tuple(
+        replace(column, **{key: described[column.name][key] for key in ("type", "format", "description")})
+        if column.name in described
+        else column
+        for column in _COLUMNS[kind]
+    )
+
+
+@cache
+def _described() -> Object:
+    return orjson.loads(Path(__file__).with_name("columns.json").read_bytes())

@@ -1,5 +1,6 @@
 """Rules of each kind: what is invalid, field by field, with the original's reasons. Types are checked in decoding."""
 
+import base64
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from midwatch_lab.selectors import LabelSelector
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_DATA_MAX: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable"
 
 
@@ -32,7 +34,7 @@ def check(resource: Resource, obj: Object, old: Object | None = None, subresourc
         if faults:
             raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
         return
-    faults.extend(rules.metadata(obj, _name_rule(resource.kind)))
+    faults.extend([*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)])
     rule = _RULES.get(resource.kind)
     if rule is not None:
         faults.extend(rule(obj))
@@ -180,6 +182,10 @@ def _config_map(obj: Object) -> Faults:
                 yield invalid_value(f"{path}[{key}]", key, detail)
     for key in binary.keys() & data.keys():
         yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
+    size = sum(len(value.encode()) for value in data.values())
+    size += sum(len(base64.b64decode(value)) for value in binary.values())
+    if size > _DATA_MAX:
+        yield FieldFault("[]", "FieldValueTooLong", f"Too long: may not be more than {_DATA_MAX} bytes")
 
 
 def _autoscaler(obj: Object) -> Faults:

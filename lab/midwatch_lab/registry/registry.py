@@ -42,6 +42,8 @@ class Registry:
     clock: Clock
     place_service: Callable[[Object], None] = _nowhere
     catalog: Catalog = field(default_factory=Catalog)
+    disabled_plugins: frozenset[str] = frozenset()
+    """Admission plugins that are off, as `--disable-admission-plugins` has it."""
     _following: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,8 @@ class Registry:
         """
         new = self.decode(resource, obj).value
         managers = managed_fields.stated(new, {}) if managed is None else managed
+        if meta(new).get("resourceVersion"):
+            raise status.internal("resourceVersion should not be set on objects to be created")
         metadata = without(meta(new), upkeep.SERVER_SET)
         new["metadata"] = metadata
         self._settle_namespace(resource, namespace, metadata)
@@ -101,7 +105,7 @@ class Registry:
             managers = self._owners(resource, managers, self.decode(resource, {}).value, new, origin)
         if resource.has_status:
             upkeep.begin_status(resource, new)
-        admit(resource.kind, new)
+        admit(resource.kind, new, self.disabled_plugins)
         if resource is SERVICES:
             self.place_service(new)
         validation.check(resource, new)
@@ -129,7 +133,7 @@ class Registry:
         upkeep.fold_string_data(new)
         if managed is None and managers:
             managers = self._owners(resource, managers, old, new, origin)
-        admit(resource.kind, new)
+        admit(resource.kind, new, self.disabled_plugins)
         if resource is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)

@@ -26,7 +26,7 @@ KEPT: Final = (
 )  # fmt: skip
 """Metadata that an update takes from what is stored, whatever the client sent."""
 SERVER_SET: Final = (
-    "uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp",
+    "uid", "resourceVersion", "creationTimestamp", "selfLink", "managedFields", "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )  # fmt: skip
 """Metadata that a client cannot give to a new object."""

@@ -14,7 +14,7 @@ from midwatch_lab.custom import structure
 from midwatch_lab.custom.typed import DEDUCED, DEDUCED_DEFINITION, definition_of
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.objects import Object
-from midwatch_lab.schemas.mismatch import Wording, from_json
+from midwatch_lab.schemas.mismatch import Wording, bad_base64, bad_time, from_json, from_maps
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -119,7 +119,7 @@ class _Decoder:
         if reference in _SCHEMA_OR and isinstance(value, dict):
             return self.value({"$ref": _JSON_SCHEMA}, value, path, struct, owner)
         if reference == QUANTITY:
-            return self._quantity(value, path, struct)
+            return self._quantity(value)
         if reference == INT_OR_STRING:
             return self._int_or_string(value, path, struct)
         resolved = self.schemas.resolve(schema)
@@ -168,10 +168,11 @@ class _Decoder:
         if not isinstance(value, list):
             raise self.mismatch(value, path, struct, _go_type(schema, owner))
         given = cast("list[Any]", value)
+        blank: Any = {} if self.schemas.resolve(items).get("type") == "object" else ""
         return [
-            self.value(items, item, f"{path}[{index}]", struct, owner)
+            self.value(items, blank if item is None else item, f"{path}[{index}]", struct, owner)
             for index, item in enumerate(given)
-            if item is not None
+            if item is not None or items.get("type") in (None, "object", "string")
         ]
 
     def _scalar(self, schema: Schema, value: Any, path: str, struct: str) -> Any:
@@ -181,7 +182,9 @@ class _Decoder:
                 if not isinstance(value, str):
                     raise self.mismatch(value, path, struct, "string")
                 if form == "date-time" and not _TIME.fullmatch(value):
-                    raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}"')
+                    raise bad_time(value)
+                if form == "byte" and (fault := bad_base64(value)):
+                    raise fault
             case "boolean":
                 if not isinstance(value, bool):
                     raise self.mismatch(value, path, struct, "bool")
@@ -194,10 +197,10 @@ class _Decoder:
                 pass
         return value
 
-    def _quantity(self, value: Any, path: str, struct: str) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise self.mismatch(value, path, struct, "resource.Quantity")
-        return quantity.canonical(value)
+    @staticmethod
+    def _quantity(value: Any) -> str:
+        is_text_or_number = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return quantity.canonical(value if is_text_or_number else "")
 
     def _int_or_string(self, value: Any, path: str, struct: str) -> Any:
         if isinstance(value, str):
@@ -206,7 +209,8 @@ class _Decoder:
 
     def _integer(self, value: Any, path: str, struct: str, form: str) -> int:
         low, high = _BOUNDS[form]
-        whole = isinstance(value, float) and value.is_integer()
+        # Of the two decoders only the one that converts maps takes 2.0 for 2.
+        whole = self.mismatch is from_maps and isinstance(value, float) and value.is_integer()
         if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
             raise self.mismatch(value, path, struct, form)
         return int(value)

@@ -20,7 +20,7 @@ PATCHES: Final = {
 }
 """Short names of the content types of patches."""
 _HEADERS: Final = ("content-type", "warning", "retry-after", "www-authenticate", "allow")
-_EVENT_S: Final = 10.0
+_EVENT_S: Final = 5.0
 
 
 @dataclass(frozen=True)

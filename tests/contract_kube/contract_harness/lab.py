@@ -10,6 +10,7 @@ from contract_harness.transport import StreamingTransport
 from midwatch_contracts.clock import WallClock
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
+from midwatch_lab.kinds.admission import SERVICE_ACCOUNT
 from midwatch_lab.kinds.resources import SERVICES
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
@@ -30,6 +31,7 @@ def fresh_lab() -> Callable[[str | None], httpx2.AsyncClient]:
     """Return what makes clients of a new lab, by user; None sends no token."""
     plane = ControlPlane(WallClock())
     plane.store.version += _FIRST_VERSION
+    plane.registry.disabled_plugins = frozenset({SERVICE_ACCOUNT})
     # The service range of the original: a contract is about the API, not about whose addresses are bound here.
     network = LoopbackNetwork("10.96", socket.socket())
     network.release()
