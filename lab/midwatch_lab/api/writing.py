@@ -46,7 +46,7 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     """
     version, kind = str(obj.get("apiVersion", resource.api_version)), str(obj.get("kind", resource.kind))
     known = catalog.by_kind(version, kind) is not None
-    if version != resource.api_version and known:
+    if version != resource.api_version and (known or isinstance(resource, CustomResource)):
         text = (
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
         )

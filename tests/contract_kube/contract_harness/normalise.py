@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 _UID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_AGE: Final = re.compile(r"\d{1,2}s")
 _NOW_S: Final = 3600
 _GENERATED: Final = 5
 _QUOTED: Final = re.compile(r'"\{(?:[^"\\]|\\.)*"')
@@ -98,6 +99,8 @@ class Normaliser:
         match key:
             case "resourceVersion" if text.isdigit() and text != "0":
                 return self.versions.of(text)
+            case "cells" if _AGE.fullmatch(text):
+                return "<age>"
             case "continue" if text:
                 return "<token>"
             case "clusterIP" | "clusterIPs" if text not in ("", "None"):
