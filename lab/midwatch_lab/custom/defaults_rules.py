@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from midwatch_lab.custom import values
+from midwatch_lab.custom import cel_rules, values
 from midwatch_lab.custom.structure import apply_defaults, prune
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object
@@ -32,6 +32,9 @@ def _one(schema: Object, path: str, *, root: bool) -> Faults:
         return
     if root and isinstance(given, dict):
         yield from (required(f"{path}.{key}") for key in ("apiVersion", "kind") if key not in given)
-    for fault in values.validate(value, schema, ""):
+    found = list(values.validate(value, schema, ""))
+    if not found and cel_rules.has_rules(schema):
+        found = list(cel_rules.evaluate(schema, value, root=False))
+    for fault in found:
         where = path if fault.field in ("", "<nil>") else f"{path}.{fault.field}"
         yield FieldFault(where, fault.reason, fault.detail)

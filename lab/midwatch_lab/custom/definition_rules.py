@@ -159,9 +159,13 @@ def _schema(schema: Object, path: str) -> Faults:
         return
     structural = [*structural_rules.check(schema, path), *structural_rules.incomplete(schema, path)]
     yield from structural
+    words = list(cel_rules.check_words(schema, path))
+    yield from words
     if not structural:
-        yield from defaults_rules.check(schema, path)
-        yield from cel_rules.check(schema, path)
+        compiled = [] if words or found else list(cel_rules.check(schema, path))
+        if not compiled:
+            yield from defaults_rules.check(schema, path)
+        yield from compiled
 
 
 def _subresources(scale: Object | None, path: str) -> Faults:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from midwatch_lab import names
-from midwatch_lab.custom import values
+from midwatch_lab.custom import cel_rules, values
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.structure import simple_path
 from midwatch_lab.kinds import rules
@@ -12,6 +12,9 @@ from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.status import FieldFault, invalid, invalid_value, required
 
+_BLOCKING: Final = frozenset({
+    "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
+})  # fmt: skip
 _GROUP_VERSION_PARTS: Final = 2
 
 
@@ -34,10 +37,18 @@ def check_type(resource: CustomResource, obj: Object) -> None:
 def check(resource: CustomResource, obj: Object, old: Object | None, subresource: str) -> Faults:
     """Yield what is wrong with a custom resource; with `old`, what was wrong before and is unchanged may stay."""
     yield from rules.metadata(obj, names.dns_subdomain_fault)
-    if subresource == "status":
-        yield from _status(resource, obj, old)
+    found = list(_status(resource, obj, old) if subresource == "status" else _structure(resource, obj, old))
+    yield from found
+    if not resource.has_rules:
+        return
+    if any(fault.reason in _BLOCKING for fault in found):
+        detail = (
+            "some validation rules were not checked because the object was invalid; correct the existing errors to "
+            "complete validation"
+        )
+        yield FieldFault("<nil>", "FieldValueInvalid", f"Invalid value: null: {detail}")
     else:
-        yield from _structure(resource, obj, old)
+        yield from cel_rules.evaluate(resource.structure, obj, values.ABSENT if old is None else old)
 
 
 def _status(resource: CustomResource, obj: Object, old: Object | None) -> Faults:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from midwatch_lab.custom.cel_rules import has_rules
 from midwatch_lab.custom.schema_rules import parts
 from midwatch_lab.custom.structure import apply_defaults, prune
 from midwatch_lab.kinds.catalog import version_order
@@ -32,6 +33,8 @@ class CustomResource(Resource):
     """The schema of that version, which alone says what is kept and filled in on reading."""
     has_defaults: bool = False
     """Whether that schema fills in anything, so that what is read may have more than what was written."""
+    has_rules: bool = False
+    """Whether its schema has rules in CEL."""
     deprecation: str = ""
     """The warning that a deprecated version answers with."""
 
@@ -81,6 +84,7 @@ def _row(spec: Object, names: Object, version: Object, stored: Object) -> Custom
         stored_structure=dig(stored, "schema", "openAPIV3Schema", default={}),
         unconditional=False,
         has_defaults=_has_defaults(dig(stored, "schema", "openAPIV3Schema", default={})),
+        has_rules=has_rules(dig(version, "schema", "openAPIV3Schema", default={})),
         deprecation=_deprecation(group, name, kind, version),
     )
 

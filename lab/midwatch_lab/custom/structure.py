@@ -17,6 +17,8 @@ CoerceMeta: TypeAlias = Callable[[Any], tuple[Object, list[str]]]
 """Decodes an ObjectMeta; returns it with the unknown fields it had, or raises DecodeError."""
 
 _META: Final = ("apiVersion", "kind", "metadata")
+_DEPTH: Final = 150
+"""How deep an object may nest: less than a Python stack holds beneath a server, far more than anybody writes."""
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -26,10 +28,27 @@ def decode(structure: Object, obj: Object, coerce_meta: CoerceMeta) -> tuple[Obj
     Raises:
         DecodeError: when metadata, or apiVersion or kind of an embedded object, has a wrong type.
     """
+    if _is_deeper(obj, _DEPTH):
+        raise DecodeError("json: exceeded max depth")
     value = cast("Object", numbers(obj))
     apply_defaults(value, structure)
     unknown = sorted([*_coerced(value, structure, "", coerce_meta, root=True), *prune(value, structure)])
     return value, unknown
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(cast("Object", item).values())
+            elif isinstance(item, list):
+                inner.extend(cast("list[Any]", item))
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def numbers(value: Any) -> Any:
