@@ -84,6 +84,21 @@ def go_json(value: Any) -> str:
             return str(value)
 
 
+def json_type(value: Any) -> str:
+    """Return what Go's decoder calls the type of a JSON value."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
 def go_map(value: Any) -> str:
     """Return a value as Go's `%v` prints decoded JSON: `map[spec:map[replicas:x]]`."""
     match value:
@@ -128,6 +143,12 @@ def conflict(resource: Resource, name: str, why: str = "") -> ApiError:
     why = why or "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
     return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details=_details(resource, name, resource.plural))
+
+
+def precondition(resource: Resource, name: str, why: str) -> ApiError:
+    """Say that a deletion was meant for another object; the original names the kind here, not the resource."""
+    message = f'Operation cannot be fulfilled on {resource.qualified_kind} "{name}": {why}'
+    return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details=_details(resource, name, resource.kind))
 
 
 def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> ApiError:
@@ -210,6 +231,16 @@ def unavailable(message: str) -> ApiError:
 def too_large(message: str) -> ApiError:
     """Say that the body is over the limit."""
     return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", message)
+
+
+def terminating(resource: Resource, name: str, namespace: str) -> ApiError:
+    """Say that nothing new is made in a namespace that is being deleted."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    error = forbidden(resource.plural, resource.group, name, why)
+    message = f"namespace {namespace} is being terminated"
+    causes = [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]
+    error.status["details"]["causes"] = causes
+    return error
 
 
 def forbidden(resource: str, group: str, name: str, message: str) -> ApiError:

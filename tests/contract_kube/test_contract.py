@@ -36,7 +36,7 @@ async def observe(api: Api, case: Case) -> list[object]:
     async with asyncio.timeout(CASE_S):
         await case.run(api)
     assert api.seen, "the case observed nothing"
-    return Normaliser(api.scrubbed).of(api.seen)
+    return Normaliser(api.scrubbed).of(api.seen, api.prepared)
 
 
 async def both(sides: tuple[Api, Api], case: Case) -> tuple[list[object], list[object]]:

@@ -74,32 +74,18 @@ def _checked(value: Any, body: bytes, kind: str) -> Object:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        why = f"json: cannot unmarshal {_json_type(value)} into Go value of type {_TYPE_META}"
+        why = f"json: cannot unmarshal {status.json_type(value)} into Go value of type {_TYPE_META}"
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
     obj = cast("Object", value)
     for key in ("apiVersion", "kind"):
         given = obj.get(key)
         if given is not None and not isinstance(given, str):
-            why = f"json: cannot unmarshal {_json_type(given)} into Go struct field .{key} of type string"
+            why = f"json: cannot unmarshal {status.json_type(given)} into Go struct field .{key} of type string"
             raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
     version = obj.get("apiVersion") or ""
     if version.count("/") >= _GROUP_VERSION_PARTS:
         raise _unrecognized(kind, f"unexpected GroupVersion string: {version}", body)
     return {key: item for key, item in obj.items() if item or key not in ("apiVersion", "kind")}
-
-
-def _json_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case int() | float():
-            return "number"
-        case list():
-            return "array"
-        case _:
-            return "object"
 
 
 def _unrecognized(kind: str, why: str, body: bytes) -> ApiError:

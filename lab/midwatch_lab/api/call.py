@@ -20,6 +20,7 @@ _CORE_DEPTH: Final = 2
 _GROUP_DEPTH: Final = 3
 _NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_MANAGER_MAX: Final = 128
 _FALSE: Final = frozenset({"false", "0"})
 _METHOD_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OPTIONS_KIND: Final = {
@@ -134,6 +135,8 @@ class Call:
         kind = _OPTIONS_KIND.get(self.request.method, "PatchOptions")
         if any(value != "All" for value in given):
             raise status.invalid(kind, "meta.k8s.io", "", [status.unsupported("dryRun", given, ["All"])])
+        if faults := _manager_faults(self.query("fieldManager")):
+            raise status.invalid(kind, "meta.k8s.io", "", faults)
         agent = self.request.headers.get("user-agent", "unknown").partition("/")[0]
         return Origin(
             principal=self.user.name,
@@ -199,3 +202,16 @@ class Call:
             ApiError: 400, 413 or 415.
         """
         return read_body(await self.body(), self.content_type, self.body_kind)
+
+
+def _manager_faults(manager: str) -> list[status.FieldFault]:
+    faults: list[status.FieldFault] = []
+    if len(manager.encode()) > _MANAGER_MAX:
+        detail = f"Too long: may not be more than {_MANAGER_MAX} bytes"
+        faults.append(status.FieldFault("fieldManager", "FieldValueTooLong", detail))
+    for place, char in enumerate(manager):
+        if not char.isprintable():
+            detail = f"invalid character U+{ord(char):04X} (at position {place})"
+            faults.append(status.invalid_value("fieldManager", manager, detail))
+            break
+    return faults

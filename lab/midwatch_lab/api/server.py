@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, logs, plain, reading, reviews, scale, writing
+from midwatch_lab.api import binding, deleting, logs, patching, plain, reading, reviews, scale, writing
 from midwatch_lab.api.answers import JSON, Form, answer, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
@@ -19,7 +19,6 @@ from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
-from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
@@ -69,7 +68,7 @@ class ApiServer:
         call = Call(request, user, target)
         self._admit(call, user)
         response = await self._serve(call, target)
-        if isinstance(call.resource, CustomResource) and call.resource.deprecation:
+        if call.resource.deprecation:
             warn(response, (call.resource.deprecation,))
         return response
 
@@ -86,7 +85,7 @@ class ApiServer:
         if on_object != bool(target.name) and verb != "watch":
             raise status.method_not_allowed()
         if resource.namespaced and not target.namespace and resource.stored:
-            if verb == "create":
+            if verb in ("create", "deletecollection"):
                 raise status.method_not_allowed()
             if target.name:
                 raise status.no_such_resource()
@@ -112,15 +111,14 @@ class ApiServer:
         writes = {
             "create": writing.create,
             "update": writing.replace,
-            "patch": writing.patch,
-            "delete": writing.delete,
+            "patch": patching.patch,
+            "delete": deleting.delete,
         }
         write = writes.get(call.verb)
         if write is not None:
             return self._written(call, await write(self.registry, call))
         if call.verb == "deletecollection":
-            found = await writing.delete_collection(self.registry, call)
-            return self._listed(call, found, {"resourceVersion": str(self.registry.store.version)})
+            return self._listed(call, *await deleting.delete_collection(self.registry, call))
         if call.verb == "watch":
             form = wanted_form(call.request)
             if form.media == protobuf.MEDIA:

@@ -38,9 +38,16 @@ def _pod(obj: Object) -> None:
     status["qosClass"] = quality_of_service(spec)
 
 
+def _service(obj: Object) -> None:
+    spec: Object = obj["spec"]
+    if spec.get("type") != "ExternalName":
+        spec["ipFamilyPolicy"] = spec.get("ipFamilyPolicy") or "SingleStack"
+        spec.setdefault("ipFamilies", ["IPv4"])
+
+
 def _namespace(obj: Object) -> None:
     obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
     obj.setdefault("status", {}).setdefault("phase", "Active")
 
 
-_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {"Pod": _pod, "Namespace": _namespace}
+_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {"Pod": _pod, "Service": _service, "Namespace": _namespace}

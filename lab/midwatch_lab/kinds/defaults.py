@@ -78,6 +78,8 @@ def _probe(probe: Object) -> None:
 def _volume(volume: Object) -> None:
     if set(volume) == {"name"}:
         volume["emptyDir"] = {}
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
     for source, mode in (("configMap", 420), ("secret", 420), ("projected", 420), ("downwardAPI", 420)):
         if source in volume:
             volume[source].setdefault("defaultMode", mode)
@@ -142,8 +144,7 @@ def _service(obj: Object) -> None:
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if spec["type"] != "ExternalName":
-        _set(spec, internalTrafficPolicy="Cluster", ipFamilyPolicy="SingleStack")
-        spec.setdefault("ipFamilies", ["IPv4"])
+        _set(spec, internalTrafficPolicy="Cluster")
 
 
 def _endpoints(obj: Object) -> None:

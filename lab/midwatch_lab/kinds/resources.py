@@ -44,6 +44,8 @@ class Resource:
 
     unconditional: bool = True
     """Whether an update may leave out the resourceVersion."""
+    deprecation: str = ""
+    """The warning that every answer carries."""
 
     @property
     def api_version(self) -> str:
@@ -106,7 +108,10 @@ SERVICES: Final = Resource(
     "", "v1", "services", "service", "Service", _CORE + "Service", short=("svc",), categories=("all",),
     subresources=(Subresource("proxy", "ServiceProxyOptions", PROXY_VERBS), _status("Service")),
 )  # fmt: skip
-ENDPOINTS: Final = Resource("", "v1", "endpoints", "endpoints", "Endpoints", _CORE + "Endpoints", short=("ep",))
+ENDPOINTS: Final = Resource(
+    "", "v1", "endpoints", "endpoints", "Endpoints", _CORE + "Endpoints", short=("ep",),
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+)  # fmt: skip
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "configmap", "ConfigMap", _CORE + "ConfigMap", short=("cm",))
 SECRETS: Final = Resource("", "v1", "secrets", "secret", "Secret", _CORE + "Secret")
 SERVICE_ACCOUNTS: Final = Resource(
@@ -129,7 +134,9 @@ ENDPOINT_SLICES: Final = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "endpointslice", "EndpointSlice",
     "io.k8s.api.discovery.v1.EndpointSlice", generation=True,
 )  # fmt: skip
-LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "lease", "Lease", "io.k8s.api.coordination.v1.Lease")
+LEASES: Final = Resource(
+    "coordination.k8s.io", "v1", "leases", "lease", "Lease", "io.k8s.api.coordination.v1.Lease", unconditional=False
+)
 AUTOSCALERS: Final = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler",
     "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", short=("hpa",), categories=("all",),

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from midwatch_lab import names
 from midwatch_lab.objects import Object, annotations_of, dig, meta
-from midwatch_lab.status import FieldFault, invalid_value, required, unsupported
+from midwatch_lab.status import FieldFault, go_json, invalid_value, required, unsupported
 
 Faults: TypeAlias = Iterator[FieldFault]
 
@@ -18,7 +18,9 @@ _STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDele
 def metadata(obj: Object, name_fault: Callable[[str], str | None], *, path: str = "metadata") -> Faults:
     """Check name, labels and annotations."""
     data = meta(obj)
-    name = data.get("name", "")
+    name, prefix = data.get("name", ""), data.get("generateName", "")
+    if prefix and (fault := name_fault(prefix.rstrip("-") or prefix)):
+        yield invalid_value(f"{path}.generateName", prefix, fault)
     if not name:
         yield required(f"{path}.name", "name or generateName is required")
     elif fault := name_fault(name):
@@ -58,7 +60,14 @@ def _owners(owners: list[Object], path: str) -> Faults:
         detail = (
             f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
         )
-        yield invalid_value(path, owners, detail)
+        shown = "[" + ",".join(_owner_text(owner) for owner in owners) + "]"
+        yield FieldFault(path, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
+
+
+def _owner_text(owner: Object) -> str:
+    """Return a reference as JSON, in the order of the original's structure."""
+    keys = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+    return "{" + ",".join(f'"{key}":{go_json(owner[key])}' for key in keys if key in owner) + "}"
 
 
 def standard_finalizers(obj: Object) -> Faults:

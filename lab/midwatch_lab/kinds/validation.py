@@ -10,11 +10,13 @@ from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import pod_validation, rules
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.kinds.rules import Faults
-from midwatch_lab.objects import Object, dig, meta
+from midwatch_lab.objects import Object, dig, is_terminating, meta
 from midwatch_lab.selectors import LabelSelector
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_CHECKED_TWICE: Final = frozenset({"ConfigMap"})
+"""Kinds whose metadata the original checks once more in an update."""
 _DATA_MAX: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable"
 
@@ -34,7 +36,8 @@ def check(resource: Resource, obj: Object, old: Object | None = None, subresourc
         if faults:
             raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
         return
-    faults.extend([*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)])
+    own = [*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)]
+    faults.extend(own * (2 if old is not None and resource.kind in _CHECKED_TWICE else 1))
     rule = _RULES.get(resource.kind)
     if rule is not None:
         faults.extend(rule(obj))
@@ -55,6 +58,12 @@ def _name_rule(kind: str) -> Callable[[str], str | None]:
 
 
 def _metadata_update(obj: Object, old: Object) -> Faults:
+    if is_terminating(old):
+        new = [name for name in meta(obj).get("finalizers", []) if name not in meta(old).get("finalizers", [])]
+        if new:
+            shown = "[]string{" + ", ".join(f'"{name}"' for name in sorted(new)) + "}"
+            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+            yield forbidden_field("metadata.finalizers", detail)
     for key in ("name", "namespace", "uid", "creationTimestamp"):
         new_value, old_value = meta(obj).get(key), meta(old).get(key)
         if new_value != old_value:

@@ -204,23 +204,19 @@ class Registry:
             self._follow(resource, origin)
             return kept, False
         metadata = dict(meta(old))
-        finalizers: list[str] = list(metadata.get("finalizers", []))
-        wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(options.propagation)
-        if wanted and wanted not in finalizers:
-            finalizers.append(wanted)
-            metadata["finalizers"] = finalizers
+        finalizers = upkeep.finalizers_after(options.propagation, metadata.get("finalizers", []))
+        metadata["finalizers"] = finalizers
+        if not finalizers:
+            del metadata["finalizers"]
+        draft = {**old, "metadata": metadata}
         grace = upkeep.grace_of(resource, old, options)
         if not grace and not upkeep.is_held(resource, old, finalizers):
             last = self.store.delete(resource, old, origin)
             self._follow(resource, origin)
             return last, True
-        sooner = grace < metadata.get("deletionGracePeriodSeconds", grace + 1)
-        if not is_terminating(old) or sooner:
-            metadata["deletionTimestamp"] = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
-            metadata["deletionGracePeriodSeconds"] = grace
-            if resource.generation:
-                metadata["generation"] = int(metadata.get("generation", 0)) + 1
-        draft = {**old, "metadata": metadata}
+        if not is_terminating(old) or grace < metadata.get("deletionGracePeriodSeconds", grace + 1):
+            at = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
+            draft = upkeep.marked(resource, draft, at, grace)
         if resource is NAMESPACES:
             draft["status"] = {**old.get("status", {}), "phase": "Terminating"}
         return self.store.update(resource, draft, old, origin), False
@@ -256,20 +252,24 @@ class Registry:
         if home is None:
             raise status.not_found(NAMESPACES, namespace)
         if is_terminating(home):
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise status.forbidden(resource.plural, resource.group, str(metadata.get("name", "")), why)
+            raise status.terminating(resource, str(metadata.get("name", "")), namespace)
 
     @staticmethod
     def _settle_metadata(resource: Resource, new: Object, old: Object) -> None:
         sent, stored = meta(new), meta(old)
-        if sent.get("resourceVersion") not in (None, "", stored.get("resourceVersion")):
+        version = str(sent.get("resourceVersion") or "")
+        if version and not version.isdigit():
+            raise status.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        if version and version != stored.get("resourceVersion"):
             raise status.conflict(resource, name_of(old))
-        for key in ("uid", "creationTimestamp"):
-            if sent.get(key) not in (None, "", stored.get(key)):
-                fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
-                raise status.invalid(resource.kind, resource.group, name_of(old), [fault])
+        for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            if sent.get(key) in (None, "") or sent[key] == stored.get(key) or (key != "uid" and is_terminating(old)):
+                continue
+            # Twice, as every fault of an update's metadata.
+            fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
+            raise status.invalid(resource.kind, resource.group, name_of(old), [fault, fault])
         kept = {key: stored[key] for key in upkeep.KEPT if key in stored}
-        new["metadata"] = {**without(sent, upkeep.KEPT), **kept}
+        new["metadata"] = {**without(sent, (*upkeep.KEPT, "selfLink")), **kept}
         if resource.namespaced:
             new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
 

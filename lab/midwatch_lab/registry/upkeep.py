@@ -18,7 +18,7 @@ from midwatch_lab.kinds.resources import (
     SERVICES,
     Resource,
 )
-from midwatch_lab.objects import Object, annotations_of, copied, dig, meta, name_of
+from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of
 
 KEPT: Final = (
     "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
@@ -84,6 +84,8 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
         for key in set(new) - {"status", "metadata", "apiVersion"}:
             del new[key]
         new.update(kept)
+        if resource is DEPLOYMENTS:
+            keep_labels(new, old)
         if isinstance(resource, CustomResource):
             new["metadata"] = {**meta(old), "managedFields": meta(new).get("managedFields", [])}
     elif "status" in old:
@@ -92,6 +94,13 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
             new["status"]["storedVersions"] = stored_versions(new, new["status"]["storedVersions"])
     else:
         new.pop("status", None)
+
+
+def keep_labels(new: Object, old: Object) -> None:
+    """Give an object the labels that it has (in place)."""
+    new["metadata"].pop("labels", None)
+    if "labels" in meta(old):
+        new["metadata"]["labels"] = meta(old)["labels"]
 
 
 def spec_part(obj: Object) -> Object:
@@ -148,13 +157,32 @@ def check_preconditions(resource: Resource, old: Object, options: DeleteOptions)
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). The object might "
             "have been deleted and then recreated"
         )
-        raise status.conflict(resource, name_of(old), why)
+        raise status.precondition(resource, name_of(old), why)
     if options.resource_version is not None and options.resource_version != version:
         why = (
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
             f"in record ({version}). The object might have been modified"
         )
-        raise status.conflict(resource, name_of(old), why)
+        raise status.precondition(resource, name_of(old), why)
+
+
+def marked(resource: Resource, obj: Object, at: str, grace: int) -> Object:
+    """Return an object that is to go at a time, after the seconds that it is given."""
+    metadata = {**meta(obj), "deletionTimestamp": at}
+    if resource is not NAMESPACES:
+        metadata["deletionGracePeriodSeconds"] = grace
+    if resource.generation and not is_terminating(obj):
+        metadata["generation"] = int(metadata.get("generation", 0)) + 1
+    return {**obj, "metadata": metadata}
+
+
+def finalizers_after(propagation: str, finalizers: Sequence[str]) -> list[str]:
+    """Return the finalizers that a policy leaves to an object that is deleted."""
+    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+    if not propagation or wanted in finalizers:
+        return list(finalizers)
+    kept = [finalizer for finalizer in finalizers if finalizer not in ("foregroundDeletion", "orphan")]
+    return [*kept, wanted] if wanted else kept
 
 
 def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:

@@ -209,6 +209,9 @@ class _Decoder:
 
     def _integer(self, value: Any, path: str, struct: str, form: str) -> int:
         low, high = _BOUNDS[form]
+        if self.mismatch is from_maps and form == "int32" and isinstance(value, int) and not isinstance(value, bool):
+            # The original's converter wraps around here.
+            return (value - low) % 2**32 + low
         # Of the two decoders only the one that converts maps takes 2.0 for 2.
         whole = self.mismatch is from_maps and isinstance(value, float) and value.is_integer()
         if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:

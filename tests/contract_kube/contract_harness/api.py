@@ -74,6 +74,8 @@ class Api:
     clients: Mapping[str | None, httpx2.AsyncClient]
     """By user; None sends no token."""
     seen: list[Any] = field(default_factory=list[Any])
+    prepared: list[Any] = field(default_factory=list[Any])
+    """What `setup` made: its uids and versions are known to the comparison."""
     scrubbed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(regular expression, what stands for it) for noise that only this case has."""
 
@@ -136,6 +138,7 @@ class Api:
         """
         answer = await self.ask(method, path, body, type, record=False, **options)
         assert answer.code < 300, f"{self.side}: {method} {path}: {answer.code} {answer.body}"
+        self.prepared.append(answer.body)
         return answer.body
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _AGE: Final = re.compile(r"\d{1,2}s")
 _NOW_S: Final = 3600
 _GENERATED: Final = 5
+_CUT: Final = 58
 _QUOTED: Final = re.compile(r'"\{(?:[^"\\]|\\.)*"')
 _CURRENT: Final = re.compile(r"(current: |too old resource version: \d+ \()\d+")
 
@@ -42,9 +43,11 @@ class Normaliser:
     node_ports: _Names = field(default_factory=lambda: _Names("node port"))
     generated: dict[str, str] = field(default_factory=dict[str, str])
 
-    def of(self, observations: list[Any]) -> list[Any]:
-        """Return the observations with placeholders."""
-        self._learn(observations)
+    def of(self, observations: list[Any], before: list[Any]) -> list[Any]:
+        """Return the observations with placeholders; those of what the case prepared come first."""
+        self._learn([*before, *observations])
+        for item in before:
+            self._value(item, "")
         return [self._value(item, "") for item in observations]
 
     def _learn(self, value: Any) -> None:
@@ -52,7 +55,7 @@ class Normaliser:
         if isinstance(value, dict):
             known = cast("dict[str, Any]", value)
             prefix, name = known.get("generateName"), known.get("name")
-            if isinstance(prefix, str) and isinstance(name, str) and len(name) == len(prefix) + _GENERATED:
+            if isinstance(prefix, str) and isinstance(name, str) and len(name) == len(prefix[:_CUT]) + _GENERATED:
                 self.generated.setdefault(name, f"{prefix}<generated {len(self.generated) + 1}>")
             for _, item in sorted(known.items()):
                 self._learn(item)
@@ -74,26 +77,19 @@ class Normaliser:
                 return value
 
     def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        metadata, kind = value.get("metadata"), value.get("kind")
+        if isinstance(metadata, dict) and isinstance(kind, str) and (kind.endswith("List") or kind == "Table"):
+            # The version of a list is that of the whole store, in which others write too.
+            value = _hidden_version(value)
+        if value.get("type") == "BOOKMARK" and isinstance(value.get("object"), dict):
+            shown = _hidden_version(value["object"])
+            rows = [{**row, "object": _hidden_version(row.get("object") or {})} for row in shown.get("rows") or ()]
+            value = {**value, "object": {**shown, **({"rows": rows} if rows else {})}}
         out = {self._text(key, ""): self._value(item, key) for key, item in sorted(value.items())}
         if isinstance(out.get("managedFields"), list):
             # The original sorts by time first, and a case may begin in one second and end in the next.
             out["managedFields"] = sorted(out["managedFields"], key=_manager)
-        metadata, kind = value.get("metadata"), value.get("kind")
-        if isinstance(metadata, dict) and isinstance(kind, str) and (kind.endswith("List") or kind == "Table"):
-            # The version of a list is that of the whole store, in which others write too.
-            self._hide_version(out)
-        if value.get("type") == "BOOKMARK" and isinstance(value.get("object"), dict):
-            self._hide_version(out["object"])
-            for row in cast("list[Any]", value["object"].get("rows") or ()):
-                for shown in out["object"]["rows"]:
-                    if row.get("object"):
-                        self._hide_version(shown["object"])
         return out
-
-    @staticmethod
-    def _hide_version(obj: dict[str, Any]) -> None:
-        if "resourceVersion" in obj.get("metadata", {}):
-            obj["metadata"] = {**obj["metadata"], "resourceVersion": "<the store's version>"}
 
     def _text(self, text: str, key: str) -> str:
         match key:
@@ -136,6 +132,12 @@ class Normaliser:
     def _time(found: re.Match[str]) -> str:
         near = abs(datetime.fromisoformat(found[0]).timestamp() - time.time()) < _NOW_S
         return f"<{'micro' if found[1] else ''}time>" if near else found[0]
+
+
+def _hidden_version(obj: dict[str, Any]) -> dict[str, Any]:
+    if "resourceVersion" not in obj.get("metadata", {}):
+        return obj
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": "<the store's version>"}}
 
 
 def _manager(entry: Any) -> tuple[str, ...]:
