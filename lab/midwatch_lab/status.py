@@ -188,6 +188,13 @@ def method_not_allowed() -> ApiError:
     return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, details={})
 
 
+def unsupported_verb(verb: str, resource: Resource) -> ApiError:
+    """Say that a custom resource does not know the verb."""
+    message = f'{verb} is not supported on resources of kind "{resource.qualified}"'
+    details = _details(resource, "", resource.plural)
+    return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, details=details)
+
+
 def unsupported_media_type(why: str = "") -> ApiError:
     """Say that the body has a type that cannot be read."""
     message = "415: Unsupported Media Type" + (f": {why}" if why else "")

@@ -34,21 +34,25 @@ class Body:
     faults: tuple[str, ...] = ()
 
 
-def read_body(body: bytes, content_type: str, kind: str) -> Body:
-    """Read the body of a create or a replace.
+def read_body(body: bytes, content_type: str, kind: str, *, must_say_kind: bool = False) -> Body:
+    """Read the body of a create or a replace; a custom resource must say its kind, all others have that of the path.
 
     Raises:
         ApiError: 400 or 415.
     """
     match content_type:
         case "application/json" | "*/*":
-            return _from_json(body, kind)
+            found = _from_json(body, kind)
         case "application/yaml":
-            return _from_yaml(body, kind)
+            found = _from_yaml(body, kind)
         case protobuf.MEDIA:
-            return Body(parse_protobuf(body, kind))
+            found = Body(parse_protobuf(body, kind))
         case _:
             raise status.unreadable_body()
+    if must_say_kind and "kind" not in found.value:
+        text = body.decode(errors="replace").strip()
+        raise _unrecognized(kind, f"Object 'Kind' is missing in '{text}'", body)
+    return found
 
 
 def _from_json(body: bytes, kind: str) -> Body:

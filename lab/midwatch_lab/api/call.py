@@ -201,7 +201,8 @@ class Call:
         Raises:
             ApiError: 400, 413 or 415.
         """
-        return read_body(await self.body(), self.content_type, self.body_kind)
+        own = isinstance(self.resource, CustomResource) and self.target.subresource in ("", "status")
+        return read_body(await self.body(), self.content_type, self.body_kind, must_say_kind=own)
 
 
 def _manager_faults(manager: str) -> list[status.FieldFault]:

@@ -10,7 +10,7 @@ from midwatch_lab.api.bodies import SCHEME, parse_yaml
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.go_json import GoJSONError, read
 from midwatch_lab.api.reading import served
-from midwatch_lab.api.writing import Written, check_kind, check_place, warnings_of
+from midwatch_lab.api.writing import Written, advice, check_kind, check_place, warnings_of
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
@@ -61,7 +61,8 @@ async def patch(registry: Registry, call: Call) -> Written:
     decoded.value["apiVersion"], decoded.value["kind"] = call.resource.api_version, call.resource.kind
     check_place(call, decoded.value, needs_name=True)
     warnings = patch_warnings(call, found, decoded.unknown)
-    return Written(registry.update(call.resource, old, decoded.value, call.origin()), HTTPStatus.OK, warnings)
+    changed = registry.update(call.resource, old, decoded.value, call.origin())
+    return Written(changed, HTTPStatus.OK, (*warnings, *advice(call.resource, changed, old)))
 
 
 def patch_warnings(call: Call, found: Patched, unknown: list[str]) -> tuple[str, ...]:
@@ -201,6 +202,8 @@ def _apply(registry: Registry, call: Call, body: bytes) -> Written:
     wanted = cast("Object", applied)
     if dig(wanted, "metadata", "managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
+    if isinstance(call.resource, CustomResource) and wanted.get("kind") not in (None, call.resource.kind):
+        raise status.bad_request(f"invalid object type: {wanted.get('apiVersion')}, Kind={wanted['kind']}")
     check_kind(registry.catalog, call.resource, wanted)
     check_place(call, wanted)
     warnings = warnings_of(call, registry.decode(call.resource, wanted).unknown)

@@ -19,6 +19,7 @@ from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
@@ -79,10 +80,14 @@ class ApiServer:
         if target.subresource:
             allowed = next(sub.verbs for sub in resource.subresources if sub.name == target.subresource)
         verb = call.verb
+        custom = isinstance(resource, CustomResource)
         if verb not in allowed:
-            raise status.method_not_allowed()
+            raise status.unsupported_verb(verb, resource) if custom else status.method_not_allowed()
         on_object = verb in ("get", "update", "patch", "delete") or bool(target.subresource)
-        if on_object != bool(target.name) and verb != "watch":
+        makes = custom and verb == "create"
+        if custom and verb in ("update", "patch") and not target.name:
+            raise status.bad_request("name must be provided")
+        if on_object != bool(target.name) and verb != "watch" and not makes:
             raise status.method_not_allowed()
         if resource.namespaced and not target.namespace and resource.stored:
             if verb in ("create", "deletecollection"):

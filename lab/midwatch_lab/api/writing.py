@@ -7,6 +7,7 @@ from typing import Final
 from midwatch_lab import status
 from midwatch_lab.api.bodies import SCHEME
 from midwatch_lab.api.call import Call
+from midwatch_lab.custom import objects
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds.catalog import Catalog
@@ -39,7 +40,8 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     Raises:
         ApiError: 400.
     """
-    version, kind = str(obj.get("apiVersion", resource.api_version)), str(obj.get("kind", resource.kind))
+    silent = "" if isinstance(resource, CustomResource) else resource.api_version
+    version, kind = str(obj.get("apiVersion", silent)), str(obj.get("kind", resource.kind))
     known = catalog.by_kind(version, kind) is not None
     if version != resource.api_version and (known or isinstance(resource, CustomResource)):
         text = (
@@ -72,6 +74,11 @@ def warnings_of(call: Call, unknown: list[str], others: tuple[str, ...] = ()) ->
     return tuple(fields) if call.field_validation == "Warn" else ()
 
 
+def advice(resource: Resource, obj: Object, old: Object | None = None) -> tuple[str, ...]:
+    """Return what the writer of a custom resource is told beside its answer."""
+    return objects.warnings(obj, old) if isinstance(resource, CustomResource) else ()
+
+
 async def create(registry: Registry, call: Call) -> Written:
     """Make an object from the body."""
     read = await call.read_body()
@@ -83,7 +90,7 @@ async def create(registry: Registry, call: Call) -> Written:
 def _create(registry: Registry, call: Call, obj: Object, warnings: tuple[str, ...]) -> Written:
     obj, doubled = _without_doubled_owners(obj)
     made = registry.create(call.resource, call.target.namespace, obj, call.origin())
-    return Written(made, HTTPStatus.CREATED, (*warnings, *doubled))
+    return Written(made, HTTPStatus.CREATED, (*warnings, *doubled, *advice(call.resource, made)))
 
 
 def _without_doubled_owners(obj: Object) -> tuple[Object, tuple[str, ...]]:
@@ -118,7 +125,8 @@ async def replace(registry: Registry, call: Call) -> Written:
         fault = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise status.invalid(call.resource.plural, call.resource.group, call.target.name, [fault])
     _check_uid(call, body, old)
-    return Written(registry.update(call.resource, old, body, call.origin()), HTTPStatus.OK, warnings)
+    changed = registry.update(call.resource, old, body, call.origin())
+    return Written(changed, HTTPStatus.OK, (*warnings, *advice(call.resource, changed, old)))
 
 
 def _check_uid(call: Call, body: Object, old: Object) -> None:

@@ -10,11 +10,12 @@ from midwatch_lab.custom.structure import simple_path
 from midwatch_lab.kinds import rules
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, meta
-from midwatch_lab.status import FieldFault, invalid, invalid_value, required
+from midwatch_lab.status import FieldFault, go_json, invalid, invalid_value, required
 
 _BLOCKING: Final = frozenset({
     "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
 })  # fmt: skip
+_FINALIZERS: Final = ("foregroundDeletion", "orphan")
 _GROUP_VERSION_PARTS: Final = 2
 
 
@@ -32,6 +33,17 @@ def check_type(resource: CustomResource, obj: Object) -> None:
         faults.append(invalid_value("apiVersion", version, f"must be {resource.api_version}"))
     if faults:
         raise invalid(kind, version.rpartition("/")[0], str(meta(obj).get("name", "")), faults)
+
+
+def warnings(obj: Object, old: Object | None = None) -> tuple[str, ...]:
+    """Return what a writer is told of the finalizers that an object gets."""
+    known: list[str] = [*_FINALIZERS, *meta(old or {}).get("finalizers", [])]
+    why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return tuple(
+        f"metadata.finalizers: {go_json(name)}: {why}"
+        for name in meta(obj).get("finalizers", [])
+        if "/" not in name and name not in known
+    )
 
 
 def check(resource: CustomResource, obj: Object, old: Object | None, subresource: str) -> Faults:

@@ -107,10 +107,15 @@ class ServerSideApply:
         return {**merged, "metadata": {**meta(merged), "annotations": kept}}
 
 
+def _set_order(path: Path) -> list[tuple[bool, str]]:
+    """Return a key that sorts paths as the original walks a set: at each step what ends there, then what goes on."""
+    return [*((True, step) for step in path[:-1]), (False, path[-1])]
+
+
 def _conflict(conflicts: dict[Key, frozenset[Path]]) -> ApiError:
     by_manager: dict[str, list[str]] = defaultdict(list)
     for key in sorted(conflicts):
-        by_manager[_manager_text(key)] += [dotted(path) for path in sorted(conflicts[key])]
+        by_manager[_manager_text(key)] += [dotted(path) for path in sorted(conflicts[key], key=_set_order)]
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
         for manager, paths in by_manager.items()
