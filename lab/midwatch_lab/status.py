@@ -213,10 +213,21 @@ def unknown_patch(accepted: Sequence[str]) -> ApiError:
     return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
 
 
-def not_acceptable() -> ApiError:
-    """Say that the client wants a form that cannot be given."""
-    message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml"
+def not_acceptable(available: str = "application/json, application/yaml") -> ApiError:
+    """Say that the client wants a media type that cannot be given."""
+    message = f"406: Not Acceptable\n\nAvailable representations: {available}"
     return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message, details={})
+
+
+def no_such_form(accepted: str) -> ApiError:
+    """Say that the client wants a form of a media type that cannot be given."""
+    message = f"only the following media types are accepted: {accepted}"
+    return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message)
+
+
+def wrong_form(message: str) -> ApiError:
+    """Say that the client wants one object as a list, or a list as one."""
+    return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message)
 
 
 def expired(message: str) -> ApiError:

@@ -16,7 +16,8 @@ from midwatch_lab.schemas import protobuf
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-_READABLE: Final = frozenset({JSON, "*/*", "application/*", YAML})
+_READABLE: Final = frozenset({JSON, "*/*", YAML})
+_MEDIA: Final = f"{JSON}, {YAML}, {protobuf.MEDIA}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def wanted_form(request: Request) -> Form:
     Raises:
         ApiError: 406 when there is none.
     """
-    header = request.headers.get("accept", "*/*")
+    header = request.headers.get("accept", "") or "*/*"
     binary = False
     known = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")
     for part in sorted(header.split(","), key=_weight, reverse=True):
@@ -44,13 +45,27 @@ def wanted_form(request: Request) -> Form:
         if media not in _READABLE or options.get("as", "Table") not in known:
             continue
         versions = ("v2",) if options.get("as") == "APIGroupDiscoveryList" else ("v1", "v1beta1")
-        if options.get("as") and options.get("v") not in versions:
+        group = "apidiscovery.k8s.io" if options.get("as") == "APIGroupDiscoveryList" else "meta.k8s.io"
+        if options.get("as") and (options.get("v") not in versions or options.get("g", group) != group):
             continue
         chosen = YAML if media == YAML else JSON
         return Form(chosen, options.get("as", ""), options.get("v", ""))
     if binary:
         return Form(protobuf.MEDIA)
-    raise status.not_acceptable()
+    raise status.no_such_form(_MEDIA)
+
+
+def check_accept(request: Request, *, listing: bool) -> None:
+    """Refuse a client that accepts no media type of a resource, whatever its form.
+
+    Raises:
+        ApiError: 406.
+    """
+    header = request.headers.get("accept", "") or "*/*"
+    media = {part.partition(";")[0].strip() for part in header.split(",")}
+    if not media & {JSON, YAML, protobuf.MEDIA, "*/*"}:
+        watched = f", {JSON};stream=watch, {protobuf.MEDIA};stream=watch" if listing else ""
+        raise status.not_acceptable(_MEDIA + watched)
 
 
 def _weight(part: str) -> float:
@@ -66,7 +81,7 @@ def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
         ApiError: 406 when the kind has no form of that type.
     """
     if media == YAML:
-        return yaml.safe_dump(value, sort_keys=False).encode()
+        return yaml.safe_dump(value).encode()
     if media == protobuf.MEDIA:
         try:
             return protobuf.encode(value)

@@ -41,7 +41,7 @@ def read_body(body: bytes, content_type: str, kind: str, *, must_say_kind: bool 
         ApiError: 400 or 415.
     """
     match content_type:
-        case "application/json" | "*/*":
+        case "application/json":
             found = _from_json(body, kind)
         case "application/yaml":
             found = _from_yaml(body, kind)
@@ -117,7 +117,7 @@ def parse_yaml(body: bytes) -> Any:
     try:
         return _Loader(body).first()
     except (yaml.YAMLError, RecursionError) as error:
-        raise status.bad_request(f"error decoding YAML: {yaml_words(error)}") from error
+        raise status.bad_request(f"error decoding YAML: error converting YAML to JSON: {yaml_words(error)}") from error
 
 
 def parse_protobuf(body: bytes, kind: str) -> Object:

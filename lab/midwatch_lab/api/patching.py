@@ -10,7 +10,7 @@ from midwatch_lab.api.bodies import SCHEME, parse_yaml
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.go_json import GoJSONError, read
 from midwatch_lab.api.reading import served
-from midwatch_lab.api.writing import Written, advice, check_kind, check_place, warnings_of
+from midwatch_lab.api.writing import Written, advice, check_place, warnings_of
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
@@ -197,16 +197,20 @@ def _apply(registry: Registry, call: Call, body: bytes) -> Written:
         raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
     origin = call.origin()
     applied = parse_yaml(body)
-    if not isinstance(applied, dict):
-        raise status.bad_request("error decoding YAML: the body is not an object")
-    wanted = cast("Object", applied)
+    if applied is not None and not isinstance(applied, dict):
+        why = f"json: cannot unmarshal {status.json_type(applied)} into Go value of type map[string]interface {{}}"
+        raise status.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}")
+    wanted = cast("Object", applied or {})
     if dig(wanted, "metadata", "managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
-    if isinstance(call.resource, CustomResource) and wanted.get("kind") not in (None, call.resource.kind):
-        raise status.bad_request(f"invalid object type: {wanted.get('apiVersion')}, Kind={wanted['kind']}")
-    check_kind(registry.catalog, call.resource, wanted)
+    version, kind = str(wanted.get("apiVersion") or ""), str(wanted.get("kind") or "")
+    if (version, kind) != (call.resource.api_version, call.resource.kind):
+        shown = version if "/" in version else f"/{version}"
+        raise status.bad_request(f"invalid object type: {shown}, Kind={kind}")
     check_place(call, wanted)
-    warnings = warnings_of(call, registry.decode(call.resource, wanted).unknown)
+    warnings: tuple[str, ...] = ()
+    if isinstance(call.resource, CustomResource):
+        warnings = warnings_of(call, registry.decode(call.resource, wanted).unknown)
     target = call.target
     obj, made = registry.apply(call.resource, target.namespace, target.name, wanted, origin, force=call.flag("force"))
     return Written(obj, HTTPStatus.CREATED if made else HTTPStatus.OK, warnings)

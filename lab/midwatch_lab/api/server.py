@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
 from midwatch_lab.api import binding, deleting, logs, patching, plain, reading, reviews, scale, writing
-from midwatch_lab.api.answers import JSON, Form, answer, wanted_form, warn
+from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
@@ -25,6 +25,7 @@ from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas import protobuf
 
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,7 +52,8 @@ class ApiServer:
         try:
             response = await self._respond(request)
         except ApiError as error:
-            response = answer(request, error.status, error.code)
+            media = YAML if request.headers.get("accept", "").startswith(YAML) else JSON
+            response = answer(request, error.status, error.code, media=media)
             seconds = dig(error.status, "details", "retryAfterSeconds")
             if seconds:
                 response.headers["retry-after"] = str(seconds)
@@ -67,6 +69,10 @@ class ApiServer:
         if target is None:
             return plain.respond(self.openapi, request)
         call = Call(request, user, target)
+        if request.method not in _METHODS:
+            raise status.method_not_allowed()
+        if target.subresource in ("", "status", "scale"):
+            check_accept(request, listing=request.method == "GET" and not target.name)
         self._admit(call, user)
         response = await self._serve(call, target)
         if call.resource.deprecation:

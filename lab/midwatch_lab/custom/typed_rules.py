@@ -7,10 +7,10 @@ from typing import Any, Final, cast
 
 from midwatch_lab.custom.typed import DEDUCED
 from midwatch_lab.objects import Object
-from midwatch_lab.schemas.schema import INT_OR_STRING, Schema, Schemas
+from midwatch_lab.schemas.schema import INT_OR_STRING, QUANTITY, Schema, Schemas
 from midwatch_lab.status import go_json, go_map
 
-_FREE: Final = frozenset({DEDUCED, INT_OR_STRING})
+_FREE: Final = frozenset({DEDUCED, INT_OR_STRING, QUANTITY})
 
 
 def fault(schemas: Schemas, definition: str, obj: Object) -> str | None:

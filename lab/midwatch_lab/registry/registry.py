@@ -5,7 +5,6 @@ The API server and the lab's own controllers use it alike. Nothing awaits, so ea
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from uuid import uuid4
 
 from midwatch_contracts.clock import Clock
@@ -13,7 +12,7 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
 from midwatch_lab.custom import definitions, typed_rules
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.errors import ApiError, DecodeError
+from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds import validation
 from midwatch_lab.kinds.admission import admit
 from midwatch_lab.kinds.catalog import Catalog
@@ -177,15 +176,21 @@ class Registry:
         Raises:
             ApiError: 400, 409 with one cause a conflicting field, or 422.
         """
-        self.decode(resource, applied)
         if isinstance(resource, CustomResource):
-            self._check_types(resource, applied)
+            self.decode(resource, applied)
+        self._check_types(resource, applied)
         typed, reset = Typed(self.schemas, resource.schema), ResetFields(resource.has_status, origin.subresource)
         side = ServerSideApply(typed, reset, origin, resource.api_version)
         old = self.find(resource, namespace, name)
         now = self.clock.now()
         if old is None:
-            fresh = {**applied, "metadata": {**meta(applied), "name": name}}
+            if uid := meta(applied).get("uid"):
+                text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise status.conflict(resource, name, text)
+            if not meta(applied).get("name"):
+                text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+                raise status.bad_request(text)
+            fresh = {**applied, "metadata": without(meta(applied), ["resourceVersion"])}
             made = side.apply({}, {}, fresh, force=force, now=now)
             return self.create(resource, namespace, made.obj, origin, managed=made.managers), True
         managers = managed_fields.read(meta(old).get("managedFields", []))
@@ -195,13 +200,12 @@ class Registry:
         done = side.apply(old, managers, applied, force=force, now=now)
         return self.update(resource, old, done.obj, origin, managed=done.managers), False
 
-    def _check_types(self, resource: CustomResource, applied: Object) -> None:
+    def _check_types(self, resource: Resource, applied: Object) -> None:
         why = typed_rules.fault(self.schemas, resource.schema, applied)
         if why is not None:
             place = f"{meta(applied).get('namespace', '')}/{name_of(applied)}"
-            what = f"({place}; {resource.api_version}, Kind={resource.kind})"
-            message = f"failed to create typed patch object {what}: {why}"
-            raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "", message)
+            what = f"({place}; {resource.group}/{resource.version}, Kind={resource.kind})"
+            raise status.internal(f"failed to create typed patch object {what}: {why}")
 
     def delete(self, resource: Resource, old: Object, options: DeleteOptions, origin: Origin) -> tuple[Object, bool]:
         """Delete an object, or mark it for deletion; returns its state, and whether it is gone.

@@ -11,6 +11,7 @@ from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import Object, annotations_of, meta
 from midwatch_lab.registry import managed_fields
 from midwatch_lab.registry.managed_fields import APPLY, Key, Managers, Owned
+from midwatch_lab.registry.paths import dotted
 from midwatch_lab.registry.typed import Path, Typed
 from midwatch_lab.registry.upkeep import ResetFields
 from midwatch_lab.store.audit import Origin
@@ -133,18 +134,3 @@ def _manager_text(key: Key) -> str:
     operation, manager, api_version, subresource = key
     text = f'"{manager}"' + (f' with subresource "{subresource}"' if subresource else "")
     return text if operation == APPLY else f"{text} using {api_version}"
-
-
-def dotted(path: Path) -> str:
-    """Return a path as messages have it: `.spec.containers[name="engine"].image`."""
-    text = ""
-    for step in path:
-        kind, _, rest = step.partition(":")
-        if kind == "f":
-            text += f".{rest}"
-        elif kind == "k":
-            keys: Object = orjson.loads(rest)
-            text += "[" + ",".join(f"{key}={orjson.dumps(value).decode()}" for key, value in keys.items()) + "]"
-        else:
-            text += f"[={rest}]"
-    return text

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx2
+import yaml
 
 PATCHES: Final = {
     "json": "application/json-patch+json",
@@ -160,6 +161,8 @@ class Api:
 
 
 def _decoded(response: httpx2.Response) -> Any:
+    if response.headers.get("content-type", "").startswith("application/yaml"):
+        return yaml.safe_load(response.content)
     try:
         return json.loads(response.content)
     except ValueError:

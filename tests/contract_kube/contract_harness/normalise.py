@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 _UID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_ADDRESS: Final = re.compile(r"\b10\.96\.\d+\.\d+\b")
 _AGE: Final = re.compile(r"\d{1,2}s")
 _NOW_S: Final = 3600
 _GENERATED: Final = 5
@@ -107,6 +108,7 @@ class Normaliser:
                 pass
         for pattern, replacement in self.scrubbed:
             text = re.sub(pattern, replacement, text)
+        text = _ADDRESS.sub(lambda found: self.addresses.of(found[0]), text)
         text = _UID.sub(lambda found: self.uids.of(found[0]), text)
         text = _TIME.sub(self._time, text)
         for name, shown in self.generated.items():

@@ -42,6 +42,7 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
         if start is None:
             await running
             raise RuntimeError(f"{request.method} {request.url}: the application ended without an answer")
+        exchange.has_body = request.method != "HEAD"
         stream = _Stream(exchange, running)
         return httpx2.Response(start["status"], headers=start["headers"], stream=stream)
 
@@ -49,6 +50,7 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
 class _Exchange:
     def __init__(self, body: bytes) -> None:
         self.body: bytes | None = body
+        self.has_body = True
         self.gone = asyncio.Event()
         self.sent: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -78,7 +80,7 @@ class _Stream(httpx2.AsyncByteStream):
             if message is None:
                 await self.running
                 return
-            if message.get("body"):
+            if message.get("body") and self.exchange.has_body:
                 yield message["body"]
             if not message.get("more_body", False):
                 return
