@@ -32,7 +32,7 @@ class ApiError(LabError):
             "message": message,
             **({"reason": reason} if reason else {}),
             **({"details": details} if details is not None else {}),
-            "code": code,
+            "code": int(code),
         }
 
 
