@@ -128,6 +128,19 @@ async def _(api: Api) -> None:
         await api.ask("POST", home, {**sheet({}), "metadata": {"name": "s", **metadata}}, dryRun="All")
 
 
+@CASES.case("custom owners that are none are not taken")
+async def _(api: Api) -> None:
+    home = await define(api, SHEETS)
+    fields: list[Any] = [{"f:a": 5}, {"a": {}}, {"f:spec": {"k:{": {}}}, {"f:spec": {"f:n": {}}}]
+    for one in fields:
+        entry = {
+            "manager": "m", "operation": "Update", "apiVersion": f"{GROUP}/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": one,
+        }  # fmt: skip
+        body = {**sheet({"n": 1}), "metadata": {"name": "s", "managedFields": [entry]}}
+        await api.ask("POST", home, body, dryRun="All")
+
+
 @CASES.case("custom bodies say their kind")
 async def _(api: Api) -> None:
     home = await define(api, SHEETS)

@@ -32,7 +32,7 @@ def check_type(resource: CustomResource, obj: Object) -> None:
     if version != resource.api_version:
         faults.append(invalid_value("apiVersion", version, f"must be {resource.api_version}"))
     if faults:
-        raise invalid(kind, version.rpartition("/")[0], str(meta(obj).get("name", "")), faults)
+        raise invalid(kind, version.rpartition("/")[0], str(dig(obj, "metadata", "name", default="")), faults)
 
 
 def warnings(obj: Object, old: Object | None = None) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ Managers are kept by key, each with the set of the fields that it owns. An updat
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
+
+import orjson
 
 from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
@@ -100,7 +102,31 @@ def stated(new: Object, old: Object) -> Managers:
 
 
 def _is_sound(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.get("operation") in (APPLY, UPDATE) and bool(entry.get("apiVersion"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] (JSON of unknown shape)
+    if not isinstance(entry, dict):
+        return False
+    known = cast("Object", entry)
+    whole = known.get("operation") in (APPLY, UPDATE) and bool(known.get("apiVersion"))
+    return whole and _is_field_set(known.get("fieldsV1") or {})
+
+
+def _is_field_set(node: Any) -> bool:
+    """Tell whether a value has the form of FieldsV1; the elements of keys and values are JSON themselves."""
+    if not isinstance(node, dict):
+        return False
+    return all(_is_step(step) and _is_field_set(inner) for step, inner in cast("Object", node).items())
+
+
+def _is_step(step: str) -> bool:
+    kind, colon, rest = step.partition(":")
+    if step == "." or (kind in ("f", "i") and colon):
+        return True
+    if kind not in ("k", "v") or not colon:
+        return False
+    try:
+        value: Any = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v" or isinstance(value, dict)
 
 
 def write(managers: Managers) -> list[Object]:

@@ -115,7 +115,7 @@ class _Decoder:
         """Return the decoded value; `struct` and `owner` name the Go types that the original's wording mentions."""
         reference = schema.get("$ref", "")
         if reference in _FREE:
-            return value
+            return structure.numbers(value)
         if reference in _SCHEMA_OR and isinstance(value, dict):
             return self.value({"$ref": _JSON_SCHEMA}, value, path, struct, owner)
         if reference == QUANTITY:
@@ -193,8 +193,9 @@ class _Decoder:
             case "number":
                 if isinstance(value, bool) or not isinstance(value, int | float):
                     raise self.mismatch(value, path, struct, "float64")
+                return structure.numbers(value)
             case _:
-                pass
+                return structure.numbers(value)
         return value
 
     @staticmethod
