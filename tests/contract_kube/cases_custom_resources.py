@@ -290,6 +290,37 @@ async def _(api: Api) -> None:
     await api.ask("PUT", f"{DEFINITIONS}/{name}", bare)
 
 
+@CASES.case("a definition remembers the versions in which objects may lie")
+async def _(api: Api) -> None:
+    wanted = definition("moved.example.com", "Moved")
+    later = {**wanted["spec"]["versions"][0], "name": "v2", "storage": False}
+    wanted["spec"]["versions"].append(later)
+    await define(api, wanted)
+    path = f"{DEFINITIONS}/moveds.moved.example.com"
+    swap = [{"op": "replace", "path": f"/spec/versions/{index}/storage", "value": bool(index)} for index in (0, 1)]
+    await api.ask("PATCH", path, swap, "json")
+    drop = [{"op": "remove", "path": "/spec/versions/0"}]
+    await api.ask("PATCH", path, drop, "json")
+    await api.ask("PATCH", f"{path}/status", {"status": {"storedVersions": ["v2"]}}, "merge")
+    await api.ask("PATCH", path, drop, "json")
+    await api.ask("DELETE", path)
+    await gone(api, path)
+
+
+@CASES.case("a definition takes new names where they are free")
+async def _(api: Api) -> None:
+    wanted = definition("renamed.example.com", "Renamed")
+    await define(api, wanted)
+    path = f"{DEFINITIONS}/renameds.renamed.example.com"
+    names = {"shortNames": ["rn"], "singular": "other", "listKind": "Others", "categories": ["all"]}
+    await api.ask("PATCH", path, {"spec": {"names": names}}, "merge")
+    await until(api, path, lambda answer: answer.body["status"]["acceptedNames"].get("singular") == "other")
+    await api.ask("GET", path)
+    await api.ask("GET", path, accept=TABLE, includeObject="None")
+    await api.ask("DELETE", path)
+    await gone(api, path)
+
+
 @CASES.case("two definitions of a group do not share names")
 async def _(api: Api) -> None:
     first = definition("shared.example.com", "First")

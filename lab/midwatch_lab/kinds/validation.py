@@ -8,7 +8,7 @@ from midwatch_lab import names
 from midwatch_lab.custom import definition_rules, objects
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import pod_validation, rules
-from midwatch_lab.kinds.resources import Resource
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, is_terminating, meta
 from midwatch_lab.selectors import LabelSelector
@@ -39,7 +39,7 @@ def check(resource: Resource, obj: Object, old: Object | None = None, subresourc
     own = [*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)]
     faults.extend(own * (2 if old is not None and resource.kind in _CHECKED_TWICE else 1))
     rule = _RULES.get(resource.kind)
-    if rule is not None:
+    if rule is not None and not (resource is CUSTOM_RESOURCE_DEFINITIONS and subresource == "status"):
         faults.extend(rule(obj))
     if old is not None:
         update = _UPDATES.get(resource.kind)
