@@ -145,6 +145,17 @@ async def test_every_pointer_in_the_documents_leads_somewhere(admin: httpx2.Asyn
     assert len(operations) == len(set(operations))
 
 
+async def test_the_older_documents_come_in_protobuf_too(admin: httpx2.AsyncClient) -> None:
+    accept = {"accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+    answer = await admin.get("/openapi/v2", headers=accept)
+    assert answer.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    # Document.swagger (1), then Document.info (2) with title (1) and version (2).
+    assert answer.content.startswith(b"\n\x032.0\x12\x12\n\nKubernetes\x12\x041.36")
+    assert b"\n\x17com.example.lab.v1.Cart\x12" in answer.content
+    again = await admin.get("/openapi/v2", headers={**accept, "if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
 OBJECT: dict[str, Any] = {
     "a": {"b": [{"n": "x", "v": 1}, {"n": "y", "v": 2}], "c.d": "dotted", "empty": []},
     "list": [1, 2, 3, 4],

@@ -123,6 +123,12 @@ def test_explain_shows_what_a_definition_is_made_of(k: Kubectl) -> None:
     assert "openAPIV3Schema\t<JSONSchemaProps>" in k("explain", "crd.spec.versions.schema")
 
 
+def test_explain_reads_the_older_documents_too(k: Kubectl) -> None:
+    parts = k("explain", "cart.spec.parts", "--output=plaintext-openapiv2")
+    assert "wheels\t<integer>" in parts
+    assert "replicas\t<integer>" in k("explain", "deployment.spec", "--output=plaintext-openapiv2")
+
+
 def test_get_prints_the_columns_of_a_definition(k: Kubectl) -> None:
     lines = [line.split() for line in k("get", "ct").splitlines()]
     assert lines[0] == ["NAME", "COLOR", "AGE"]

@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 import orjson
 
+from midwatch_lab.api import openapi_protobuf
 from midwatch_lab.api.openapi_custom import published
 from midwatch_lab.api.openapi_paths import V2, V3, paths
 from midwatch_lab.custom.resource import CustomResource
@@ -85,12 +86,12 @@ class OpenApi:
         self._generation = catalog.generation
         self._made: dict[str, bytes] = {}
 
-    def _once(self, name: str, make: Callable[[], Object]) -> bytes:
+    def _once(self, name: str, make: Callable[[], Object], write: Callable[[Object], bytes] = orjson.dumps) -> bytes:
         if self._generation != self.catalog.generation:
             self._generation = self.catalog.generation
             self._made.clear()
         if name not in self._made:
-            self._made[name] = orjson.dumps(make())
+            self._made[name] = write(make())
         return self._made[name]
 
     def v3_document(self, name: str) -> bytes | None:
@@ -120,6 +121,10 @@ class OpenApi:
     def v2_document(self) -> bytes:
         """Return the OpenAPI v2 document."""
         return self._once("v2", self._v2_document)
+
+    def v2_protobuf(self) -> bytes:
+        """Return the OpenAPI v2 document in protobuf."""
+        return self._once("v2 in protobuf", self._v2_document, openapi_protobuf.encode)
 
     def _definitions(self, resources: Iterable[Resource], *, v3: bool) -> dict[str, Object]:
         """Return the definitions of resources and all that these refer to."""

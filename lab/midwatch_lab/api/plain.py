@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from midwatch_lab import status
-from midwatch_lab.api import discovery
+from midwatch_lab.api import discovery, openapi_protobuf
 from midwatch_lab.api.answers import JSON, answer, wanted_form
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.kinds.catalog import Catalog
@@ -96,14 +96,14 @@ def _digest(body: bytes) -> str:
     return hashlib.sha512(body).hexdigest().upper()
 
 
-def _openapi(documents: OpenApi, request: Request, path: str) -> Response:
+def _openapi(documents: OpenApi, request: Request, path: str) -> Response:  # noqa: PLR0911 (one case a path)
     if path == "/openapi/v3":
         # The original says so of its index, though it is JSON.
         return Response(documents.v3_index(), media_type="text/plain; charset=utf-8")
     if path == "/openapi/v2":
         accept = request.headers.get("accept", "*/*")
-        if _PROTOBUF in accept and JSON not in accept and "*/*" not in accept:
-            raise status.not_acceptable()
+        if _PROTOBUF in accept and JSON not in accept:
+            return _tagged(request, documents.v2_protobuf(), openapi_protobuf.MEDIA)
         return _tagged(request, documents.v2_document(), JSON)
     if not path.startswith("/openapi/v3/"):
         return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
