@@ -235,6 +235,18 @@ def expired(message: str) -> ApiError:
     return ApiError(HTTPStatus.GONE, "Expired", message)
 
 
+def expired_token(token: str) -> ApiError:
+    """Say that a list cannot be continued at its version, and by which token it can be at another."""
+    error = expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    error.status["metadata"] = {"continue": token}
+    return error
+
+
 def unprocessable() -> ApiError:
     """Say that a JSON patch does not fit the object."""
     message = "the server rejected our request due to an error in our request"

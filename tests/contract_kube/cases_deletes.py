@@ -184,3 +184,40 @@ async def _(api: Api) -> None:
     await api.ask("POST", api.path("v1", "configmaps"), {"metadata": {"name": "d"}})
     await api.ask("PATCH", api.path("v1", "configmaps", "c"), {"data": {"a": "b"}}, "merge")
     await api.ask("DELETE", path)
+
+
+@CASES.case("no dry run is seen by a watch or a list, and none is in the way of the next write")
+async def _(api: Api) -> None:
+    dry = {"dryRun": "All"}
+    home = api.path("v1", "configmaps")
+    made = await make(api)
+    path, applied = f"{home}/c", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}}
+    async with api.watch(home, resourceVersion=made["metadata"]["resourceVersion"]) as watch:
+        await api.ask("POST", home, {"metadata": {"name": "e"}}, query=dry)
+        await api.ask("PUT", path, {"metadata": {"name": "c"}, "data": {"a": "b"}}, query=dry)
+        await api.ask("PATCH", path, {"data": {"a": "b"}}, "merge", query=dry)
+        await api.ask("PATCH", path, {"data": {"a": "b"}}, "strategic", query=dry)
+        await api.ask("PATCH", path, [{"op": "add", "path": "/data", "value": {"a": "b"}}], "json", query=dry)
+        await api.ask("PATCH", f"{home}/d", applied, "apply", fieldManager="me", query=dry)
+        await api.ask("DELETE", path, query=dry)
+        await api.ask("DELETE", home, query=dry)
+        await make(api, "z")
+        await watch.events(1)
+    await api.ask("GET", home)
+
+
+@CASES.case("a dry run of a Scale, a status and a binding leaves them")
+async def _(api: Api) -> None:
+    dry = {"dryRun": "All"}
+    labels = {"a": "b"}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": SPEC}}
+    home = api.path("apps/v1", "deployments")
+    await api.setup("POST", home, {"metadata": {"name": "d"}, "spec": spec})
+    await api.ask("PATCH", f"{home}/d/scale", {"spec": {"replicas": 7}}, "merge", query=dry)
+    await api.ask("PATCH", f"{home}/d/status", {"status": {"replicas": 7}}, "merge", query=dry)
+    await api.ask("GET", f"{home}/d")
+    pods = api.path("v1", "pods")
+    await api.setup("POST", pods, {"metadata": {"name": "p"}, "spec": SPEC})
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}
+    await api.ask("POST", f"{pods}/p/binding", binding, query=dry)
+    await api.ask("GET", f"{pods}/p")

@@ -112,6 +112,7 @@ QUERIES: Final[dict[str, dict[str, Any]]] = {
     "an empty limit": {"limit": ""},
     "a limit without a selector": {"limit": "2", "labelSelector": ""},
     "a forged continue token": {"continue": "abc", "limit": "1"},
+    "a continue token of the future": {"continue": token(v="meta.k8s.io/v1", rv=999999999, start="a\0")},
     "a continue token in no base64": {"continue": "a=!", "limit": "1"},
     "a continue token of another version": {"continue": token(v="v9", rv=1, start="a")},
     "a continue token that leads elsewhere": {"continue": token(v="meta.k8s.io/v1", rv=1, start="../../secrets")},

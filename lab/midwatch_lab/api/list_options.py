@@ -13,6 +13,8 @@ from midwatch_lab.errors import ApiError
 from midwatch_lab.status import FieldFault, forbidden_field
 
 _MATCH: Final = "resourceVersionMatch"
+INCONSISTENT: Final = -1
+"""The version in a token that goes on in what is there now, for who was told that the list's own version is gone."""
 _ENCODING: Final = "meta.k8s.io/v1"
 _URL_ALPHABET: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 

@@ -34,7 +34,7 @@ class Patched:
     """A patched object, what a message about it shows, and what strict decoding has against the patch's text."""
 
     value: Object
-    shown: str
+    show: Callable[[], str]
     faults: tuple[str, ...] = ()
 
 
@@ -57,7 +57,7 @@ async def patch(registry: Registry, call: Call) -> Written:
         wording = from_maps if call.content_type == STRATEGIC_PATCH else from_json
         decoded = registry.schemas.decode(call.resource.schema, found.value, wording)
     except DecodeError as error:
-        raise _unfit(found.shown, str(error)) from error
+        raise _unfit(found.show(), str(error)) from error
     decoded.value["apiVersion"], decoded.value["kind"] = call.resource.api_version, call.resource.kind
     check_place(call, decoded.value, needs_name=True)
     warnings = patch_warnings(call, found, decoded.unknown)
@@ -73,7 +73,7 @@ def patch_warnings(call: Call, found: Patched, unknown: list[str]) -> tuple[str,
     """
     faults = [*(f'unknown field "{path}"' for path in unknown), *found.faults]
     if faults and call.field_validation == "Strict":
-        raise _unfit(found.shown, "strict decoding error: " + ", ".join(faults))
+        raise _unfit(found.show(), "strict decoding error: " + ", ".join(faults))
     return warnings_of(call, unknown, found.faults)
 
 
@@ -105,7 +105,7 @@ def _check_patched_kind(catalog: Catalog, resource: Resource, obj: Object) -> No
 
 def unfit_patch(found: Patched, why: DecodeError) -> ApiError:
     """Say that a patched object does not decode."""
-    return _unfit(found.shown, str(why))
+    return _unfit(found.show(), str(why))
 
 
 def _unfit(shown: str, why: str) -> ApiError:
@@ -128,14 +128,14 @@ def patcher(registry: Registry, definition: str, content_type: str, body: bytes)
         try:
             if content_type == STRATEGIC_PATCH:
                 new = strategic.apply(registry.schemas, definition, old, cast("Object", change))
-                return Patched(new, go_json(go_map(change)))
+                return Patched(new, lambda: go_json(go_map(change)))
             apply = json_patch.apply if content_type == JSON_PATCH else merge_patch.apply
             new = apply(old, change)
         except PatchError as error:
             raise _patch_refusal(content_type, error) from error
         if not isinstance(new, dict):
             raise status.unprocessable()
-        return Patched(cast("Object", new), go_json(go_json(new)), faults)
+        return Patched(cast("Object", new), lambda: go_json(go_json(new)), faults)
 
     return patched
 

@@ -125,6 +125,31 @@ def watched_version(call: Call, current: int) -> int | None:
     return requested_version(call, current)
 
 
+def _state(store: Store, call: Call, token: str) -> tuple[int, str, list[Object]]:
+    """Return the version that a list stands for, the key after which it goes on, and the objects of that version."""
+    key, namespace, version = call.resource.key, call.target.namespace, store.version
+    if token:
+        version, start = list_options.read_token(token)
+        if call.query("resourceVersion") not in ("", "0"):
+            raise status.bad_request("specifying resource version is not allowed when using continue")
+        if version == list_options.INCONSISTENT:
+            return store.version, start, store.items(key, namespace)
+        if version > store.version:
+            raise _too_large(version, store.version)
+        try:
+            return version, start, store.items_at(key, namespace, version)
+        except ApiError as error:
+            raise status.expired_token(list_options.write_token(list_options.INCONSISTENT, start)) from error
+    if call.query("resourceVersionMatch") == "Exact":
+        version = requested_version(call, store.version) or store.version
+        try:
+            return version, "", store.items_at(key, namespace, version)
+        except ApiError as error:
+            raise status.expired("The resourceVersion for the provided list is too old.") from error
+    requested_version(call, store.version)
+    return version, "", store.items(key, namespace)
+
+
 def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
     """Return the objects that a request lists, and the list's metadata.
 
@@ -134,18 +159,7 @@ def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
     list_options.check(call, watch=False)
     chosen = Filter.of(call)
     token, limit = call.query("continue"), max(0, call.number("limit") or 0)
-    version, start = store.version, ""
-    if token:
-        version, start = list_options.read_token(token)
-        if call.query("resourceVersion") not in ("", "0"):
-            raise status.bad_request("specifying resource version is not allowed when using continue")
-        objects = store.items_at(call.resource.key, call.target.namespace, version)
-    elif call.query("resourceVersionMatch") == "Exact" and call.query("resourceVersion") not in ("", "0"):
-        version = requested_version(call, store.version) or store.version
-        objects = store.items_at(call.resource.key, call.target.namespace, version)
-    else:
-        requested_version(call, store.version)
-        objects = store.items(call.resource.key, call.target.namespace)
+    version, start, objects = _state(store, call, token)
     found = [obj for obj in objects if _after(call, obj, start) and chosen.matches(obj)]
     list_meta: Object = {"resourceVersion": str(version)}
     if limit and len(found) > limit:
