@@ -43,6 +43,7 @@ async def _(api: Api) -> None:
 @CASES.case("a watch from version zero begins with what is there")
 async def _(api: Api) -> None:
     await make(api, "a")
+    await api.setup("GET", api.path("v1", "configmaps"))  # So that the original's cache has it.
     async with api.watch(api.path("v1", "configmaps"), resourceVersion="0") as watch:
         await watch.events(1)
         await change(api, "a", {"data": {"x": "y"}})
