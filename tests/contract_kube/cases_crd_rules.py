@@ -189,27 +189,31 @@ async def _(api: Api) -> None:
         await api.ask("PATCH", f"{home}/r", {"spec": patch}, "merge")
 
 
-@CASES.case("rules: what was broken before may stay while it is unchanged")
-async def _(api: Api) -> None:
+async def made_stricter(api: Api, kind: str, stricter: dict[str, Any], changes: list[dict[str, Any]]) -> None:
+    """Define a kind, make an object, make the schema stricter than the object, and change the object."""
     fields = {"a": STRING, "b": STRING, "n": INTEGER}
-    first = definition("lenient.example.com", "Lenient", {
-        "type": "object", "properties": {"spec": {"type": "object", "properties": fields}},
-    })  # fmt: skip
-    home = await define(api, first)
-    name = f"{DEFINITIONS}/lenients.lenient.example.com"
-    body = {"apiVersion": "lenient.example.com/v1", "kind": "Lenient", "metadata": {"name": "r"}}
+    loose = {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+    home = await define(api, definition("lenient.example.com", kind, loose))
+    body = {"apiVersion": "lenient.example.com/v1", "kind": kind, "metadata": {"name": "r"}}
     await api.setup("POST", home, {**body, "spec": {"a": "bad", "b": "bad", "n": 50}})
-    stricter = {
-        "a": STRING, "b": {**STRING, "enum": ["good"]}, "n": {**INTEGER, "maximum": 9},
-    }  # fmt: skip
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": stricter}}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {**fields, **stricter}}}}
     patch = [{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}]
-    await api.setup("PATCH", name, patch, "json")
-    probe = {**body, "metadata": {"name": "p"}, "spec": {"n": 50}}
+    await api.setup("PATCH", f"{DEFINITIONS}/{kind.lower()}s.lenient.example.com", patch, "json")
+    probe = {**body, "metadata": {"name": "p"}, "spec": {"a": "bad", "n": 50}}
     while (await api.ask("POST", home, probe, record=False, dryRun="All")).code != 422:
         pass
-    changes: list[dict[str, Any]] = [
-        {"metadata": {"labels": {"x": "y"}}}, {"spec": {"b": "worse"}}, {"spec": {"n": 51}}, {"spec": {"n": 1}},
-    ]  # fmt: skip
     for change in changes:
         await api.ask("PATCH", f"{home}/r", change, "merge")
+
+
+CASES.many("rules: what was invalid before may stay while it is unchanged", partial(
+    made_stricter, kind="Lenient", stricter={"b": {**STRING, "enum": ["good"]}, "n": {**INTEGER, "maximum": 9}},
+    changes=[
+        {"metadata": {"labels": {"x": "y"}}}, {"spec": {"b": "worse"}}, {"spec": {"n": 51}}, {"spec": {"n": 1}},
+    ],
+))  # fmt: skip
+CASES.many("rules: what broke a rule before may stay, with a warning", partial(
+    made_stricter, kind="Warned", stricter={"a": ruled(STRING, 'self == "good"')}, changes=[
+        {"metadata": {"labels": {"x": "y"}}}, {"spec": {"a": "worse"}}, {"spec": {"n": 1}}, {"spec": {"a": "good"}},
+    ],
+))  # fmt: skip

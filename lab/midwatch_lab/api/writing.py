@@ -76,7 +76,7 @@ def warnings_of(call: Call, unknown: list[str], others: tuple[str, ...] = ()) ->
 
 def advice(resource: Resource, obj: Object, old: Object | None = None) -> tuple[str, ...]:
     """Return what the writer of a custom resource is told beside its answer."""
-    return objects.warnings(obj, old) if isinstance(resource, CustomResource) else ()
+    return objects.warnings(resource, obj, old) if isinstance(resource, CustomResource) else ()
 
 
 async def create(registry: Registry, call: Call) -> Written:

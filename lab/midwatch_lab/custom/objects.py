@@ -35,10 +35,17 @@ def check_type(resource: CustomResource, obj: Object) -> None:
         raise invalid(kind, version.rpartition("/")[0], str(dig(obj, "metadata", "name", default="")), faults)
 
 
-def warnings(obj: Object, old: Object | None = None) -> tuple[str, ...]:
-    """Return what a writer is told of the finalizers that an object gets."""
+def warnings(resource: CustomResource, obj: Object, old: Object | None = None) -> tuple[str, ...]:
+    """Return what a writer is told of: finalizers that the object gets, rules that it broke before and still does."""
     known: list[str] = [*_FINALIZERS, *meta(old or {}).get("finalizers", [])]
     why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    lasting: Faults = iter(())
+    if old is not None and resource.has_rules:
+        lasting = cel_rules.evaluate(resource.structure, obj)
+    return (*_finalizer_warnings(obj, known, why), *(fault.text for fault in lasting))
+
+
+def _finalizer_warnings(obj: Object, known: list[str], why: str) -> tuple[str, ...]:
     return tuple(
         f"metadata.finalizers: {go_json(name)}: {why}"
         for name in meta(obj).get("finalizers", [])
