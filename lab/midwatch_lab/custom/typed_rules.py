@@ -13,9 +13,9 @@ from midwatch_lab.status import go_json, go_map
 _FREE: Final = frozenset({DEDUCED, INT_OR_STRING, QUANTITY})
 
 
-def fault(schemas: Schemas, definition: str, obj: Object) -> str | None:
-    """Return what does not fit, with the path of the place; None where all does. Metadata is not looked at."""
-    rest = {key: value for key, value in obj.items() if key != "metadata"}
+def fault(schemas: Schemas, definition: str, obj: Object, *, metadata: bool) -> str | None:
+    """Return what does not fit, with the path of the place; None where all does. `metadata` is looked at if asked."""
+    rest = {key: value for key, value in obj.items() if metadata or key != "metadata"}
     return _fault(schemas, {"$ref": definition}, rest, "")
 
 

@@ -81,8 +81,8 @@ _WORKLOAD: Final = (
 
 
 def _node_status(obj: Object) -> str:
-    ready = next((item for item in dig(obj, "status", "conditions", default=[]) if item["type"] == "Ready"), None)
-    words = ["Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"]
+    ready = next((item for item in dig(obj, "status", "conditions", default=[]) if item.get("type") == "Ready"), None)
+    words = ["Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"]
     if dig(obj, "spec", "unschedulable"):
         words.append("SchedulingDisabled")
     return ",".join(words)
@@ -95,7 +95,7 @@ def _node_roles(obj: Object) -> str:
 def _node_address(kind: str) -> Callable[[Object, float], Any]:
     def read(obj: Object, _now: float) -> str:
         addresses: list[Object] = dig(obj, "status", "addresses", default=[])
-        return next((item["address"] for item in addresses if item["type"] == kind), _NONE)
+        return next((item.get("address", "") for item in addresses if item.get("type") == kind), _NONE)
 
     return read
 
@@ -133,7 +133,7 @@ def _shortened(items: list[str]) -> str:
 
 def _endpoints(obj: Object) -> str:
     found = [
-        f"{address['ip']}:{port['port']}"
+        f"{address.get('ip', '')}:{port.get('port', 0)}"
         for subset in obj.get("subsets", [])
         for port in subset.get("ports", [])
         for address in subset.get("addresses", [])
@@ -162,9 +162,11 @@ def _autoscaler_targets(obj: Object) -> str:
         seen = dig(current[index] if index < len(current) else {}, "resource", "current", default={})
         if target.get("averageUtilization") is not None:
             used = f"{seen['averageUtilization']}%" if "averageUtilization" in seen else "<unknown>"
-            parts.append(f"{resource['name']}: {used}/{target['averageUtilization']}%")
+            parts.append(f"{resource.get('name', '')}: {used}/{target['averageUtilization']}%")
         else:
-            parts.append(f"{resource['name']}: {seen.get('averageValue', '<unknown>')}/{target.get('averageValue')}")
+            parts.append(
+                f"{resource.get('name', '')}: {seen.get('averageValue', '<unknown>')}/{target.get('averageValue')}"
+            )
     return ", ".join(parts) or _NONE
 
 

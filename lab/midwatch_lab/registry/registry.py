@@ -201,9 +201,12 @@ class Registry:
         return self.update(resource, old, done.obj, origin, managed=done.managers), False
 
     def _check_types(self, resource: Resource, applied: Object) -> None:
-        why = typed_rules.fault(self.schemas, resource.schema, applied)
+        custom = isinstance(resource, CustomResource)
+        why = typed_rules.fault(self.schemas, resource.schema, applied, metadata=not custom)
         if why is not None:
-            place = f"{meta(applied).get('namespace', '')}/{name_of(applied)}"
+            place = (
+                f"{dig(applied, 'metadata', 'namespace', default='')}/{dig(applied, 'metadata', 'name', default='')}"
+            )
             what = f"({place}; {resource.group}/{resource.version}, Kind={resource.kind})"
             raise status.internal(f"failed to create typed patch object {what}: {why}")
 

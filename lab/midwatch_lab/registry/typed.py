@@ -5,6 +5,7 @@ elements: `f:spec` a field, `k:{"name":"engine"}` an element of a keyed list, `v
 that is atomic is one field; a map or keyed list that is not is a field beside what it holds.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
@@ -34,7 +35,10 @@ _ABSENT: Final = _Absent()
 
 def json_text(value: Any) -> str:
     """Return compact JSON with sorted keys, as path elements have it."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # a number beyond 64 bits
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def element_key(item: Object, keys: Iterable[str], schema: Schema) -> str:
