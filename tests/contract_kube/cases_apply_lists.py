@@ -174,3 +174,16 @@ async def _(api: Api) -> None:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid}
         metadata = {"name": "c", "ownerReferences": [owner]}
         await api.ask("PATCH", path, {**body, "metadata": metadata}, "apply", fieldManager=manager)
+
+
+@CASES.case("a Scale is applied: it conflicts with who owns replicas, takes them by force, and shares what is the same")
+async def _(api: Api) -> None:
+    path = api.path("apps/v1", "deployments", "d")
+    await api.setup("PATCH", path, deployment(container("a"), replicas=2), "apply", fieldManager="one")
+    body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d", "namespace": api.namespace}}
+    for replicas, query in ((4, {}), (2, {}), (4, {"force": "true"}), (4, {"dryRun": "All"})):
+        wanted = {**body, "spec": {"replicas": replicas}}
+        await api.ask("PATCH", f"{path}/scale", wanted, "apply", query={"fieldManager": "scaler", **query})
+        await api.ask("GET", path)
+    await api.ask("PATCH", f"{path}/scale", {**body, "kind": "Deployment"}, "apply", fieldManager="scaler")
+    await api.ask("PATCH", f"{path}/scale", body, "apply")

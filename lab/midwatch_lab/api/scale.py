@@ -3,8 +3,10 @@
 from typing import Final, cast
 
 from midwatch_lab import status
+from midwatch_lab.api import scale_apply
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.patching import (
+    APPLY_PATCH,
     STRATEGIC_PATCH,
     Patched,
     check_patch_type,
@@ -60,6 +62,8 @@ async def serve(registry: Registry, call: Call) -> Written:
             scale_of(call.resource, registry.read(call.resource, target.namespace, target.name)), is_object=False
         )
     warnings: tuple[str, ...] = ()
+    if call.content_type == APPLY_PATCH and not isinstance(call.resource, CustomResource):
+        return await _apply(registry, call)
     if call.request.method == "PUT":
         wanted = await call.body_object()
         replicas = _replicas(registry, wanted)
@@ -85,6 +89,18 @@ async def serve(registry: Registry, call: Call) -> Written:
         draft = {**old, "spec": {**cast("Object", old["spec"]), "replicas": replicas}}
     changed = registry.update(call.resource, old, draft, call.origin())
     return Written(scale_of(call.resource, changed), warnings=warnings, is_object=False)
+
+
+async def _apply(registry: Registry, call: Call) -> Written:
+    config = scale_apply.read_config(call, await call.body())
+    _replicas(registry, config)
+    old = registry.read(call.resource, call.target.namespace, call.target.name)
+    applied = scale_apply.apply(call, old, config)
+    draft = {**old, "spec": {**cast("Object", old["spec"])}}
+    if applied.replicas is not None:
+        draft["spec"]["replicas"] = applied.replicas
+    changed = registry.update(call.resource, old, draft, call.origin(), managed=applied.managers)
+    return Written(scale_of(call.resource, changed), is_object=False)
 
 
 def _owners(obj: Object) -> list[Object]:

@@ -56,7 +56,7 @@ class ServerSideApply:
         conflicts = {other: owned.paths & taken for other, owned in found.items() if other != key}
         conflicts = {other: paths for other, paths in conflicts.items() if paths}
         if conflicts and not force and not self._migrates(live, conflicts):
-            raise _conflict(conflicts)
+            raise conflict_of(conflicts)
         for other in found:
             if other != key:
                 found[other] = found[other].without(taken | removed)
@@ -113,7 +113,8 @@ def _set_order(path: Path) -> list[tuple[bool, str]]:
     return [*((True, step) for step in path[:-1]), (False, path[-1])]
 
 
-def _conflict(conflicts: dict[Key, frozenset[Path]]) -> ApiError:
+def conflict_of(conflicts: dict[Key, frozenset[Path]]) -> ApiError:
+    """Say which fields of which managers are in the way."""
     by_manager: dict[str, list[str]] = defaultdict(list)
     for key in sorted(conflicts):
         by_manager[_manager_text(key)] += [dotted(path) for path in sorted(conflicts[key], key=_set_order)]
