@@ -9,8 +9,9 @@ from midwatch_lab.api.call import Call
 from midwatch_lab.api.writing import check_place
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry import managed_fields
-from midwatch_lab.registry.managed_fields import APPLY, Managers, Owned
+from midwatch_lab.registry.managed_fields import APPLY, Key, Managers, Owned
 from midwatch_lab.registry.server_side_apply import conflict_of
+from midwatch_lab.registry.typed import Path
 
 _API_VERSION: Final = "autoscaling/v1"
 _REPLICAS: Final = ("f:spec", "f:replicas")
@@ -58,7 +59,9 @@ def apply(call: Call, old: Object, config: Object) -> AppliedScale:
     others = {other: owned for other, owned in managers.items() if other != key and _REPLICAS in owned.paths}
     changes = wanted != dig(old, "spec", "replicas")
     if changes and others and not call.flag("force"):
-        shown = {(operation, manager, _API_VERSION, ""): frozenset([_REPLICAS]) for operation, manager, _, _ in others}
+        shown: dict[Key, frozenset[Path]] = {
+            (operation, manager, _API_VERSION, ""): frozenset([_REPLICAS]) for operation, manager, _, _ in others
+        }
         raise conflict_of(shown)
     if changes:
         for other, owned in others.items():
