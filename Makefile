@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check fmt bench bench-serving bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube check fmt bench bench-serving bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,11 @@ test: $(STAMP) ## the tests that need no network, no cluster and no key
 
 test-all: $(STAMP) ## every test, the slow and the ones against the originals too
 	$(BIN)/python -m pytest --all $(ARGS)
+
+contract-kube: $(STAMP) ## the lab's Kubernetes API beside the original kube-apiserver (needs KUBEBUILDER_ASSETS)
+	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
+	[ -x "$$assets/kube-apiserver" ] && [ -x "$$assets/etcd" ] || { echo "make: no kube-apiserver and etcd found; name the folder that has them in KUBEBUILDER_ASSETS (setup-envtest, https://book.kubebuilder.io/reference/envtest, fetches one: KUBEBUILDER_ASSETS=\$$(setup-envtest use -p path 1.36.x))" >&2; exit 2; }; \
+	KUBEBUILDER_ASSETS="$$assets" $(BIN)/python -m pytest tests/contract_kube -m original -q --no-skips $(ARGS)
 
 check: $(STAMP) ## lint, format, types and import contracts
 	$(BIN)/ruff check .

@@ -12,12 +12,14 @@ import httpx2
 from midwatch_contracts.entity import Entity
 from midwatch_lab.errors import ClientError
 from midwatch_lab.files import LabInfo
-from midwatch_lab.kinds.resources import Resource, by_kind, by_kind_name
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, name_of, namespace_of
 
 _TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.1
 _NOT_FOUND: Final = 404
+_KNOWN: Final = Catalog()
 _ERRORS: Final = 400
 _PATCHES: Final = {
     "strategic": "application/strategic-merge-patch+json",
@@ -90,7 +92,7 @@ class LabClient:
 
     async def objects(self, kind: str, namespace: str = "", *, labels: str = "") -> list[Object]:
         """Return the objects of a kind."""
-        resource = by_kind_name(kind)
+        resource = _KNOWN.by_kind_name(kind)
         if resource is None:
             raise ClientError(f"{kind!r} is no kind that the lab serves")
         parameters = {"labelSelector": labels} if labels else {}
@@ -99,7 +101,7 @@ class LabClient:
 
     async def create(self, manifest: Object) -> Object:
         """Make an object; its namespace is made before it where it is missing."""
-        resource = by_kind(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
+        resource = _KNOWN.by_kind(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
         if resource is None:
             raise ClientError(f"{manifest.get('apiVersion')} {manifest.get('kind')} is no kind that the lab serves")
         namespace = namespace_of(manifest) or "default"
@@ -111,7 +113,7 @@ class LabClient:
     async def apply(self, manifests: Iterable[Object]) -> None:
         """Apply manifests on the server's side, making what is missing."""
         for manifest in manifests:
-            resource = by_kind(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
+            resource = _KNOWN.by_kind(str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
             if resource is None:
                 raise ClientError(f"{manifest.get('apiVersion')} {manifest.get('kind')} is no kind that the lab serves")
             path = resource.path(namespace_of(manifest) or "default", name_of(manifest))
@@ -187,7 +189,7 @@ def is_rolled_out(deployment: Object) -> bool:
 
 
 def _resource(entity: Entity) -> Resource:
-    found = by_kind_name(entity.kind)
+    found = _KNOWN.by_kind_name(entity.kind)
     if found is None:
         raise ClientError(f"{entity.kind!r} is no kind that the lab serves")
     return found

@@ -30,9 +30,9 @@ class ApiError(LabError):
             "metadata": {},
             "status": "Failure",
             "message": message,
-            "reason": reason,
+            **({"reason": reason} if reason else {}),
             **({"details": details} if details is not None else {}),
-            "code": code,
+            "code": int(code),
         }
 
 
@@ -41,11 +41,11 @@ class DecodeError(LabError):
 
 
 class PatchError(LabError):
-    """A patch is malformed, or does not fit the object; `decoding` tells the first from the second."""
+    """A patch is malformed, or does not fit the object; `internal` where the original calls it its own fault."""
 
-    def __init__(self, message: str, *, decoding: bool = False) -> None:
+    def __init__(self, message: str, *, internal: bool = False) -> None:
         super().__init__(message)
-        self.decoding = decoding
+        self.internal = internal
 
 
 class SelectorError(LabError):

@@ -16,6 +16,8 @@ _SUBDOMAIN_MAX: Final = 253
 _QUALIFIED: Final = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _GENERATED_MAX: Final = 58
 
+_LABEL_1035: Final = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+_RE_1035: Final = re.compile(_LABEL_1035)
 _RE_LABEL: Final = re.compile(_LABEL)
 _RE_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _RE_QUALIFIED: Final = re.compile(_QUALIFIED)
@@ -53,7 +55,7 @@ def dns_label_fault(text: str) -> str | None:
 def dns_subdomain_fault(text: str) -> str | None:
     """Say why the text is no RFC 1123 subdomain, or None where it is one."""
     if len(text) > _SUBDOMAIN_MAX:
-        return f"must be no more than {_SUBDOMAIN_MAX} bytes"
+        return f"must be no more than {_SUBDOMAIN_MAX} characters"
     if _RE_SUBDOMAIN.fullmatch(text):
         return None
     return (
@@ -63,35 +65,72 @@ def dns_subdomain_fault(text: str) -> str | None:
     )
 
 
-def label_key_fault(key: str) -> str | None:
-    """Say why the text is no label or annotation key, or None where it is one."""
-    prefix, slash, name = key.rpartition("/")
-    if slash and (not prefix or dns_subdomain_fault(prefix)):
-        return "prefix part " + (dns_subdomain_fault(prefix) or "must be non-empty")
-    if not name:
-        return "name part must be non-empty"
-    if len(name) > _LABEL_MAX:
-        return f"name part must be no more than {_LABEL_MAX} bytes"
-    if _RE_QUALIFIED.fullmatch(name):
+def dns_1035_fault(text: str) -> str | None:
+    """Say why the text is no RFC 1035 label, or None where it is one."""
+    if len(text) > _LABEL_MAX:
+        return f"must be no more than {_LABEL_MAX} bytes"
+    if _RE_1035.fullmatch(text):
         return None
     return (
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-        "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-        f"'{_QUALIFIED}')"
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+        "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation "
+        f"is '{_LABEL_1035}')"
     )
+
+
+def kind_fault(text: str) -> str | None:
+    """Say why the text is no kind, or None where it is one."""
+    fault = dns_1035_fault(text.lower())
+    return None if fault is None else f"may have mixed case, but should otherwise match: {fault}"
+
+
+def label_key_fault(key: str) -> str | None:
+    """Say why the text is no label or annotation key, or None where it is one."""
+    return "; ".join(label_key_faults(key)) or None
+
+
+def label_key_faults(key: str) -> list[str]:
+    """Return every reason why the text is no label or annotation key."""
+    form = (
+        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+        f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
+    )
+    prefix, slash, name = key.partition("/")
+    if "/" in name:
+        return [f"a valid label key {form} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+    found: list[str] = []
+    if not slash:
+        name = prefix
+    elif not prefix:
+        found.append("prefix part must be non-empty")
+    elif fault := dns_subdomain_fault(prefix):
+        found.append(f"prefix part {fault}")
+    if not name:
+        found.append("name part must be non-empty")
+    elif len(name) > _LABEL_MAX:
+        found.append(f"name part must be no more than {_LABEL_MAX} bytes")
+    if not _RE_QUALIFIED.fullmatch(name):
+        found.append(f"name part {form}")
+    return found
 
 
 def label_value_fault(value: str) -> str | None:
     """Say why the text is no label value, or None where it is one."""
+    return "; ".join(label_value_faults(value)) or None
+
+
+def label_value_faults(value: str) -> list[str]:
+    """Return every reason why the text is no label value."""
+    found: list[str] = []
     if len(value) > _LABEL_MAX:
-        return f"must be no more than {_LABEL_MAX} bytes"
-    if not value or _RE_QUALIFIED.fullmatch(value):
-        return None
-    return (
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
-        "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-        f"validation is '({_QUALIFIED})?')"
-    )
+        found.append(f"must be no more than {_LABEL_MAX} bytes")
+    if value and not _RE_QUALIFIED.fullmatch(value):
+        found.append(
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+            "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
+            f"validation is '({_QUALIFIED})?')"
+        )
+    return found
 
 
 def port_name_fault(name: str) -> str | None:

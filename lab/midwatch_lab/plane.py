@@ -39,7 +39,7 @@ class ControlPlane:
 
     def __post_init__(self) -> None:
         self.store = Store(Audit(self.clock))
-        self.registry = Registry(self.store, schemas(), self.clock)
+        self.registry = Registry(self.store, schemas().fresh(), self.clock)
         self.recorder = Recorder(self.registry)
         registry, clock, recorder = self.registry, self.clock, self.recorder
         controllers: tuple[Controller, ...] = (

@@ -1,16 +1,12 @@
 """Label and field selectors: parsing as the API server does, and matching."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from midwatch_lab import field_syntax, label_syntax
 from midwatch_lab.errors import SelectorError
-from midwatch_lab.names import label_key_fault, label_value_fault
 from midwatch_lab.objects import Object, dig
-
-_TOKEN: Final = re.compile(r"\s*(!=|==|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
-_END: Final = "end of string"
 
 
 @dataclass(frozen=True)
@@ -78,82 +74,7 @@ class LabelSelector:
         Raises:
             SelectorError: when the text does not parse.
         """
-        return cls(tuple(_Parser(text).requirements()))
-
-
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.words = _TOKEN.findall(text)
-        self.place = 0
-
-    def peek(self) -> str:
-        return self.words[self.place] if self.place < len(self.words) else ""
-
-    def take(self) -> str:
-        word = self.peek()
-        self.place += 1
-        return word
-
-    def requirements(self) -> list[Requirement]:
-        found: list[Requirement] = []
-        if not self.words:
-            return found
-        while True:
-            found.append(self.requirement())
-            word = self.take()
-            if not word:
-                return found
-            if word != ",":
-                raise SelectorError(f"found '{word}', expected: ',' or '{_END}'")
-
-    def requirement(self) -> Requirement:
-        if self.peek() == "!":
-            self.take()
-            return Requirement(self.key(), "!")
-        key = self.key()
-        operator = self.peek()
-        if operator in ("", ","):
-            return Requirement(key, "exists")
-        self.take()
-        match operator:
-            case "=" | "==":
-                return Requirement(key, "in", frozenset([self.value()]))
-            case "!=":
-                return Requirement(key, "notin", frozenset([self.value()]))
-            case "in" | "notin":
-                return Requirement(key, operator, self.values())
-            case ">" | "<":
-                return Requirement(key, "gt" if operator == ">" else "lt", frozenset([self.value()]))
-            case _:
-                raise SelectorError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
-
-    def key(self) -> str:
-        word = self.take()
-        if fault := label_key_fault(word):
-            raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{word}": {fault}')
-        return word
-
-    def value(self) -> str:
-        if self.peek() in ("", ","):
-            return ""
-        word = self.take()
-        if fault := label_value_fault(word):
-            raise SelectorError(f'unable to parse requirement: values[0]: Invalid value: "{word}": {fault}')
-        return word
-
-    def values(self) -> frozenset[str]:
-        if self.take() != "(":
-            found_word = self.words[self.place - 1] if self.place <= len(self.words) else ""
-            raise SelectorError(f"unable to parse requirement: found '{found_word}' expected: '('")
-        found: set[str] = set()
-        while True:
-            word = self.take()
-            if not word:
-                raise SelectorError(f"found '{_END}', expected: ',', or ')'")
-            if word == ")":
-                return frozenset(found or {""})
-            if word != ",":
-                found.add(word)
+        return cls(tuple(Requirement(*term) for term in label_syntax.parse(text)))
 
 
 @dataclass(frozen=True)
@@ -167,27 +88,24 @@ class FieldSelector:
         return all((_field(obj, path) == value) is equal for path, value, equal in self.conditions)
 
     @classmethod
-    def parse(cls, text: str, kind: str) -> Self:
-        """Read `status.phase!=Running,metadata.name=x` for a kind.
+    def parse(cls, text: str, kind: str, custom: tuple[str, ...] | None = None) -> Self:
+        """Read `status.phase!=Running,metadata.name=x` for a kind; `custom` are the fields of a custom one.
 
         Raises:
             SelectorError: when it does not parse, or the field cannot be selected on.
         """
         conditions: list[tuple[str, str, bool]] = []
-        allowed = ("metadata.name", "metadata.namespace", *_SELECTABLE.get(kind, ()))
-        for part in filter(None, text.split(",")):
-            found = re.fullmatch(r"([^=!]+)(!=|==|=)(.*)", part)
-            if found is None:
-                raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
-            path = found[1]
+        own = _SELECTABLE.get(kind) if custom is None else custom
+        allowed = ("metadata.name", "metadata.namespace", *(own or ()))
+        for path, value, equal in field_syntax.parse(text):
             if path not in allowed:
-                known = "" if kind in _SELECTABLE else ': only "metadata.name", "metadata.namespace"'
-                quoted = path if kind in _SELECTABLE else f'"{path}"'
+                known = ': only "metadata.name", "metadata.namespace"' if own is None else ""
+                quoted = f'"{path}"' if own is None else path
                 prefix = (
                     "field label not supported: " + quoted if not known else quoted + " is not a known field selector"
                 )
                 raise SelectorError(prefix + known)
-            conditions.append((path, found[3], found[2] != "!="))
+            conditions.append((path, value, equal))
         return cls(tuple(conditions))
 
 
@@ -200,7 +118,6 @@ _SELECTABLE: Final[dict[str, tuple[str, ...]]] = {
     "Namespace": ("status.phase",),
     "Secret": ("type",),
     "Service": ("spec.clusterIP", "spec.type"),
-    "ReplicaSet": ("status.replicas",),
     "Event": (
         "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
         "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.resources import Resource
+
+_ESCAPES: Final = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t",
+    "\v": "\\v",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,18 @@ def duplicate(field: str, value: Any) -> FieldFault:
     return FieldFault(field, "FieldValueDuplicate", f"Duplicate value: {go_json(value)}")
 
 
+def quoted(text: str) -> str:
+    """Return a text as Go's `%q` prints it."""
+    return '"' + "".join(_ESCAPES.get(char) or _printable(char) for char in text) + '"'
+
+
+def _printable(char: str) -> str:
+    if char.isprintable() or char == "\ufffd":
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 (ASCII, the first plane)
+
+
 def go_json(value: Any) -> str:
     """Return a value as the original prints it in a message: compact JSON."""
     match value:
@@ -58,14 +75,28 @@ def go_json(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            return f'"{escaped}"'
+            return quoted(value)
         case dict():
             return "{" + ",".join(f"{go_json(k)}:{go_json(v)}" for k, v in sorted(value.items())) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (JSON)
         case list():
             return "[" + ",".join(go_json(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
         case _:
             return str(value)
+
+
+def json_type(value: Any) -> str:
+    """Return what Go's decoder calls the type of a JSON value."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
 
 
 def go_map(value: Any) -> str:
@@ -114,10 +145,16 @@ def conflict(resource: Resource, name: str, why: str = "") -> ApiError:
     return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details=_details(resource, name, resource.plural))
 
 
+def precondition(resource: Resource, name: str, why: str) -> ApiError:
+    """Say that a deletion was meant for another object; the original names the kind here, not the resource."""
+    message = f'Operation cannot be fulfilled on {resource.qualified_kind} "{name}": {why}'
+    return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details=_details(resource, name, resource.kind))
+
+
 def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> ApiError:
     """Say that fields do not hold what they may."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = [fault.text for fault in faults]
+    texts = list(dict.fromkeys(fault.text for fault in faults))
     body = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     causes = [{"reason": fault.reason, "message": fault.detail, "field": fault.field} for fault in faults]
     details = {"name": name, "group": group, "kind": kind}
@@ -125,7 +162,7 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> A
     return ApiError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Invalid",
-        f'{qualified} "{name}" is invalid: {body}',
+        f"{qualified} {quoted(name)} is invalid: {body}",
         details={**shown, "causes": causes},
     )
 
@@ -133,6 +170,11 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[FieldFault]) -> A
 def bad_request(message: str) -> ApiError:
     """Say that the request itself is wrong."""
     return ApiError(HTTPStatus.BAD_REQUEST, "BadRequest", message)
+
+
+def internal(message: str) -> ApiError:
+    """Say what the original says with a plain error, which has no reason."""
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "", message)
 
 
 def unauthorized() -> ApiError:
@@ -146,21 +188,63 @@ def method_not_allowed() -> ApiError:
     return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, details={})
 
 
+def unsupported_verb(verb: str, resource: Resource) -> ApiError:
+    """Say that a custom resource does not know the verb."""
+    message = f'{verb} is not supported on resources of kind "{resource.qualified}"'
+    details = _details(resource, "", resource.plural)
+    return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, details=details)
+
+
 def unsupported_media_type(why: str = "") -> ApiError:
     """Say that the body has a type that cannot be read."""
     message = "415: Unsupported Media Type" + (f": {why}" if why else "")
     return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, details={})
 
 
-def not_acceptable() -> ApiError:
-    """Say that the client wants a form that cannot be given."""
-    message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml"
+def unreadable_body() -> ApiError:
+    """Say that the body has a type that cannot be read."""
+    return unknown_patch(("application/json", "application/yaml", "application/vnd.kubernetes.protobuf"))
+
+
+def unknown_patch(accepted: Sequence[str]) -> ApiError:
+    """Say that the body is no patch of a type that the resource takes."""
+    known = ", ".join(accepted)
+    message = f"the body of the request was in an unknown format - accepted media types include: {known}"
+    return ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+
+
+def not_acceptable(available: str = "application/json, application/yaml") -> ApiError:
+    """Say that the client wants a media type that cannot be given."""
+    message = f"406: Not Acceptable\n\nAvailable representations: {available}"
     return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message, details={})
+
+
+def no_such_form(accepted: str) -> ApiError:
+    """Say that the client wants a form of a media type that cannot be given."""
+    message = f"only the following media types are accepted: {accepted}"
+    return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message)
+
+
+def wrong_form(message: str) -> ApiError:
+    """Say that the client wants one object as a list, or a list as one."""
+    return ApiError(HTTPStatus.NOT_ACCEPTABLE, "NotAcceptable", message)
 
 
 def expired(message: str) -> ApiError:
     """Say that the version asked for is no longer in the history."""
     return ApiError(HTTPStatus.GONE, "Expired", message)
+
+
+def expired_token(token: str) -> ApiError:
+    """Say that a list cannot be continued at its version, and by which token it can be at another."""
+    error = expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    error.status["metadata"] = {"continue": token}
+    return error
 
 
 def unprocessable() -> ApiError:
@@ -177,6 +261,16 @@ def unavailable(message: str) -> ApiError:
 def too_large(message: str) -> ApiError:
     """Say that the body is over the limit."""
     return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", message)
+
+
+def terminating(resource: Resource, name: str, namespace: str) -> ApiError:
+    """Say that nothing new is made in a namespace that is being deleted."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    error = forbidden(resource.plural, resource.group, name, why)
+    message = f"namespace {namespace} is being terminated"
+    causes = [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]
+    error.status["details"]["causes"] = causes
+    return error
 
 
 def forbidden(resource: str, group: str, name: str, message: str) -> ApiError:

@@ -281,7 +281,7 @@ def watch_of(plane: ControlPlane, parameters: dict[str, str], closing: asyncio.E
         "query_string": str(query).encode(),
         "headers": [],
     }
-    target = parse_path(CONFIGS)
+    target = parse_path(plane.registry.catalog, CONFIGS)
     assert target is not None
     return Watch(plane.store, plane.clock, Call(Request(scope), ADMIN, target), Form(), closing)
 

@@ -1,33 +1,36 @@
 """Discovery: which groups, versions and resources there are, in the aggregated form and in the plain one."""
 
+import base64
+import hashlib
 import platform
 from typing import Any, Final
 
-from midwatch_lab.kinds.resources import RESOURCES, Resource
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+_HASHED: Final = 8
+_STORED_AS: Final = {"customresourcedefinitions.apiextensions.k8s.io": "v1beta1"}
+"""Where the original stores another version than any that it serves."""
 
 
-def group_versions() -> list[tuple[str, str]]:
-    """Return each (group, version) once, in the order of the table."""
-    return list(dict.fromkeys((resource.group, resource.version) for resource in RESOURCES))
-
-
-def aggregated(*, core: bool, version: str) -> Object:
+def aggregated(catalog: Catalog, *, core: bool, version: str) -> Object:
     """Return the whole discovery of `/api` (core) or `/apis` in one document."""
     items: list[Object] = [
         {
-            "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
+            "metadata": {"name": group} if group else {},
             "versions": [
                 {
                     "version": group_version,
-                    "resources": [_aggregated(r) for r in RESOURCES if (r.group, r.version) == (group, group_version)],
+                    "resources": [_aggregated(row) for row in catalog.of_version(group, group_version)],
                     "freshness": "Current",
                 }
+                for group_version in versions
             ],
         }
-        for group, group_version in group_versions()
+        for group, versions in catalog.groups().items()
         if core is (group == "")
     ]
     api_version = f"apidiscovery.k8s.io/{version}"
@@ -35,9 +38,11 @@ def aggregated(*, core: bool, version: str) -> Object:
 
 
 def _aggregated(resource: Resource) -> Object:
+    # The original leaves group and version of a built-in kind empty, and says those of a custom one.
+    own = (resource.group, resource.version) if isinstance(resource, CustomResource) else ("", "")
     found: Object = {
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": {"group": own[0], "version": own[1], "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -50,7 +55,7 @@ def _aggregated(resource: Resource) -> Object:
         found["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                "responseKind": {"group": sub.group or own[0], "version": sub.version or own[1], "kind": sub.kind},
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources
@@ -64,30 +69,31 @@ def core_versions(host: str) -> Object:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]}
 
 
-def groups() -> Object:
+def groups(catalog: Catalog) -> Object:
     """Return what `/apis` answers in the plain form."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*gv) for gv in group_versions() if gv[0]]}
+    found = [_group(name, versions) for name, versions in catalog.groups().items() if name]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
-def _group(name: str, version: str) -> Object:
-    entry = {"groupVersion": f"{name}/{version}", "version": version}
-    return {"name": name, "versions": [entry], "preferredVersion": entry}
+def _group(name: str, versions: list[str]) -> Object:
+    entries = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
 
-def group(name: str) -> Object | None:
+def group(catalog: Catalog, name: str) -> Object | None:
     """Return what `/apis/<group>` answers, or None where there is no such group."""
-    found = next((gv for gv in group_versions() if gv[0] == name and name), None)
-    return None if found is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(*found)}
+    versions = catalog.groups().get(name) if name else None
+    return None if versions is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
 
 
-def resources(name: str, version: str) -> Object | None:
+def resources(catalog: Catalog, name: str, version: str) -> Object | None:
     """Return what `/apis/<group>/<version>` answers, or None where there is no such version."""
-    found = [r for r in RESOURCES if (r.group, r.version) == (name, version)]
+    found = catalog.of_version(name, version)
     if not found:
         return None
     listed: list[Object] = []
     for resource in found:
-        listed.append(_plain(resource))
+        listed.append(_plain(catalog, resource))
         listed.extend(
             {
                 "name": f"{resource.plural}/{sub.name}",
@@ -99,12 +105,17 @@ def resources(name: str, version: str) -> Object | None:
             }
             for sub in resource.subresources
         )
-    group_version = f"{name}/{version}" if name else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
+    if not name:
+        return {"kind": "APIResourceList", "groupVersion": version, "resources": listed}
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{name}/{version}", "resources": listed}
 
 
-def _plain(resource: Resource) -> Object:
-    optional = {"shortNames": list(resource.short), "categories": list(resource.categories)}
+def _plain(catalog: Catalog, resource: Resource) -> Object:
+    optional: Object = {
+        "shortNames": list(resource.short),
+        "categories": list(resource.categories),
+        "storageVersionHash": _storage_hash(catalog, resource),
+    }
     return {
         "name": resource.plural,
         "singularName": resource.singular,
@@ -115,12 +126,35 @@ def _plain(resource: Resource) -> Object:
     }
 
 
+def _storage_hash(catalog: Catalog, resource: Resource) -> str:
+    """Return the hash by which clients see that objects are stored in another version (KEP-1606)."""
+    owner = catalog.by_storage(resource.key) if resource.stored else None
+    if owner is None:
+        return ""
+    version = _STORED_AS.get(owner.qualified, owner.version)
+    digest = hashlib.sha256(f"{owner.group}/{version}/{owner.kind}".encode()).digest()
+    return base64.b64encode(digest[:_HASHED]).decode()
+
+
+def index(catalog: Catalog) -> Object:
+    """Return what `/` answers: the paths that there are."""
+    found = {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+    for name, versions in catalog.groups().items():
+        if name:
+            found |= {f"/apis/{name}", *(f"/apis/{name}/{version}" for version in versions)}
+    return {"paths": sorted(found)}
+
+
 def server_version(git_version: str) -> dict[str, Any]:
     """Return what `/version` answers: the version whose API is spoken, marked as the lab's."""
     major, minor, _ = git_version.removeprefix("v").split(".", 2)
     return {
         "major": major,
         "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
         "gitVersion": f"{git_version}+midwatch",
         "gitCommit": "",
         "gitTreeState": "clean",

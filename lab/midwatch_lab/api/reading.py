@@ -1,14 +1,13 @@
 """get and list: selectors, pages by `limit` and `continue`, and the version that a list stands for."""
 
-import base64
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-
 from midwatch_lab import status
+from midwatch_lab.api import list_options
 from midwatch_lab.api.call import Call
+from midwatch_lab.custom.resource import CustomResource, presented
 from midwatch_lab.errors import ApiError, SelectorError
 from midwatch_lab.kinds.events import as_events_v1
 from midwatch_lab.kinds.resources import EVENTS_V1, Resource
@@ -35,7 +34,7 @@ class Filter:
         """
         try:
             labels = LabelSelector.parse(call.query("labelSelector"))
-            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind)
+            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind, _custom_fields(call.resource))
         except SelectorError as error:
             raise status.bad_request(str(error)) from error
         if call.target.name:
@@ -49,8 +48,15 @@ class Filter:
         return self.labels.matches(labels_of(obj)) and self.fields.matches(obj)
 
 
+def _custom_fields(resource: Resource) -> tuple[str, ...] | None:
+    """Return the fields beside name and namespace that a custom resource is selected by; None for built-in ones."""
+    return tuple(path[1:] for path in resource.selectable) if isinstance(resource, CustomResource) else None
+
+
 def served(resource: Resource, obj: Object) -> Object:
     """Return a stored object as the resource of the request has it."""
+    if isinstance(resource, CustomResource):
+        return presented(resource, obj)
     return as_events_v1(obj) if resource is EVENTS_V1 else obj
 
 
@@ -64,8 +70,7 @@ def requested_version(call: Call, current: int) -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise status.bad_request(f"invalid resource version: {why}")
+        raise status.bad_request(f"invalid resource version: {_no_version(text)}")
     if int(text) > current:
         raise _too_large(int(text), current)
     return int(text)
@@ -78,43 +83,89 @@ def _too_large(wanted: int, current: int) -> ApiError:
     return ApiError(HTTPStatus.GATEWAY_TIMEOUT, "Timeout", message, details=details)
 
 
+def _place(call: Call, obj: Object) -> str:
+    """Return what continues a list after an object: its name, below its namespace where the list spans them all."""
+    spans = call.resource.namespaced and not call.target.namespace
+    return f"{namespace_of(obj)}/{name_of(obj)}" if spans else name_of(obj)
+
+
+def _after(call: Call, obj: Object, start: str) -> bool:
+    """Tell whether an object comes after the place where a list is continued."""
+    return not start or tuple(_place(call, obj).split("/")) > tuple(start.split("/"))
+
+
+def check_get(call: Call, store: Store) -> None:
+    """Refuse a get with options that are gone, or of a version that is not there yet.
+
+    Raises:
+        ApiError: 400, 500 (a resourceVersion that is no number) or 504.
+    """
+    for name in ("export", "exact"):
+        if call.flag(name):
+            raise status.bad_request(f"the {name} parameter, deprecated since v1.14, is no longer supported")
+    text = call.query("resourceVersion")
+    if text and not text.isdigit():
+        raise status.internal(_no_version(text))
+    requested_version(call, store.version)
+
+
+def _no_version(text: str) -> str:
+    return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+
+
+def watched_version(call: Call, current: int) -> int | None:
+    """Return the `resourceVersion` of a watch; None where it is not given.
+
+    Raises:
+        ApiError: 500 when it is no number, 504 when it lies in the future.
+    """
+    text = call.query("resourceVersion")
+    if text and not text.isdigit():
+        raise status.internal(_no_version(text))
+    return requested_version(call, current)
+
+
+def _state(store: Store, call: Call, token: str) -> tuple[int, str, list[Object]]:
+    """Return the version that a list stands for, the key after which it goes on, and the objects of that version."""
+    key, namespace, version = call.resource.key, call.target.namespace, store.version
+    if token:
+        version, start = list_options.read_token(token)
+        if call.query("resourceVersion") not in ("", "0"):
+            raise status.bad_request("specifying resource version is not allowed when using continue")
+        if version == list_options.INCONSISTENT:
+            return store.version, start, store.items(key, namespace)
+        if version > store.version:
+            raise _too_large(version, store.version)
+        try:
+            return version, start, store.items_at(key, namespace, version)
+        except ApiError as error:
+            raise status.expired_token(list_options.write_token(list_options.INCONSISTENT, start)) from error
+    if call.query("resourceVersionMatch") == "Exact":
+        version = requested_version(call, store.version) or store.version
+        try:
+            return version, "", store.items_at(key, namespace, version)
+        except ApiError as error:
+            raise status.expired("The resourceVersion for the provided list is too old.") from error
+    requested_version(call, store.version)
+    return version, "", store.items(key, namespace)
+
+
 def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
     """Return the objects that a request lists, and the list's metadata.
 
     Raises:
         ApiError: 400, or 410 when a page or version asked for lies too far back.
     """
+    list_options.check(call, watch=False)
     chosen = Filter.of(call)
-    token, limit = call.query("continue"), call.number("limit") or 0
-    version, start = store.version, ("", "")
-    if token:
-        version, start = _read_token(token)
-        objects = store.items_at(call.resource.key, call.target.namespace, version)
-    elif call.query("resourceVersionMatch") == "Exact" and call.query("resourceVersion") not in ("", "0"):
-        version = requested_version(call, store.version) or store.version
-        objects = store.items_at(call.resource.key, call.target.namespace, version)
-    else:
-        requested_version(call, store.version)
-        objects = store.items(call.resource.key, call.target.namespace)
-    found = [obj for obj in objects if (namespace_of(obj), name_of(obj)) > start and chosen.matches(obj)]
+    token, limit = call.query("continue"), max(0, call.number("limit") or 0)
+    version, start, objects = _state(store, call, token)
+    found = [obj for obj in objects if _after(call, obj, start) and chosen.matches(obj)]
     list_meta: Object = {"resourceVersion": str(version)}
     if limit and len(found) > limit:
         last = found[limit - 1]
-        list_meta["continue"] = _write_token(version, (namespace_of(last), name_of(last)))
+        list_meta["continue"] = list_options.write_token(version, _place(call, last))
         if not chosen.labels.requirements and not chosen.fields.conditions:
             list_meta["remainingItemCount"] = len(found) - limit
         found = found[:limit]
     return [served(call.resource, obj) for obj in found], list_meta
-
-
-def _write_token(version: int, start: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": start})).decode()
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        found = orjson.loads(base64.urlsafe_b64decode(token))
-        namespace, name = found["start"]
-        return int(found["rv"]), (str(namespace), str(name))
-    except (ValueError, KeyError, TypeError) as error:
-        raise status.bad_request(f"invalid continue token: continue key is not valid: {error}") from error

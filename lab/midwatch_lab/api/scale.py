@@ -3,25 +3,53 @@
 from typing import Final, cast
 
 from midwatch_lab import status
+from midwatch_lab.api import scale_apply
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.writing import Written, patcher
+from midwatch_lab.api.patching import (
+    APPLY_PATCH,
+    STRATEGIC_PATCH,
+    Patched,
+    check_patch_type,
+    patch_warnings,
+    patcher,
+    unfit_patch,
+)
+from midwatch_lab.api.writing import Written, check_place
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.custom.scale import custom_scale, scaled
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds.columns import selector_text
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry.registry import Registry
+from midwatch_lab.schemas.mismatch import from_json, from_maps
 
 _DEFINITION: Final = "io.k8s.api.autoscaling.v1.Scale"
 
 
-def scale_of(obj: Object) -> Object:
-    """Return the Scale of a workload."""
+def scale_of(resource: Resource, obj: Object, missing: int | None = None) -> Object:
+    """Return the Scale of a workload, or of a custom resource.
+
+    Raises:
+        ApiError: 500 when a custom resource has no replicas where its definition says.
+    """
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    if isinstance(resource, CustomResource):
+        spec, replicas, selector = custom_scale(resource, obj, missing)
+        return {
+            "kind": "Scale",
+            "apiVersion": "autoscaling/v1",
+            "metadata": {key: meta(obj)[key] for key in kept if key in meta(obj)},
+            "spec": {"replicas": spec} if spec else {},
+            "status": {"replicas": replicas, **({"selector": selector} if selector else {})},
+        }
     selector = selector_text(dig(obj, "spec", "selector"))
+    wanted = dig(obj, "spec", "replicas", default=0)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: meta(obj)[key] for key in kept if key in meta(obj)},
-        "spec": {"replicas": dig(obj, "spec", "replicas", default=0)},
+        "spec": {"replicas": wanted} if wanted else {},
         "status": {"replicas": dig(obj, "status", "replicas", default=0), "selector": selector},
     }
 
@@ -30,23 +58,81 @@ async def serve(registry: Registry, call: Call) -> Written:
     """Answer get, put and patch of a Scale."""
     target = call.target
     if call.request.method == "GET":
-        return Written(scale_of(registry.read(call.resource, target.namespace, target.name)), is_object=False)
+        return Written(
+            scale_of(call.resource, registry.read(call.resource, target.namespace, target.name)), is_object=False
+        )
+    warnings: tuple[str, ...] = ()
+    if call.content_type == APPLY_PATCH and not isinstance(call.resource, CustomResource):
+        return await _apply(registry, call)
     if call.request.method == "PUT":
         wanted = await call.body_object()
+        replicas = _replicas(registry, wanted)
+        check_place(call, wanted)
         old = registry.read(call.resource, target.namespace, target.name)
     else:
+        if isinstance(call.resource, CustomResource):
+            check_patch_type(call)
         change = patcher(registry, _DEFINITION, call.content_type, await call.body())
         old = registry.read(call.resource, target.namespace, target.name)
-        wanted, _ = change(scale_of(old))
-    replicas = _replicas(registry, wanted)
-    if replicas < 0:
+        shown = scale_of(call.resource, old, missing=0)
+        if owners := _owners(old):
+            shown["metadata"]["managedFields"] = owners
+        wanted, replicas, warnings = _patched(registry, call, change(shown))
+    if isinstance(call.resource, CustomResource):
+        draft = scaled(call.resource, old, replicas)
+        _check_version(call, wanted, old)
+    elif replicas < 0:
         fault = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise status.invalid("Scale", "autoscaling", target.name, [fault])
+    else:
+        _check_version(call, wanted, old)
+        draft = {**old, "spec": {**cast("Object", old["spec"]), "replicas": replicas}}
+    changed = registry.update(call.resource, old, draft, call.origin())
+    return Written(scale_of(call.resource, changed), warnings=warnings, is_object=False)
+
+
+async def _apply(registry: Registry, call: Call) -> Written:
+    config = scale_apply.read_config(call, await call.body())
+    _replicas(registry, config)
+    old = registry.read(call.resource, call.target.namespace, call.target.name)
+    applied = scale_apply.apply(call, old, config)
+    draft = {**old, "spec": {**cast("Object", old["spec"])}}
+    if applied.replicas is not None:
+        draft["spec"]["replicas"] = applied.replicas
+    changed = registry.update(call.resource, old, draft, call.origin(), managed=applied.managers)
+    return Written(scale_of(call.resource, changed), is_object=False)
+
+
+def _owners(obj: Object) -> list[Object]:
+    """Return the managedFields of a workload as they are those of its Scale: who owns replicas."""
+    return [
+        {
+            **{key: entry[key] for key in ("manager", "operation", "time") if key in entry},
+            "apiVersion": "autoscaling/v1",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }
+        for entry in meta(obj).get("managedFields", [])
+        if dig(entry, "fieldsV1", "f:spec", "f:replicas") is not None
+    ]
+
+
+def _patched(registry: Registry, call: Call, found: Patched) -> tuple[Object, int, tuple[str, ...]]:
+    """Return a patched Scale, its replicas, and the warnings about it."""
+    wording = from_maps if call.content_type == STRATEGIC_PATCH else from_json
+    try:
+        decoded = registry.schemas.decode(_DEFINITION, found.value, wording)
+    except DecodeError as error:
+        raise unfit_patch(found, error) from error
+    check_place(call, decoded.value)
+    replicas = int(dig(decoded.value, "spec", "replicas", default=0))
+    return decoded.value, replicas, patch_warnings(call, found, decoded.unknown)
+
+
+def _check_version(call: Call, wanted: Object, old: Object) -> None:
     version = meta(wanted).get("resourceVersion")
     if version and version != meta(old).get("resourceVersion"):
-        raise status.conflict(call.resource, target.name)
-    draft = {**old, "spec": {**cast("Object", old["spec"]), "replicas": replicas}}
-    return Written(scale_of(registry.update(call.resource, old, draft, call.origin())), is_object=False)
+        raise status.conflict(call.resource, call.target.name)
 
 
 def _replicas(registry: Registry, wanted: Object) -> int:

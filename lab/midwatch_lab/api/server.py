@@ -6,26 +6,27 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, discovery, logs, openapi, reading, reviews, scale, writing
-from midwatch_lab.api.answers import JSON, Form, answer, wanted_form
+from midwatch_lab.api import binding, deleting, logs, patching, plain, reading, reviews, scale, writing
+from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
+from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
+from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
-from midwatch_lab.schemas.schema import schemas
+from midwatch_lab.schemas import protobuf
 
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _LOG = logging.getLogger(__name__)
-_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
-_GROUP_PATH = 2
-_VERSION_PATH = 3
 
 
 @dataclass
@@ -39,9 +40,11 @@ class ApiServer:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, every watch ends."""
     proxy: Proxy = field(init=False)
+    openapi: OpenApi = field(init=False)
 
     def __post_init__(self) -> None:
         self.proxy = Proxy(self.registry)
+        self.openapi = OpenApi(self.registry.catalog, self.registry.schemas)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -49,9 +52,11 @@ class ApiServer:
         try:
             response = await self._respond(request)
         except ApiError as error:
-            response = answer(request, error.status, error.code)
-            if error.code == HTTPStatus.UNAUTHORIZED:
-                response.headers["www-authenticate"] = 'Bearer realm="midwatch-lab"'
+            media = YAML if request.headers.get("accept", "").startswith(YAML) else JSON
+            response = answer(request, error.status, error.code, media=media)
+            seconds = dig(error.status, "details", "retryAfterSeconds")
+            if seconds:
+                response.headers["retry-after"] = str(seconds)
         except Exception:  # noqa: BLE001 (the boundary of a request: the client gets an answer, the log the trace)
             _LOG.exception("request failed: %s %s", request.method, request.url.path)
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
@@ -60,12 +65,19 @@ class ApiServer:
 
     async def _respond(self, request: Request) -> Response:
         user = self.users.of(request)
-        target = parse_path(request.url.path)
+        target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
-            return self._plain(request)
+            return plain.respond(self.openapi, request)
         call = Call(request, user, target)
+        if request.method not in _METHODS:
+            raise status.method_not_allowed()
+        if target.subresource in ("", "status", "scale"):
+            check_accept(request, listing=request.method == "GET" and not target.name)
         self._admit(call, user)
-        return await self._serve(call, target)
+        response = await self._serve(call, target)
+        if call.resource.deprecation:
+            warn(response, (call.resource.deprecation,))
+        return response
 
     @staticmethod
     def _admit(call: Call, user: User) -> None:
@@ -74,13 +86,20 @@ class ApiServer:
         if target.subresource:
             allowed = next(sub.verbs for sub in resource.subresources if sub.name == target.subresource)
         verb = call.verb
+        custom = isinstance(resource, CustomResource)
         if verb not in allowed:
-            raise status.method_not_allowed()
+            raise status.unsupported_verb(verb, resource) if custom else status.method_not_allowed()
         on_object = verb in ("get", "update", "patch", "delete") or bool(target.subresource)
-        if on_object != bool(target.name) and verb != "watch":
+        makes = custom and verb == "create"
+        if custom and verb in ("update", "patch") and not target.name:
+            raise status.bad_request("name must be provided")
+        if on_object != bool(target.name) and verb != "watch" and not makes:
             raise status.method_not_allowed()
-        if resource.namespaced and not target.namespace and (verb == "create" or target.name):
-            raise status.no_such_resource()
+        if resource.namespaced and not target.namespace and resource.stored:
+            if verb in ("create", "deletecollection"):
+                raise status.method_not_allowed()
+            if target.name:
+                raise status.no_such_resource()
         check(user, verb, resource, target.namespace, target.name, target.subresource)
 
     async def _serve(self, call: Call, target: Target) -> Response:
@@ -103,17 +122,19 @@ class ApiServer:
         writes = {
             "create": writing.create,
             "update": writing.replace,
-            "patch": writing.patch,
-            "delete": writing.delete,
+            "patch": patching.patch,
+            "delete": deleting.delete,
         }
         write = writes.get(call.verb)
         if write is not None:
             return self._written(call, await write(self.registry, call))
         if call.verb == "deletecollection":
-            found = await writing.delete_collection(self.registry, call)
-            return self._listed(call, found, {"resourceVersion": str(self.registry.store.version)})
-        if call.flag("watch"):
-            watch = Watch(self.registry.store, self.clock, call, wanted_form(call.request), self.closing)
+            return self._listed(call, *await deleting.delete_collection(self.registry, call))
+        if call.verb == "watch":
+            form = wanted_form(call.request)
+            if form.media == protobuf.MEDIA:
+                raise status.not_acceptable()
+            watch = Watch(self.registry.store, self.clock, call, form, self.closing)
             return StreamingResponse(watch.stream(), media_type=JSON)
         if call.verb == "get":
             return self._got(call)
@@ -122,6 +143,7 @@ class ApiServer:
 
     def _got(self, call: Call) -> Response:
         form = wanted_form(call.request)
+        reading.check_get(call, self.registry.store)
         obj = self.registry.read(call.resource, call.target.namespace, call.target.name)
         return self._object(call, reading.served(call.resource, obj), form, HTTPStatus.OK, ())
 
@@ -138,52 +160,5 @@ class ApiServer:
         form = wanted_form(call.request)
         if not written.is_object:
             return answer(call.request, written.body, written.code, media=form.media, warnings=written.warnings)
-        return self._object(call, written.body, form, written.code, written.warnings)
-
-    def _plain(self, request: Request) -> Response:
-        """Answer what is not about resources: versions, health, discovery, OpenAPI."""
-        if request.method not in ("GET", "HEAD"):
-            raise status.method_not_allowed()
-        path = request.url.path.rstrip("/")
-        if path in _HEALTH:
-            return PlainTextResponse("ok")
-        if path == "/version":
-            return answer(request, discovery.server_version(schemas().version))
-        if path.startswith("/openapi"):
-            return _openapi(request, path)
-        return _discovered(request, path.strip("/").split("/"))
-
-
-def _discovered(request: Request, parts: list[str]) -> Response:
-    if parts in (["api"], ["apis"]):
-        form = wanted_form(request)
-        if form.as_kind == "APIGroupDiscoveryList":
-            media = discovery.AGGREGATED.format(version=form.as_version)
-            return answer(request, discovery.aggregated(core=parts == ["api"], version=form.as_version), media=media)
-        host = request.headers.get("host", "")
-        return answer(request, discovery.core_versions(host) if parts == ["api"] else discovery.groups())
-    found = None
-    if parts[0] == "api" and len(parts) == _GROUP_PATH:
-        found = discovery.resources("", parts[1])
-    elif parts[0] == "apis" and len(parts) == _GROUP_PATH:
-        found = discovery.group(parts[1])
-    elif parts[0] == "apis" and len(parts) == _VERSION_PATH:
-        found = discovery.resources(parts[1], parts[2])
-    if found is None:
-        return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
-    return answer(request, found)
-
-
-def _openapi(request: Request, path: str) -> Response:
-    accept = request.headers.get("accept", "*/*")
-    if JSON not in accept and "*/*" not in accept:
-        raise status.not_acceptable()
-    if path == "/openapi/v3":
-        return Response(openapi.v3_index(), media_type=JSON)
-    if path == "/openapi/v2":
-        return Response(openapi.v2_document(), media_type=JSON)
-    parts = path.removeprefix("/openapi/v3/").split("/")
-    group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == _GROUP_PATH else tuple([*parts, "", ""][1:3])
-    if (group, version) not in discovery.group_versions():
-        return PlainTextResponse("404 page not found\n", HTTPStatus.NOT_FOUND)
-    return Response(openapi.v3_document(group, version), media_type=JSON)
+        shown = reading.served(call.resource, written.body)
+        return self._object(call, shown, form, written.code, written.warnings)

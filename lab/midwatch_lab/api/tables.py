@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from midwatch_lab import status
 from midwatch_lab.api.answers import Form
+from midwatch_lab.custom.columns import custom_columns
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds.columns import columns_of
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, meta
@@ -19,8 +21,9 @@ def table(resource: Resource, objects: list[Object], list_meta: Object, form: Fo
     """
     include = include or "Metadata"
     if include not in _INCLUDES:
-        raise status.bad_request(f'unrecognized includeObject value: "{include}"; one of None, Metadata, Object')
-    columns = columns_of(resource.kind)
+        why = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+        raise status.bad_request(f"Unable to convert to Table as requested: {why}")
+    columns = custom_columns(resource) if isinstance(resource, CustomResource) else columns_of(resource.kind)
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{form.as_version}",
@@ -54,8 +57,15 @@ def shown_object(resource: Resource, obj: Object, form: Form, include: str, now:
             return table(resource, [obj], {"resourceVersion": meta(obj).get("resourceVersion", "")}, form, include, now)
         case "PartialObjectMetadata":
             return partial(obj, form.as_version)
+        case "PartialObjectMetadataList":
+            what = f"not a list (*{_go_package(resource)}.{resource.kind})"
+            raise status.wrong_form(f"you requested PartialObjectMetadataList, but the requested object is {what}")
         case _:
             return obj
+
+
+def _go_package(resource: Resource) -> str:
+    return resource.group.partition(".")[0] or "core"
 
 
 def shown_list(  # noqa: PLR0917 (what a list is made of)
@@ -69,8 +79,16 @@ def shown_list(  # noqa: PLR0917 (what a list is made of)
             items = [partial(obj, form.as_version) for obj in objects]
             version = f"meta.k8s.io/{form.as_version}"
             return {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": list_meta, "items": items}
+        case "PartialObjectMetadata":
+            what = f"a list (*{_go_package(resource)}.{resource.kind}List)"
+            raise status.wrong_form(f"you requested PartialObjectMetadata, but the requested object is {what}")
         case _:
             dropped = ("kind", "apiVersion")
             items = [{key: value for key, value in obj.items() if key not in dropped} for obj in objects]
-            kind = resource.kind + "List"
+            if isinstance(resource, CustomResource):
+                # Lists of custom resources repeat kind and version in each item.
+                kind, items = resource.list_kind, objects
+                list_meta = {"continue": "", **list_meta}
+            else:
+                kind = resource.kind + "List"
             return {"kind": kind, "apiVersion": resource.api_version, "metadata": list_meta, "items": items}

@@ -6,18 +6,28 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from midwatch_contracts.clock import Clock
+from midwatch_lab.api import list_options
 from midwatch_lab.api.answers import Form, encode
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.reading import Filter, requested_version, served
+from midwatch_lab.api.reading import Filter, served, watched_version
 from midwatch_lab.api.tables import shown_object
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
-from midwatch_lab.objects import Object
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS
+from midwatch_lab.objects import Object, meta, name_of
 from midwatch_lab.status import expired
 from midwatch_lab.store.store import Change, Store
 
 _BOOKMARK_EVERY_S: Final = 60.0
 _DEFAULT_TIMEOUT_S: Final = 2400
 _BACKLOG: Final = 20_000
+
+
+def _left(change: Change) -> Object:
+    """Return what a watcher sees of an object that it sees no more: its last state there, at the version of now."""
+    if change.type == "DELETED" or change.old is None:
+        return change.obj
+    return {**change.old, "metadata": {**meta(change.old), "resourceVersion": meta(change.obj)["resourceVersion"]}}
 
 
 class Watch:
@@ -29,6 +39,7 @@ class Watch:
         self.call = call
         self.form = form
         self.closing = closing
+        list_options.check(call, watch=True)
         self.filter = Filter.of(call)
         self.include = call.query("includeObject")
         self.bookmarks = call.flag("allowWatchBookmarks")
@@ -36,16 +47,17 @@ class Watch:
         self.pending: deque[bytes] = deque()
         self.ready = asyncio.Event()
         self.overrun = False
-        self.version = requested_version(call, store.version)
+        self.described = False
+        self.version = watched_version(call, store.version)
 
     def _begin(self) -> None:
         version = self.version
-        initial = self.call.query("sendInitialEvents")
-        if initial in ("true", "1") or (initial == "" and not version):
+        stated = "sendInitialEvents" in self.call.request.query_params
+        if self.call.flag("sendInitialEvents") or (not stated and not version):
             for obj in self.store.items(self.call.resource.key, self.call.target.namespace):
                 if self.filter.matches(obj):
                     self._put("ADDED", obj)
-            if initial:
+            if stated and self.bookmarks:
                 self._put_bookmark({"k8s.io/initial-events-end": "true"})
             return
         try:
@@ -55,6 +67,8 @@ class Watch:
             self._fail(error)
 
     def _heard(self, change: Change) -> None:
+        if change.key == CUSTOM_RESOURCE_DEFINITIONS.key and change.type == "DELETED":
+            self._ended(name_of(change.obj))
         if change.key != self.call.resource.key or self.overrun:
             return
         was = change.old is not None and self.filter.matches(change.old)
@@ -62,26 +76,36 @@ class Watch:
         if matches:
             self._put("MODIFIED" if was else "ADDED", change.obj)
         elif was:
-            self._put("DELETED", change.obj)
+            self._put("DELETED", _left(change))
         if len(self.pending) > _BACKLOG:
             self._fail(expired("the watch fell too far behind: list again"))
 
+    def _ended(self, definition: str) -> None:
+        """End where what is watched is defined no more."""
+        if isinstance(self.call.resource, CustomResource) and definition == self.call.resource.qualified:
+            self.overrun = True
+            self.ready.set()
+
     def _put(self, kind: str, obj: Object) -> None:
-        resource = self.call.resource
-        shown = shown_object(resource, served(resource, obj), self.form, self.include, self.clock.now())
-        self._send({"type": kind, "object": shown})
+        self._send({"type": kind, "object": self._shown(served(self.call.resource, obj))})
+
+    def _shown(self, obj: Object) -> Object:
+        """Return an object as the client wants it; a Table describes its columns once."""
+        shown = shown_object(self.call.resource, obj, self.form, self.include, self.clock.now())
+        if self.form.as_kind == "Table":
+            if self.described:
+                shown["columnDefinitions"] = None
+            self.described = True
+        return shown
 
     def _put_bookmark(self, annotations: dict[str, str] | None = None) -> None:
-        metadata: Object = {"resourceVersion": str(self.store.version), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(self.store.version)}
         if annotations:
             metadata["annotations"] = annotations
         resource = self.call.resource
         bare: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        if self.form.as_kind == "Table":
-            partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-            row: Object = {"cells": [], "object": partial}
-            version = {"resourceVersion": metadata["resourceVersion"]}
-            bare = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": version, "rows": [row]}
+        if self.form.as_kind:
+            bare = self._shown(bare)
         self._send({"type": "BOOKMARK", "object": bare})
 
     def _fail(self, error: ApiError) -> None:
@@ -109,7 +133,7 @@ class Watch:
                 if self.overrun or left <= 0 or self.closing.is_set():
                     return
                 await self._wait(min(left, _BOOKMARK_EVERY_S))
-                if not self.pending and self.bookmarks and not self.closing.is_set():
+                if not self.pending and self.bookmarks and not self.closing.is_set() and loop.time() < deadline:
                     self._put_bookmark()
         finally:
             stop()

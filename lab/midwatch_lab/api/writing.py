@@ -1,25 +1,27 @@
-"""create, replace, patch and delete: from the body of a request to the registry, and back to an answer."""
+"""create and replace: from the body of a request to the registry, and back to an answer."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final
 
 from midwatch_lab import status
-from midwatch_lab.api.call import Call, parse_json, parse_yaml
-from midwatch_lab.api.reading import Filter
-from midwatch_lab.errors import ApiError, DecodeError, PatchError
-from midwatch_lab.kinds.resources import Resource, by_kind
-from midwatch_lab.objects import Object, dig, name_of
-from midwatch_lab.patches import json_patch, merge_patch, strategic
+from midwatch_lab.api.bodies import SCHEME
+from midwatch_lab.api.call import Call
+from midwatch_lab.custom import objects
+from midwatch_lab.custom.objects import check_type
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.kinds.catalog import Catalog
+from midwatch_lab.kinds.resources import Resource
+from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry.registry import Registry
-from midwatch_lab.registry.upkeep import DeleteOptions
-from midwatch_lab.status import go_json, go_map
 
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
-APPLY_PATCH: Final = "application/apply-patch+yaml"
+_MADE_BY_PUT: Final = frozenset({
+    "ClusterRole", "ClusterRoleBinding", "Endpoints", "Event", "Lease", "LimitRange", "PriorityClass", "Role",
+    "RoleBinding", "Service",
+})  # fmt: skip
+"""Kinds whose objects a PUT makes where they are not there (`AllowCreateOnUpdate`)."""
+_ROOTS: Final = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions"}
+"""Where the original keeps what it does not keep under its plural."""
 
 
 @dataclass(frozen=True)
@@ -32,216 +34,129 @@ class Written:
     is_object: bool = True
 
 
-def check_kind(resource: Resource, obj: Object) -> None:
+def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     """Refuse a body that says it is of another kind.
 
     Raises:
         ApiError: 400.
     """
-    version, kind = obj.get("apiVersion", resource.api_version), obj.get("kind", resource.kind)
-    if version != resource.api_version:
+    silent = "" if isinstance(resource, CustomResource) else resource.api_version
+    version, kind = str(obj.get("apiVersion", silent)), str(obj.get("kind", resource.kind))
+    known = catalog.by_kind(version, kind) is not None
+    if version != resource.api_version and (known or isinstance(resource, CustomResource)):
         text = (
             f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
         )
         raise status.bad_request(text)
-    if kind != resource.kind:
-        known = by_kind(resource.api_version, str(kind)) is not None
+    if isinstance(resource, CustomResource):
+        check_type(resource, obj)
+    elif kind != resource.kind or version != resource.api_version:
         group = resource.group.partition(".")[0] or "core"
         why = (
             f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
             if known
-            else f'no kind "{kind}" is registered for version "{resource.api_version}"'
+            else f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"'
         )
-        what = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        what = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
         raise status.bad_request(f"{what}: {why}")
 
 
-def _warnings(call: Call, unknown: list[str]) -> tuple[str, ...]:
-    fields = [f'unknown field "{path}"' for path in unknown]
+def warnings_of(call: Call, unknown: list[str], others: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the warnings about fields that are not known, or stand twice.
+
+    Raises:
+        ApiError: 400 where validation is strict.
+    """
+    fields = [*(f'unknown field "{path}"' for path in unknown), *others]
     if fields and call.field_validation == "Strict":
         what = f'{call.resource.kind} in version "{call.resource.version}" cannot be handled as a {call.resource.kind}'
         raise status.bad_request(f"{what}: strict decoding error: {', '.join(fields)}")
     return tuple(fields) if call.field_validation == "Warn" else ()
 
 
+def advice(resource: Resource, obj: Object, old: Object | None = None) -> tuple[str, ...]:
+    """Return what the writer of a custom resource is told beside its answer."""
+    return objects.warnings(resource, obj, old) if isinstance(resource, CustomResource) else ()
+
+
 async def create(registry: Registry, call: Call) -> Written:
     """Make an object from the body."""
-    body = await call.body_object()
-    check_kind(call.resource, body)
-    warnings = _warnings(call, registry.decode(call.resource, body).unknown)
-    made = registry.create(call.resource, call.target.namespace, body, call.origin())
-    return Written(made, HTTPStatus.CREATED, warnings)
+    read = await call.read_body()
+    check_kind(registry.catalog, call.resource, read.value)
+    warnings = warnings_of(call, registry.decode(call.resource, read.value).unknown, read.faults)
+    return _create(registry, call, read.value, warnings)
+
+
+def _create(registry: Registry, call: Call, obj: Object, warnings: tuple[str, ...]) -> Written:
+    obj, doubled = _without_doubled_owners(obj)
+    made = registry.create(call.resource, call.target.namespace, obj, call.origin())
+    return Written(made, HTTPStatus.CREATED, (*warnings, *doubled, *advice(call.resource, made)))
+
+
+def _without_doubled_owners(obj: Object) -> tuple[Object, tuple[str, ...]]:
+    """Return an object without owner references that stand twice, and the warning about them."""
+    owners: list[Object] = dig(obj, "metadata", "ownerReferences", default=[])
+    kept = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
+    if len(kept) == len(owners):
+        return obj, ()
+    twice = dict.fromkeys(str(owner.get("uid", "")) for owner in kept if owners.count(owner) > 1)
+    warning = (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+        + ", ".join(twice)
+    )
+    return {**obj, "metadata": {**meta(obj), "ownerReferences": kept}}, (warning,)
 
 
 async def replace(registry: Registry, call: Call) -> Written:
     """Put the body in the place of the object."""
-    body = await call.body_object()
-    check_kind(call.resource, body)
-    name = dig(body, "metadata", "name")
-    if not name:
+    read = await call.read_body()
+    body = read.value
+    check_kind(registry.catalog, call.resource, body)
+    check_place(call, body, needs_name=True)
+    warnings = warnings_of(call, registry.decode(call.resource, body).unknown, read.faults)
+    found = registry.find(call.resource, call.target.namespace, call.target.name)
+    if found is None and call.resource.kind in _MADE_BY_PUT and not dig(body, "metadata", "resourceVersion"):
+        return _create(registry, call, body, warnings)
+    old = found or registry.read(call.resource, call.target.namespace, call.target.name)
+    body, doubled = _without_doubled_owners(body)
+    warnings = (*warnings, *doubled)
+    if not call.resource.unconditional and not dig(body, "metadata", "resourceVersion"):
+        fault = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise status.invalid(call.resource.plural, call.resource.group, call.target.name, [fault])
+    _check_uid(call, body, old)
+    changed = registry.update(call.resource, old, body, call.origin())
+    return Written(changed, HTTPStatus.OK, (*warnings, *advice(call.resource, changed, old)))
+
+
+def _check_uid(call: Call, body: Object, old: Object) -> None:
+    """Refuse a replacement that was meant for another object of that name."""
+    sent, uid = dig(body, "metadata", "uid"), dig(old, "metadata", "uid")
+    if not sent or sent == uid:
+        return
+    resource = call.resource
+    root = f"{resource.group}/{resource.plural}" if isinstance(resource, CustomResource) else resource.plural
+    place = "/".join(part for part in (_ROOTS.get(root, root), call.target.namespace, call.target.name) if part)
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {sent}, UID in object meta: {uid}"
+    )
+    raise status.conflict(resource, call.target.name, why)
+
+
+def check_place(call: Call, obj: Object, *, needs_name: bool = False) -> None:
+    """Refuse an object that says it is another than the path names.
+
+    Raises:
+        ApiError: 400.
+    """
+    name, namespace = dig(obj, "metadata", "name"), dig(obj, "metadata", "namespace")
+    if needs_name and not name:
         text = f"the name of the object ({call.target.name} based on URL) was undeterminable: name must be provided"
         raise status.bad_request(text)
-    _check_place(call, body)
-    warnings = _warnings(call, registry.decode(call.resource, body).unknown)
-    old = registry.read(call.resource, call.target.namespace, call.target.name)
-    return Written(registry.update(call.resource, old, body, call.origin()), HTTPStatus.OK, warnings)
-
-
-def _check_place(call: Call, obj: Object) -> None:
-    name, namespace = dig(obj, "metadata", "name"), dig(obj, "metadata", "namespace")
     if name and name != call.target.name:
         text = f"the name of the object ({name}) does not match the name on the URL ({call.target.name})"
         raise status.bad_request(text)
     if namespace and namespace != call.target.namespace:
         text = "the namespace of the provided object does not match the namespace sent on the request"
         raise status.bad_request(text)
-
-
-async def patch(registry: Registry, call: Call) -> Written:
-    """Patch the object, by the type of patch that the content type names."""
-    body = await call.body()
-    if call.content_type == APPLY_PATCH:
-        return _apply(registry, call, body)
-    patched = patcher(registry, call.resource.schema, call.content_type, body)
-    old = registry.read(call.resource, call.target.namespace, call.target.name)
-    new, shown = patched(old)
-    try:
-        _check_patched_kind(call.resource, new)
-        decoded = registry.schemas.decode(call.resource.schema, new)
-    except DecodeError as error:
-        raise _unfit(shown, str(error)) from error
-    _check_place(call, decoded.value)
-    if decoded.unknown and call.field_validation == "Strict":
-        raise _unfit(
-            shown, "strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in decoded.unknown)
-        )
-    warnings = _warnings(call, decoded.unknown)
-    return Written(registry.update(call.resource, old, decoded.value, call.origin()), HTTPStatus.OK, warnings)
-
-
-def _check_patched_kind(resource: Resource, obj: Object) -> None:
-    if obj.get("kind") != resource.kind or obj.get("apiVersion") != resource.api_version:
-        given = f"{obj.get('apiVersion')}, Kind={obj.get('kind')}"
-        raise DecodeError(f'no kind "{obj.get("kind")}" is registered for what is patched here ({given})')
-
-
-def _unfit(shown: str, why: str) -> ApiError:
-    fault = status.FieldFault("patch", "FieldValueInvalid", f"Invalid value: {shown}: {why}")
-    return status.invalid("", "", "", [fault])
-
-
-def patcher(
-    registry: Registry, definition: str, content_type: str, body: bytes
-) -> Callable[[Object], tuple[Object, str]]:
-    """Return a function from an object to the patched one, and to what a message about it shows.
-
-    Raises:
-        ApiError: 400 for a body that is no such patch, 415 for a type of patch that is not known.
-    """
-    if content_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
-        known = f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {APPLY_PATCH}"
-        raise status.unsupported_media_type(f"patches are {known}")
-    change = parse_json(body)
-    if content_type != JSON_PATCH and not isinstance(change, dict):
-        raise status.bad_request("json: cannot unmarshal the patch into Go value of type map[string]interface {}")
-
-    def patched(old: Object) -> tuple[Object, str]:
-        try:
-            if content_type == STRATEGIC_PATCH:
-                new = strategic.apply(registry.schemas, definition, old, cast("Object", change))
-                return new, go_json(go_map(change))
-            apply = json_patch.apply if content_type == JSON_PATCH else merge_patch.apply
-            new = apply(old, change)
-        except PatchError as error:
-            raise _patch_refusal(content_type, error) from error
-        if not isinstance(new, dict):
-            raise status.unprocessable()
-        return cast("Object", new), go_json(go_json(new))
-
-    return patched
-
-
-def _patch_refusal(content_type: str, error: PatchError) -> ApiError:
-    if error.decoding:
-        return status.bad_request(f"error decoding patch: {error}")
-    if content_type == JSON_PATCH:
-        return status.unprocessable()
-    return status.bad_request(str(error))
-
-
-def _apply(registry: Registry, call: Call, body: bytes) -> Written:
-    applied = parse_yaml(body)
-    if not isinstance(applied, dict):
-        raise status.bad_request("error decoding YAML: the body is not an object")
-    wanted = cast("Object", applied)
-    if not call.query("fieldManager"):
-        fault = status.required("fieldManager", "is required for apply patch")
-        raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
-    if dig(wanted, "metadata", "managedFields"):
-        raise status.bad_request("metadata.managedFields must be nil")
-    check_kind(call.resource, wanted)
-    _check_place(call, wanted)
-    warnings = _warnings(call, registry.decode(call.resource, wanted).unknown)
-    target = call.target
-    obj, made = registry.apply(
-        call.resource, target.namespace, target.name, wanted, call.origin(), force=call.flag("force")
-    )
-    return Written(obj, HTTPStatus.CREATED if made else HTTPStatus.OK, warnings)
-
-
-async def delete_options(call: Call) -> tuple[DeleteOptions, list[str]]:
-    """Read how to delete from the query and the body; also returns the body's `dryRun`.
-
-    Raises:
-        ApiError: 400 or 422.
-    """
-    body: Any = {}
-    content = await call.body()
-    if content.strip():
-        body = parse_yaml(content) if call.content_type == "application/yaml" else parse_json(content)
-    if not isinstance(body, dict):
-        raise status.bad_request("the body of a deletion is a DeleteOptions object")
-    given = cast("Object", body)
-    grace = call.number("gracePeriodSeconds")
-    if grace is None:
-        grace = given.get("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or grace < 0):
-        fault = status.invalid_value("gracePeriodSeconds", grace, "must be greater than or equal to 0")
-        raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
-    propagation = call.query("propagationPolicy") or str(given.get("propagationPolicy") or "")
-    allowed = ("Foreground", "Background", "Orphan", "nil")
-    if propagation and propagation not in allowed:
-        fault = status.unsupported("propagationPolicy", propagation, allowed)
-        raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
-    if call.flag("orphanDependents") or given.get("orphanDependents"):
-        propagation = "Orphan"
-    uid, version = dig(given, "preconditions", "uid"), dig(given, "preconditions", "resourceVersion")
-    return DeleteOptions(grace, propagation, uid, version), given.get("dryRun") or []
-
-
-async def delete(registry: Registry, call: Call) -> Written:
-    """Delete the object."""
-    options, dry_run = await delete_options(call)
-    origin = call.origin(dry_run)
-    old = registry.read(call.resource, call.target.namespace, call.target.name)
-    obj, gone = registry.delete(call.resource, old, options, origin)
-    if not gone:
-        return Written(obj)
-    return Written(_success(call.resource, obj), is_object=False)
-
-
-def _success(resource: Resource, obj: Object) -> Object:
-    details = {"name": name_of(obj), "group": resource.group, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
-    shown = {key: value for key, value in details.items() if value}
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": shown}
-
-
-async def delete_collection(registry: Registry, call: Call) -> list[Object]:
-    """Delete every object that the request selects; returns what they were."""
-    options, dry_run = await delete_options(call)
-    origin = call.origin(dry_run)
-    chosen = Filter.of(call)
-    found = [o for o in registry.store.items(call.resource.key, call.target.namespace) if chosen.matches(o)]
-    for obj in found:
-        registry.delete(call.resource, obj, options, origin)
-    return found

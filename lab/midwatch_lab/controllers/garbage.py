@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.controllers.runtime import Controller, Key
-from midwatch_lab.kinds.resources import NAMESPACES, Resource, by_storage, stored_resources
+from midwatch_lab.kinds.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
 from midwatch_lab.objects import Object, copied, is_terminating, meta, name_of, namespace_of, uid_of
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
@@ -72,7 +72,9 @@ class GarbageCollector(Controller):
         place = self._places.get(uid)
         if place is None:
             return None
-        resource = by_storage(place[0])
+        resource = self.registry.catalog.by_storage(place[0])
+        if resource is None:
+            return None
         obj = self.registry.find(resource, place[1], place[2])
         return None if obj is None or uid_of(obj) != uid else (resource, obj)
 
@@ -141,7 +143,7 @@ class NamespaceController(Controller):
             self._furnish(name)
             return None
         left = 0
-        for resource in stored_resources():
+        for resource in self.registry.catalog.stored():
             if not resource.namespaced:
                 continue
             for obj in self.registry.store.items(resource.key, name):
@@ -155,7 +157,7 @@ class NamespaceController(Controller):
         return None
 
     def _furnish(self, namespace: str) -> None:
-        accounts = next(resource for resource in stored_resources() if resource.kind == "ServiceAccount")
+        accounts = SERVICE_ACCOUNTS
         if self.registry.find(accounts, namespace, "default") is None:
             origin = self.origin("create", accounts, namespace, "")
             self.registry.create(accounts, namespace, {"metadata": {"name": "default"}}, origin)

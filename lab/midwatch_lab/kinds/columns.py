@@ -1,8 +1,12 @@
 """The columns that the server prints for each kind, under the original's names and in its order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from midwatch_contracts.times import unix_seconds
 from midwatch_lab.kinds.durations import human_duration
@@ -22,12 +26,14 @@ class Column:
     value: Callable[[Object, float], Any]
     type: str = "string"
     priority: int = 0
+    format: str = ""
+    description: str = ""
 
     @property
     def definition(self) -> Object:
         """The column as a Table describes it."""
-        form = "name" if self.name == "Name" else ""
-        text = f"{self.name} of the object"
+        form = self.format or ("name" if self.name == "Name" else "")
+        text = self.description or f"{self.name} of the object"
         return {"name": self.name, "type": self.type, "format": form, "description": text, "priority": self.priority}
 
 
@@ -75,8 +81,8 @@ _WORKLOAD: Final = (
 
 
 def _node_status(obj: Object) -> str:
-    ready = next((item for item in dig(obj, "status", "conditions", default=[]) if item["type"] == "Ready"), None)
-    words = ["Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"]
+    ready = next((item for item in dig(obj, "status", "conditions", default=[]) if item.get("type") == "Ready"), None)
+    words = ["Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"]
     if dig(obj, "spec", "unschedulable"):
         words.append("SchedulingDisabled")
     return ",".join(words)
@@ -89,7 +95,7 @@ def _node_roles(obj: Object) -> str:
 def _node_address(kind: str) -> Callable[[Object, float], Any]:
     def read(obj: Object, _now: float) -> str:
         addresses: list[Object] = dig(obj, "status", "addresses", default=[])
-        return next((item["address"] for item in addresses if item["type"] == kind), _NONE)
+        return next((item.get("address", "") for item in addresses if item.get("type") == kind), _NONE)
 
     return read
 
@@ -127,7 +133,7 @@ def _shortened(items: list[str]) -> str:
 
 def _endpoints(obj: Object) -> str:
     found = [
-        f"{address['ip']}:{port['port']}"
+        f"{address.get('ip', '')}:{port.get('port', 0)}"
         for subset in obj.get("subsets", [])
         for port in subset.get("ports", [])
         for address in subset.get("addresses", [])
@@ -156,9 +162,11 @@ def _autoscaler_targets(obj: Object) -> str:
         seen = dig(current[index] if index < len(current) else {}, "resource", "current", default={})
         if target.get("averageUtilization") is not None:
             used = f"{seen['averageUtilization']}%" if "averageUtilization" in seen else "<unknown>"
-            parts.append(f"{resource['name']}: {used}/{target['averageUtilization']}%")
+            parts.append(f"{resource.get('name', '')}: {used}/{target['averageUtilization']}%")
         else:
-            parts.append(f"{resource['name']}: {seen.get('averageValue', '<unknown>')}/{target.get('averageValue')}")
+            parts.append(
+                f"{resource.get('name', '')}: {seen.get('averageValue', '<unknown>')}/{target.get('averageValue')}"
+            )
     return ", ".join(parts) or _NONE
 
 
@@ -224,6 +232,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         AGE,
         Column("Selector", _of(lambda obj: _map_text(dig(obj, "spec", "selector"))), priority=1),
     ),
+    "CustomResourceDefinition": (NAME, Column("Created At", _path("metadata", "creationTimestamp"), type="date")),
     "Endpoints": (NAME, Column("Endpoints", _of(_endpoints)), AGE),
     "EndpointSlice": (
         NAME,
@@ -264,7 +273,10 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "Lease": (NAME, Column("Holder", _path("spec", "holderIdentity", default="")), AGE),
     "HorizontalPodAutoscaler": (
         NAME,
-        Column("Reference", _of(lambda o: "/".join(dig(o, "spec", "scaleTargetRef", key) for key in ("kind", "name")))),
+        Column(
+            "Reference",
+            _of(lambda o: "/".join(dig(o, "spec", "scaleTargetRef", key, default="") for key in ("kind", "name"))),
+        ),
         Column("Targets", _of(_autoscaler_targets)),
         Column("MinPods", _of(lambda obj: str(dig(obj, "spec", "minReplicas", default="<unset>")))),
         Column("MaxPods", _path("spec", "maxReplicas")),
@@ -281,6 +293,18 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
 }
 
 
+@cache
 def columns_of(kind: str) -> tuple[Column, ...]:
-    """Return the columns of a kind."""
-    return _COLUMNS[kind]
+    """Return the columns of a kind, described as the original describes them."""
+    described = {definition["name"]: definition for definition in _described().get(kind, [])}
+    return tuple(
+        replace(column, **{key: described[column.name][key] for key in ("type", "format", "description")})
+        if column.name in described
+        else column
+        for column in _COLUMNS[kind]
+    )
+
+
+@cache
+def _described() -> Object:
+    return orjson.loads(Path(__file__).with_name("columns.json").read_bytes())

@@ -78,6 +78,8 @@ def _probe(probe: Object) -> None:
 def _volume(volume: Object) -> None:
     if set(volume) == {"name"}:
         volume["emptyDir"] = {}
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
     for source, mode in (("configMap", 420), ("secret", 420), ("projected", 420), ("downwardAPI", 420)):
         if source in volume:
             volume[source].setdefault("defaultMode", mode)
@@ -91,21 +93,6 @@ def _pod(obj: Object) -> None:
         resources = container.setdefault("resources", {})
         if resources.get("limits"):
             resources["requests"] = {**resources["limits"], **resources.get("requests", {})}
-    _admit_pod(spec)
-    status = obj.setdefault("status", {})
-    status.setdefault("phase", "Pending")
-    status["qosClass"] = quality_of_service(spec)
-
-
-def _admit_pod(spec: Object) -> None:
-    """Add what the original's admission plugins give every pod (but for the token volume, which nothing here reads)."""
-    _set(spec, serviceAccountName="default", preemptionPolicy="PreemptLowerPriority")
-    spec["serviceAccount"] = spec["serviceAccountName"]
-    spec.setdefault("priority", 0)
-    tolerations: list[Object] = spec.setdefault("tolerations", [])
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(item.get("key") == key for item in tolerations):
-            tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
 
 
 def quality_of_service(spec: Object) -> str:
@@ -157,8 +144,7 @@ def _service(obj: Object) -> None:
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if spec["type"] != "ExternalName":
-        _set(spec, internalTrafficPolicy="Cluster", ipFamilyPolicy="SingleStack")
-        spec.setdefault("ipFamilies", ["IPv4"])
+        _set(spec, internalTrafficPolicy="Cluster")
 
 
 def _endpoints(obj: Object) -> None:
@@ -186,11 +172,17 @@ def _autoscaler(obj: Object) -> None:
 
 
 def _namespace(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("finalizers", ["kubernetes"])
-    obj.setdefault("status", {}).setdefault("phase", "Active")
     labels = obj["metadata"].setdefault("labels", {})
     labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
+
+
+def _custom_resource_definition(obj: Object) -> None:
+    spec: Object = obj.setdefault("spec", {})
+    names: Object = spec.setdefault("names", {})
+    kind = str(names.get("kind", ""))
+    if kind:
+        _set(names, singular=kind.lower(), listKind=f"{kind}List")
+    _set(spec.setdefault("conversion", {}), strategy="None")
 
 
 _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
@@ -203,4 +195,5 @@ _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "Secret": _secret,
     "HorizontalPodAutoscaler": _autoscaler,
     "Namespace": _namespace,
+    "CustomResourceDefinition": _custom_resource_definition,
 }

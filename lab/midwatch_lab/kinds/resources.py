@@ -42,6 +42,11 @@ class Resource:
     storage: tuple[str, str] | None = None
     """(group, plural) under which objects lie, when another version's row owns them."""
 
+    unconditional: bool = True
+    """Whether an update may leave out the resourceVersion."""
+    deprecation: str = ""
+    """The warning that every answer carries."""
+
     @property
     def api_version(self) -> str:
         """`apps/v1`, or `v1` for the core group."""
@@ -103,7 +108,10 @@ SERVICES: Final = Resource(
     "", "v1", "services", "service", "Service", _CORE + "Service", short=("svc",), categories=("all",),
     subresources=(Subresource("proxy", "ServiceProxyOptions", PROXY_VERBS), _status("Service")),
 )  # fmt: skip
-ENDPOINTS: Final = Resource("", "v1", "endpoints", "endpoints", "Endpoints", _CORE + "Endpoints", short=("ep",))
+ENDPOINTS: Final = Resource(
+    "", "v1", "endpoints", "endpoints", "Endpoints", _CORE + "Endpoints", short=("ep",),
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+)  # fmt: skip
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "configmap", "ConfigMap", _CORE + "ConfigMap", short=("cm",))
 SECRETS: Final = Resource("", "v1", "secrets", "secret", "Secret", _CORE + "Secret")
 SERVICE_ACCOUNTS: Final = Resource(
@@ -126,7 +134,9 @@ ENDPOINT_SLICES: Final = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "endpointslice", "EndpointSlice",
     "io.k8s.api.discovery.v1.EndpointSlice", generation=True,
 )  # fmt: skip
-LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "lease", "Lease", "io.k8s.api.coordination.v1.Lease")
+LEASES: Final = Resource(
+    "coordination.k8s.io", "v1", "leases", "lease", "Lease", "io.k8s.api.coordination.v1.Lease", unconditional=False
+)
 AUTOSCALERS: Final = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler",
     "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", short=("hpa",), categories=("all",),
@@ -136,6 +146,13 @@ DISRUPTION_BUDGETS: Final = Resource(
     "policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget",
     "io.k8s.api.policy.v1.PodDisruptionBudget", short=("pdb",), subresources=(_status("PodDisruptionBudget"),),
     generation=True,
+)  # fmt: skip
+
+CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "customresourcedefinition", "CustomResourceDefinition",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition", namespaced=False,
+    short=("crd", "crds"), categories=("api-extensions",), subresources=(_status("CustomResourceDefinition"),),
+    generation=True, unconditional=False,
 )  # fmt: skip
 
 
@@ -159,6 +176,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     ENDPOINT_SLICES,
     EVENTS_V1,
     DISRUPTION_BUDGETS,
+    CUSTOM_RESOURCE_DEFINITIONS,
 )  # fmt: skip
 """In the order of discovery."""
 
@@ -168,32 +186,3 @@ EXTRA_DEFINITIONS: Final = (
     "io.k8s.api.core.v1.Binding",
 )
 """Definitions of bodies that are no resource of their own."""
-
-_BY_PATH: Final = {(r.group, r.version, r.plural): r for r in RESOURCES}
-_BY_KIND: Final = {(r.api_version, r.kind): r for r in RESOURCES}
-_BY_STORAGE: Final = {r.key: r for r in RESOURCES if r.stored and r.storage is None}
-
-
-def by_path(group: str, version: str, plural: str) -> Resource | None:
-    """Find a resource by what stands in a request path."""
-    return _BY_PATH.get((group, version, plural))
-
-
-def by_kind(api_version: str, kind: str) -> Resource | None:
-    """Find a resource by what stands in an object."""
-    return _BY_KIND.get((api_version, kind))
-
-
-def by_kind_name(kind: str) -> Resource | None:
-    """Find the stored resource of a kind by the bare name of the kind, as entities have it."""
-    return next((r for r in RESOURCES if r.stored and r.storage is None and r.kind == kind), None)
-
-
-def stored_resources() -> tuple[Resource, ...]:
-    """Return every resource that owns objects in the store."""
-    return tuple(_BY_STORAGE.values())
-
-
-def by_storage(key: tuple[str, str]) -> Resource:
-    """Return the resource that owns the objects under `key`."""
-    return _BY_STORAGE[key]

@@ -5,34 +5,85 @@ from typing import Any, Final, TypeAlias
 
 from midwatch_lab import names
 from midwatch_lab.objects import Object, annotations_of, dig, meta
-from midwatch_lab.status import FieldFault, invalid_value, required, unsupported
+from midwatch_lab.status import FieldFault, go_json, invalid_value, required, unsupported
 
 Faults: TypeAlias = Iterator[FieldFault]
 
 PORT_MAX: Final = 65535
 _PERCENT_MAX: Final = 100
+_ANNOTATIONS_MAX: Final = 256 * 1024
+_STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
 def metadata(obj: Object, name_fault: Callable[[str], str | None], *, path: str = "metadata") -> Faults:
     """Check name, labels and annotations."""
     data = meta(obj)
-    name = data.get("name", "")
+    name, prefix = data.get("name", ""), data.get("generateName", "")
+    if prefix and (fault := name_fault(prefix.rstrip("-") or prefix)):
+        yield invalid_value(f"{path}.generateName", prefix, fault)
     if not name:
         yield required(f"{path}.name", "name or generateName is required")
     elif fault := name_fault(name):
         yield invalid_value(f"{path}.name", name, fault)
-    yield from labels(data.get("labels"), f"{path}.labels")
-    for key in annotations_of(obj):
-        if fault := names.label_key_fault(key.lower()):
+    yield from keys_and_values(obj, path=path)
+
+
+def keys_and_values(obj: Object, *, path: str = "metadata") -> Faults:
+    """Check labels, annotations, finalizers and owner references."""
+    yield from labels(meta(obj).get("labels"), f"{path}.labels")
+    annotations = annotations_of(obj)
+    for key in annotations:
+        for fault in names.label_key_faults(key.lower()):
             yield invalid_value(f"{path}.annotations", key, fault)
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    if size > _ANNOTATIONS_MAX:
+        detail = f"Too long: may not be more than {_ANNOTATIONS_MAX} bytes"
+        yield FieldFault(f"{path}.annotations", "FieldValueTooLong", detail)
+    yield from _owners(meta(obj).get("ownerReferences", []), f"{path}.ownerReferences")
+    for finalizer in meta(obj).get("finalizers", []):
+        for fault in names.label_key_faults(finalizer):
+            yield invalid_value(f"{path}.finalizers", finalizer, fault)
+
+
+def _owners(owners: list[Object], path: str) -> Faults:
+    for owner in owners:
+        version = owner.get("apiVersion", "")
+        if not version.rpartition("/")[2]:
+            yield invalid_value(f"{path}.apiVersion", version, "version must not be empty")
+        for key in ("kind", "name", "uid"):
+            if not owner.get(key):
+                yield invalid_value(f"{path}.{key}", owner.get(key, ""), "must not be empty")
+    controllers = [owner for owner in owners if owner.get("controller")]
+    if len(controllers) > 1:
+        shown = ", ".join(f"{owner.get('kind', '')}/{owner.get('name', '')}" for owner in controllers[:2])
+        first, second = shown.split(", ")
+        detail = (
+            f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
+        )
+        shown = "[" + ",".join(_owner_text(owner) for owner in owners) + "]"
+        yield FieldFault(path, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
+
+
+def _owner_text(owner: Object) -> str:
+    """Return a reference as JSON, in the order of the original's structure."""
+    keys = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+    return "{" + ",".join(f'"{key}":{go_json(owner[key])}' for key in keys if key in owner) + "}"
+
+
+def standard_finalizers(obj: Object) -> Faults:
+    """Check that each finalizer is qualified, or one of those that Kubernetes has itself."""
+    for index, finalizer in enumerate(meta(obj).get("finalizers", [])):
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            yield invalid_value(f"metadata.finalizers[{index}]", finalizer, detail)
 
 
 def labels(found: Mapping[str, str] | None, path: str) -> Faults:
     """Check keys and values of labels."""
     for key, value in (found or {}).items():
-        if fault := names.label_key_fault(key):
+        for fault in names.label_key_faults(key):
             yield invalid_value(path, key, fault)
-        if fault := names.label_value_fault(value):
+        for fault in names.label_value_faults(value):
             yield invalid_value(path, value, fault)
 
 

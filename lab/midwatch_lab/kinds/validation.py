@@ -1,32 +1,47 @@
 """Rules of each kind: what is invalid, field by field, with the original's reasons. Types are checked in decoding."""
 
+import base64
 from collections.abc import Callable
 from typing import Any, Final
 
 from midwatch_lab import names
+from midwatch_lab.custom import definition_rules, objects
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import pod_validation, rules
-from midwatch_lab.kinds.resources import Resource
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from midwatch_lab.kinds.rules import Faults
-from midwatch_lab.objects import Object, dig, meta
+from midwatch_lab.objects import Object, dig, is_terminating, meta
 from midwatch_lab.selectors import LabelSelector
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_CHECKED_TWICE: Final = frozenset({"ConfigMap"})
+"""Kinds whose metadata the original checks once more in an update."""
+_DATA_MAX: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable"
 
 
-def check(resource: Resource, obj: Object, old: Object | None = None) -> None:
+def check(resource: Resource, obj: Object, old: Object | None = None, subresource: str = "") -> None:
     """Check an object before it is stored; with `old`, also that nothing changes that may not.
 
     Raises:
         ApiError: 422, with one cause a fault.
     """
-    faults = list(rules.metadata(obj, _name_rule(resource.kind)))
+    faults: list[FieldFault] = []
+    if old is not None:
+        # The original checks the metadata of an update by itself, as an update of the kind, and as the kind.
+        faults.extend([*_metadata_update(obj, old), *rules.keys_and_values(obj)] * 2)
+    if isinstance(resource, CustomResource):
+        faults.extend(objects.check(resource, obj, old, subresource))
+        if faults:
+            raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
+        return
+    own = [*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)]
+    faults.extend(own * (2 if old is not None and resource.kind in _CHECKED_TWICE else 1))
     rule = _RULES.get(resource.kind)
-    if rule is not None:
+    if rule is not None and not (resource is CUSTOM_RESOURCE_DEFINITIONS and subresource == "status"):
         faults.extend(rule(obj))
     if old is not None:
-        faults.extend(_metadata_update(obj, old))
         update = _UPDATES.get(resource.kind)
         if update is not None:
             faults.extend(update(obj, old))
@@ -43,6 +58,12 @@ def _name_rule(kind: str) -> Callable[[str], str | None]:
 
 
 def _metadata_update(obj: Object, old: Object) -> Faults:
+    if is_terminating(old):
+        new = [name for name in meta(obj).get("finalizers", []) if name not in meta(old).get("finalizers", [])]
+        if new:
+            shown = "[]string{" + ", ".join(f'"{name}"' for name in sorted(new)) + "}"
+            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+            yield forbidden_field("metadata.finalizers", detail)
     for key in ("name", "namespace", "uid", "creationTimestamp"):
         new_value, old_value = meta(obj).get(key), meta(old).get(key)
         if new_value != old_value:
@@ -170,6 +191,10 @@ def _config_map(obj: Object) -> Faults:
                 yield invalid_value(f"{path}[{key}]", key, detail)
     for key in binary.keys() & data.keys():
         yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
+    size = sum(len(value.encode()) for value in data.values())
+    size += sum(len(base64.b64decode(value)) for value in binary.values())
+    if size > _DATA_MAX:
+        yield FieldFault("[]", "FieldValueTooLong", f"Too long: may not be more than {_DATA_MAX} bytes")
 
 
 def _autoscaler(obj: Object) -> Faults:
@@ -231,6 +256,7 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "ConfigMap": _config_map,
     "HorizontalPodAutoscaler": _autoscaler,
     "PodDisruptionBudget": _budget,
+    "CustomResourceDefinition": definition_rules.check,
 }
 _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Deployment": _same_selector,
@@ -239,4 +265,5 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Service": _same_cluster_ip,
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
+    "CustomResourceDefinition": definition_rules.check_update,
 }

@@ -1,4 +1,8 @@
-"""JSON Patch (RFC 6902), with pointers by RFC 6901."""
+"""JSON Patch (RFC 6902), with pointers by RFC 6901; as lenient as the original's library (evanphx/json-patch v4).
+
+A value that is left out is null, what comes before a pointer's first slash is not read, a copy of nothing is null, and
+a test for null holds where nothing is.
+"""
 
 import copy
 from typing import Any, cast
@@ -10,14 +14,14 @@ def apply(document: Any, operations: Any) -> Any:
     """Return the patched copy of a document.
 
     Raises:
-        PatchError: for a malformed patch (`decoding`), or an operation that does not fit the document.
+        PatchError: for a malformed patch, or an operation that does not fit the document.
     """
-    if not isinstance(operations, list):
-        raise PatchError("a JSON patch is a list of operations", decoding=True)
+    if not isinstance(operations, list | None):
+        raise PatchError("a JSON patch is a list of operations")
     result = copy.deepcopy(document)
-    for operation in cast("list[Any]", operations):
+    for operation in cast("list[Any]", operations or []):
         if not isinstance(operation, dict):
-            raise PatchError("an operation of a JSON patch is an object", decoding=True)
+            raise PatchError("an operation of a JSON patch is an object")
         result = _operate(result, cast("dict[str, Any]", operation))
     return result
 
@@ -30,7 +34,7 @@ def _operate(document: Any, operation: dict[str, Any]) -> Any:
         case "remove":
             return _remove(document, path)[0]
         case "replace":
-            _get(document, path)
+            # The original's library lets a field of an object be replaced that is not there (evanphx/json-patch).
             return _put(document, path, copy.deepcopy(_value(operation)))
         case "move":
             origin = _pointer(operation, "from")
@@ -39,9 +43,9 @@ def _operate(document: Any, operation: dict[str, Any]) -> Any:
             document, value = _remove(document, origin)
             return _add(document, path, value)
         case "copy":
-            return _add(document, path, copy.deepcopy(_get(document, _pointer(operation, "from"))))
+            return _add(document, path, copy.deepcopy(_get_or_null(document, _pointer(operation, "from"))))
         case "test":
-            if not _equal(_get(document, path), _value(operation)):
+            if not _equal(_get_or_null(document, path), _value(operation)):
                 raise PatchError(f"test: the value at /{'/'.join(path)} is another")
             return document
         case other:
@@ -49,16 +53,22 @@ def _operate(document: Any, operation: dict[str, Any]) -> Any:
 
 
 def _value(operation: dict[str, Any]) -> Any:
-    if "value" not in operation:
-        raise PatchError(f"{operation.get('op')}: value is missing")
-    return operation["value"]
+    return operation.get("value")
 
 
 def _pointer(operation: dict[str, Any], name: str) -> list[str]:
     text = operation.get(name)
-    if not isinstance(text, str) or (text and not text.startswith("/")):
+    if not isinstance(text, str) or (text and "/" not in text):
         raise PatchError(f"{name}: {text!r} is no JSON pointer")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+
+
+def _get_or_null(document: Any, path: list[str]) -> Any:
+    """Return what is there, or null where its parent lacks it."""
+    parent = _get(document, path[:-1])
+    if path and isinstance(parent, dict):
+        return cast("dict[str, Any]", parent).get(path[-1])
+    return _get(document, path)
 
 
 def _index(items: list[Any], step: str, *, upto: int) -> int:

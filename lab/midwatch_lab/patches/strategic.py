@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from midwatch_lab.errors import PatchError
 from midwatch_lab.objects import Object
 from midwatch_lab.schemas.schema import Schema, Schemas
+from midwatch_lab.status import go_map
 
 _PATCH: Final = "$patch"
 _RETAIN: Final = "$retainKeys"
@@ -32,15 +33,16 @@ class _Merger:
 
     def merge(self, schema: Schema | None, document: Object, patch: Object) -> Object:
         match patch.get(_PATCH):
-            case None | "merge":
+            case None:
                 pass
             case "replace":
                 return copy.deepcopy({key: value for key, value in patch.items() if key != _PATCH})
             case "delete":
                 return {}
             case other:
-                raise PatchError(f"Unknown patch type: {other}", decoding=True)
-        kept = patch.get(_RETAIN)
+                shown = other if isinstance(other, str) else f"%!s({_go_type(other)}={go_map(other)})"
+                raise PatchError(f"unknown patch type: {shown} in map: {go_map(patch)}", internal=True)
+        kept = _retained(patch)
         result: Object = {k: v for k, v in document.items() if kept is None or k in kept}
         for key, change in patch.items():
             if key.startswith("$"):
@@ -95,16 +97,16 @@ class _Merger:
         result: list[Any] = list(old)
         for entry in change:
             if not isinstance(entry, dict):
-                raise PatchError(f"{key}: an element of a list merged by {merge_key} is an object", decoding=True)
+                raise PatchError(f"list element types are not identical: {go_map([old, change])}", internal=True)
             part = cast("Object", entry)
-            if part.get(_PATCH) == "replace" and set(part) == {_PATCH}:
-                return [self._plain(items, one) for one in change if one != part]
+            if part.get(_PATCH) == "replace":
+                return [self._plain(items, one) for one in change if _PATCH not in one]
             self._element(items, merge_key, result, part)
         return self._ordered(schema, key, result, old, patch)
 
     def _element(self, items: Schema | None, merge_key: str, result: list[Any], part: Object) -> None:
         if merge_key not in part:
-            raise PatchError(f"element {part} does not contain declared merge key: {merge_key}")
+            raise PatchError(f"map: {go_map(part)} does not contain declared merge key: {merge_key}", internal=True)
         place = next((index for index, item in enumerate(result) if item.get(merge_key) == part[merge_key]), None)
         if part.get(_PATCH) == "delete":
             if place is not None:
@@ -124,6 +126,7 @@ class _Merger:
             return item.get(merge_key) if merge_key and isinstance(item, dict) else item  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] (JSON of unknown shape)
 
         wanted = [name(item) for item in cast("list[Any]", order)]
+        _check_order(patch, key, wanted, [name(item) for item in patch.get(key) or () if not _goes(item)])
         server = [name(item) for item in old]
         listed = sorted((item for item in items if name(item) in wanted), key=lambda item: wanted.index(name(item)))
         others = [item for item in items if name(item) not in wanted]
@@ -135,6 +138,47 @@ class _Merger:
                 merged.append(others.pop(0))
             merged.append(item)
         return merged + others
+
+
+def _retained(patch: Object) -> list[Any] | None:
+    """Return what `$retainKeys` lists, which is all that the patch itself sets; None without the directive."""
+    kept: Any = patch.get(_RETAIN)
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or any(not key.startswith("$") and key not in kept for key in patch):
+        raise PatchError("invalid patch format of retainKeys")
+    return cast("list[Any]", kept)
+
+
+def _goes(item: Any) -> bool:
+    return isinstance(item, dict) and cast("Object", item).get(_PATCH) == "delete"
+
+
+def _check_order(patch: Object, key: str, wanted: list[Any], changed: list[Any]) -> None:
+    """Refuse an order that lacks what the patch changes, or has it otherwise."""
+    if _ORDER + key not in patch:
+        return
+    left = iter(wanted)
+    if all(any(name == other for other in left) for name in changed):
+        return
+    listed, order = go_map(patch[key]), go_map(patch[_ORDER + key])
+    raise PatchError(
+        f"The order in patch list:\n{listed}\n doesn't match $setElementOrder list:\n{order}\n", internal=True
+    )
+
+
+def _go_type(value: Any) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case int():
+            return "int64"
+        case float():
+            return "float64"
+        case list():
+            return "[]interface {}"
+        case _:
+            return "map[string]interface {}"
 
 
 def _strategy(schema: Schema | None) -> tuple[str, ...]:

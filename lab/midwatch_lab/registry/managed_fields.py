@@ -1,82 +1,49 @@
 """Who owns which field: `metadata.managedFields`, in the FieldsV1 form of the original (KEP-555).
 
-A field set is a mapping from paths to the values there. A path is a tuple of FieldsV1 elements: `f:spec` a field,
-`k:{"name":"engine"}` an element of a keyed list, `v:"a"` an element of a set; an atomic list or map is one field.
+Managers are kept by key, each with the set of the fields that it owns. An update takes what it changes, whoever had it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
 from midwatch_contracts.times import rfc3339
+from midwatch_lab import status
 from midwatch_lab.objects import Object, meta
-from midwatch_lab.schemas.schema import INT_OR_STRING, QUANTITY, Schema, Schemas
+from midwatch_lab.registry.typed import Comparison, Path
 from midwatch_lab.store.audit import Origin
 
-Path: TypeAlias = tuple[str, ...]
+Key: TypeAlias = tuple[str, str, str, str]
+"""(operation, manager, apiVersion but for an apply, subresource)."""
 
-_OWNERLESS: Final = frozenset({
-    "name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink",
-    "deletionTimestamp", "deletionGracePeriodSeconds",
-})  # fmt: skip
-
-
-def json_text(value: Any) -> str:
-    """Return compact JSON with sorted keys, as path elements have it."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+APPLY: Final = "Apply"
+UPDATE: Final = "Update"
+ANCIENT: Final = "ancient-changes"
+BEFORE_APPLY: Final = "before-first-apply"
+_UPDATERS_MAX: Final = 10
 
 
-def field_set(schemas: Schemas, definition: str, obj: Object) -> dict[Path, Any]:
-    """Return every field of an object that somebody can own."""
-    found: dict[Path, Any] = {}
-    bare = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-    metadata = {key: value for key, value in meta(obj).items() if key not in _OWNERLESS}
-    if metadata:
-        bare["metadata"] = metadata
-    _walk(schemas, {"$ref": definition}, bare, (), found)
-    return found
+@dataclass(frozen=True)
+class Owned:
+    """What one manager owns, at which version of the kind, and since when."""
+
+    paths: frozenset[Path]
+    api_version: str
+    time: str | None = None
+
+    def without(self, gone: set[Path]) -> "Owned":
+        """Return what is left."""
+        return replace(self, paths=self.paths - gone) if self.paths & gone else self
 
 
-def element_key(item: Object, keys: Iterable[str], schema: Schema) -> str:
-    """Return the path element of an object in a keyed list; a key that is left out has its default."""
-    properties: dict[str, Schema] = schema.get("properties", {})
-    values = {key: item.get(key, properties.get(key, {}).get("default")) for key in keys}
-    return "k:" + json_text({key: value for key, value in values.items() if value is not None})
+Managers: TypeAlias = dict[Key, Owned]
 
 
-def _walk(schemas: Schemas, schema: Schema | None, value: Any, path: Path, found: dict[Path, Any]) -> None:
-    resolved = schemas.resolve(schema or {})
-    granular = (schema or resolved).get("x-kubernetes-map-type", resolved.get("x-kubernetes-map-type")) != "atomic"
-    if isinstance(value, dict) and value and granular and _is_open(schema, resolved):
-        if path and "properties" not in resolved:
-            found[path] = None
-        for key, item in cast("Object", value).items():
-            _walk(schemas, schemas.child(schema, key), item, (*path, f"f:{key}"), found)
-    elif isinstance(value, list) and value and (schema or {}).get("x-kubernetes-list-type") in ("map", "set"):
-        found[path] = None
-        _walk_list(schemas, cast("Schema", schema), cast("list[Any]", value), path, found)
-    elif path:
-        found[path] = value
-
-
-def _is_open(schema: Schema | None, resolved: Schema) -> bool:
-    if (schema or {}).get("$ref") in (QUANTITY, INT_OR_STRING):
-        return False
-    return "properties" in resolved or "additionalProperties" in resolved
-
-
-def _walk_list(schemas: Schemas, schema: Schema, value: list[Any], path: Path, found: dict[Path, Any]) -> None:
-    items = schemas.items(schema)
-    for item in value:
-        if schema["x-kubernetes-list-type"] == "set" or not isinstance(item, dict):
-            found[(*path, "v:" + json_text(item))] = item
-            continue
-        element = element_key(cast("Object", item), schema["x-kubernetes-list-map-keys"], schemas.resolve(items or {}))
-        here = (*path, element)
-        found[here] = None
-        for key, inner in cast("Object", item).items():
-            _walk(schemas, schemas.child(items, key), inner, (*here, f"f:{key}"), found)
+def key_of(origin: Origin, operation: str, api_version: str) -> Key:
+    """Return the key under which the one who writes is kept."""
+    return operation, origin.manager, "" if operation == APPLY else api_version, origin.subresource
 
 
 def encode(paths: Iterable[Path]) -> Object:
@@ -111,53 +78,122 @@ def decode(fields: Object) -> set[Path]:
     return found
 
 
-def after_update(  # noqa: PLR0917 (a write, spelt out)
-    entries: list[Object],
-    old: Mapping[Path, Any],
-    new: Mapping[Path, Any],
-    origin: Origin,
-    api_version: str,
-    now: float,
-) -> list[Object]:
-    """Return the managedFields after a write that is no apply: whoever changes a field owns it alone."""
-    missing = object()
-    changed = {path for path, value in new.items() if old.get(path, missing) != value}
-    removed = old.keys() - new.keys()
-    result: list[Object] = []
-    known = False
+def read(entries: list[Object]) -> Managers:
+    """Return the managers of an object."""
+    found: Managers = {}
     for entry in entries:
-        owned = decode(entry.get("fieldsV1", {}))
-        if is_of(entry, origin, "Update"):
-            known = True
-            rest = (owned | changed) - removed
-            fresh = new_entry(origin, "Update", api_version, now, rest)
-        else:
-            rest = owned - removed - changed
-            fresh = {**entry, "fieldsV1": encode(rest)}
-        if rest:
-            result.append(entry if rest == owned else fresh)
-    if changed and not known:
-        result.append(new_entry(origin, "Update", api_version, now, changed))
-    return result
+        operation, api_version = str(entry.get("operation", "")), str(entry.get("apiVersion", ""))
+        manager, subresource = str(entry.get("manager", "")), str(entry.get("subresource", ""))
+        key = operation, manager, "" if operation == APPLY else api_version, subresource
+        found[key] = Owned(frozenset(decode(entry.get("fieldsV1") or {})), api_version, entry.get("time"))
+    return found
 
 
-def is_of(entry: Object, origin: Origin, operation: str) -> bool:
-    """Tell whether a managedFields entry is that of the writer."""
-    return (
-        entry.get("manager") == origin.manager
-        and entry.get("operation") == operation
-        and entry.get("subresource", "") == origin.subresource
+def stated(new: Object, old: Object) -> Managers:
+    """Return the managers that an update starts from: those that the client sends, else those that are stored.
+
+    A client takes all of them away by sending one empty entry.
+    """
+    sent: Any = meta(new).get("managedFields")
+    if isinstance(sent, list) and sent == [{}]:
+        return {}
+    usable = isinstance(sent, list) and all(_is_sound(entry) for entry in sent)  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
+    return (read(sent) if usable and sent else {}) or read(meta(old).get("managedFields", []))  # pyright: ignore[reportUnknownArgumentType] (JSON of unknown shape)
+
+
+def _is_sound(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    known = cast("Object", entry)
+    whole = known.get("operation") in (APPLY, UPDATE) and bool(known.get("apiVersion"))
+    return whole and _is_field_set(known.get("fieldsV1") or {})
+
+
+def _is_field_set(node: Any) -> bool:
+    """Tell whether a value has the form of FieldsV1; the elements of keys and values are JSON themselves."""
+    if not isinstance(node, dict):
+        return False
+    return all(_is_step(step) and _is_field_set(inner) for step, inner in cast("Object", node).items())
+
+
+def _is_step(step: str) -> bool:
+    kind, colon, rest = step.partition(":")
+    if step == "." or (kind in ("f", "i") and colon):
+        return True
+    if kind not in ("k", "v") or not colon:
+        return False
+    try:
+        value: Any = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v" or isinstance(value, dict)
+
+
+def write(managers: Managers) -> list[Object]:
+    """Return managers as `managedFields`, in the original's order: applies first, then by time and name."""
+    entries: list[Object] = []
+    for (operation, manager, _, subresource), owned in managers.items():
+        entry: Object = {"manager": manager, "operation": operation, "apiVersion": owned.api_version}
+        if owned.time is not None:
+            entry["time"] = owned.time
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": encode(owned.paths)}
+        entries.append(entry | ({"subresource": subresource} if subresource else {}))
+    names = ("operation", "time", "manager", "apiVersion", "subresource")
+    return sorted(entries, key=lambda entry: [entry.get(name, "") for name in names])
+
+
+def time_text(now: float) -> str:
+    """Return a time as entries have it."""
+    return rfc3339(now).partition(".")[0] + "Z"
+
+
+def after_update(managers: Managers, changes: Comparison, origin: Origin, api_version: str, now: float) -> Managers:
+    """Return the managers after a write that is no apply: whoever changes a field owns it alone."""
+    taken = changes.added | changes.modified
+    found = {key: owned.without(taken | changes.removed) for key, owned in managers.items()}
+    key = key_of(origin, UPDATE, api_version)
+    if taken:
+        before = found[key].paths if key in found else frozenset[Path]()
+        # The original translates owners between a Scale and its workload, and loses the time on the way.
+        time = None if origin.subresource == "scale" else time_text(now)
+        found[key] = Owned(before | taken, api_version, time)
+    return capped({key: owned for key, owned in found.items() if owned.paths})
+
+
+def capped(managers: Managers) -> Managers:
+    """Return the managers with the oldest updaters merged into one entry a version, once there are more than ten."""
+    updaters = sorted(
+        (key for key in managers if key[0] == UPDATE), key=lambda key: (managers[key].time or "", key[1:])
     )
+    if len(updaters) <= _UPDATERS_MAX:
+        return managers
+    found, left = dict(managers), len(updaters)
+    firsts: dict[str, Key] = {}
+    for key in updaters:
+        if left <= _UPDATERS_MAX:
+            break
+        owned = found[key]
+        bucket = UPDATE, ANCIENT, owned.api_version, ""
+        first = firsts.setdefault(owned.api_version, key)
+        if first == key:
+            continue
+        if bucket not in found:
+            found[bucket] = found.pop(first)
+        found[bucket] = replace(owned, paths=owned.paths | found[bucket].paths)
+        del found[key]
+        left -= 1
+    return found
 
 
-def new_entry(origin: Origin, operation: str, api_version: str, now: float, paths: Iterable[Path]) -> Object:
-    """Return a managedFields entry."""
-    return {
-        "manager": origin.manager,
-        "operation": operation,
-        "apiVersion": api_version,
-        "time": rfc3339(now).partition(".")[0] + "Z",
-        "fieldsType": "FieldsV1",
-        "fieldsV1": encode(paths),
-        **({"subresource": origin.subresource} if origin.subresource else {}),
-    }
+def check(entries: Any) -> list[status.FieldFault]:
+    """Return what is wrong with the managedFields that a client sends."""
+    faults: list[status.FieldFault] = []
+    for index, entry in enumerate(entries or []):
+        path = f"metadata.managedFields[{index}]"
+        if entry.get("operation", "") not in (APPLY, UPDATE):
+            faults.append(
+                status.invalid_value(f"{path}.operation", entry.get("operation", ""), "must be `Apply` or `Update`")
+            )
+        if entry.get("fieldsType", "") != "FieldsV1":
+            faults.append(status.invalid_value(f"{path}.fieldsType", entry.get("fieldsType", ""), "must be `FieldsV1`"))
+    return faults

@@ -4,22 +4,27 @@ The API server and the lab's own controllers use it alike. Nothing awaits, so ea
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
+from midwatch_lab.custom import definitions, typed_rules
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds import validation
+from midwatch_lab.kinds.admission import admit
+from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
-from midwatch_lab.kinds.resources import NAMESPACES, SERVICES, Resource
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES, Resource
 from midwatch_lab.names import generated
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, without
-from midwatch_lab.registry import upkeep
-from midwatch_lab.registry.managed_fields import after_update, field_set
+from midwatch_lab.registry import managed_fields, upkeep
+from midwatch_lab.registry.managed_fields import Managers
 from midwatch_lab.registry.server_side_apply import ServerSideApply
-from midwatch_lab.registry.upkeep import DeleteOptions
+from midwatch_lab.registry.typed import Typed
+from midwatch_lab.registry.upkeep import DeleteOptions, ResetFields
 from midwatch_lab.schemas.schema import Decoded, Schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Store
@@ -37,6 +42,13 @@ class Registry:
     schemas: Schemas
     clock: Clock
     place_service: Callable[[Object], None] = _nowhere
+    catalog: Catalog = field(default_factory=Catalog)
+    disabled_plugins: frozenset[str] = frozenset()
+    """Admission plugins that are off, as `--disable-admission-plugins` has it."""
+    _following: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        definitions.serve(self)
 
     def now_text(self) -> str:
         """Return the present as objects carry it: RFC 3339 with whole seconds."""
@@ -72,7 +84,7 @@ class Registry:
         return decoded
 
     def create(
-        self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+        self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: Managers | None = None
     ) -> Object:
         """Make an object; `managed` are its managedFields where they are known already.
 
@@ -80,26 +92,34 @@ class Registry:
             ApiError: 400, 404 (no such namespace), 409 or 422.
         """
         new = self.decode(resource, obj).value
+        managers = managed_fields.stated(new, {}) if managed is None else managed
+        if meta(new).get("resourceVersion"):
+            raise status.internal("resourceVersion should not be set on objects to be created")
         metadata = without(meta(new), upkeep.SERVER_SET)
         new["metadata"] = metadata
         self._settle_namespace(resource, namespace, metadata)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated(metadata["generateName"])
-        if resource.has_status:
-            new["status"] = upkeep.initial_status(resource, new)
         apply_defaults(resource.kind, new)
         upkeep.fold_string_data(new)
+        if managed is None:
+            managers = self._owners(resource, managers, self.decode(resource, {}).value, new, origin)
+        if resource.has_status:
+            upkeep.begin_status(resource, new)
+        admit(resource.kind, new, self.disabled_plugins)
         if resource is SERVICES:
             self.place_service(new)
         validation.check(resource, new)
         metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
         if resource.generation:
             metadata["generation"] = 1
-        self._own(resource, new, None, origin, managed)
-        return self.store.create(resource, new, origin)
+        _write_managers(new, managers)
+        made = self.store.create(resource, upkeep.as_stored(resource, new), origin)
+        self._follow(resource, origin)
+        return made
 
     def update(
-        self, resource: Resource, old: Object, obj: Object, origin: Origin, *, managed: list[Object] | None = None
+        self, resource: Resource, old: Object, obj: Object, origin: Origin, *, managed: Managers | None = None
     ) -> Object:
         """Put `obj` in the place of `old` (what is stored at this moment); `origin.subresource` says which part of it.
 
@@ -107,21 +127,33 @@ class Registry:
             ApiError: 400, 409 (it carries another resourceVersion) or 422.
         """
         new = self.decode(resource, obj).value
+        managers = managed_fields.stated(new, old) if managed is None else managed
         self._settle_metadata(resource, new, old)
         upkeep.divide(resource, new, old, origin.subresource)
         apply_defaults(resource.kind, new)
         upkeep.fold_string_data(new)
+        if managed is None and managers:
+            managers = self._owners(resource, managers, old, new, origin)
+        admit(resource.kind, new, self.disabled_plugins)
         if resource is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
-        validation.check(resource, new, old)
+        validation.check(resource, new, old, origin.subresource)
         if upkeep.counts_as_change(resource, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
-        self._own(resource, new, old, origin, managed)
+        _write_managers(new, managers)
+        new = upkeep.as_stored(resource, new)
+        if _but_for_times(new) == _but_for_times(old):
+            new = old
         released = meta(old).get("finalizers") and not meta(new).get("finalizers")
         if is_terminating(new) and released and not meta(new).get("deletionGracePeriodSeconds"):
-            return self.store.delete(resource, old, origin)
-        return self.store.update(resource, new, old, origin)
+            self.store.delete(resource, old, origin)
+            self._follow(resource, origin)
+            return new
+        changed = self.store.update(resource, new, old, origin)
+        if resource is CUSTOM_RESOURCE_DEFINITIONS:
+            self._follow(resource, origin)
+        return changed
 
     def modify(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], origin: Origin
@@ -144,17 +176,39 @@ class Registry:
         Raises:
             ApiError: 400, 409 with one cause a conflicting field, or 422.
         """
-        stated: Object = upkeep.as_stated(self.decode(resource, applied).value, applied)
-        side = ServerSideApply(self.schemas, resource.schema, origin)
+        if isinstance(resource, CustomResource):
+            self.decode(resource, applied)
+        self._check_types(resource, applied)
+        typed, reset = Typed(self.schemas, resource.schema), ResetFields(resource.has_status, origin.subresource)
+        side = ServerSideApply(typed, reset, origin, resource.api_version)
         old = self.find(resource, namespace, name)
         now = self.clock.now()
         if old is None:
-            fresh = {**stated, "metadata": {**meta(stated), "name": name}}
-            managed = side.managed({}, stated, resource.api_version, now)
-            return self.create(resource, namespace, fresh, origin, managed=managed), True
-        merged = side.merge(old, stated, force=force)
-        managed = side.managed(old, stated, resource.api_version, now)
-        return self.update(resource, old, merged, origin, managed=managed), False
+            if uid := meta(applied).get("uid"):
+                text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise status.conflict(resource, name, text)
+            if not meta(applied).get("name"):
+                text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+                raise status.bad_request(text)
+            fresh = {**applied, "metadata": without(meta(applied), ["resourceVersion"])}
+            made = side.apply({}, {}, fresh, force=force, now=now)
+            return self.create(resource, namespace, made.obj, origin, managed=made.managers), True
+        managers = managed_fields.read(meta(old).get("managedFields", []))
+        if not managers:
+            before = replace(origin, manager=managed_fields.BEFORE_APPLY)
+            managers = self._owners(resource, {}, self.decode(resource, {}).value, old, before)
+        done = side.apply(old, managers, applied, force=force, now=now)
+        return self.update(resource, old, done.obj, origin, managed=done.managers), False
+
+    def _check_types(self, resource: Resource, applied: Object) -> None:
+        custom = isinstance(resource, CustomResource)
+        why = typed_rules.fault(self.schemas, resource.schema, applied, metadata=not custom)
+        if why is not None:
+            place = (
+                f"{dig(applied, 'metadata', 'namespace', default='')}/{dig(applied, 'metadata', 'name', default='')}"
+            )
+            what = f"({place}; {resource.group}/{resource.version}, Kind={resource.kind})"
+            raise status.internal(f"failed to create typed patch object {what}: {why}")
 
     def delete(self, resource: Resource, old: Object, options: DeleteOptions, origin: Origin) -> tuple[Object, bool]:
         """Delete an object, or mark it for deletion; returns its state, and whether it is gone.
@@ -163,22 +217,25 @@ class Registry:
             ApiError: 409 when a precondition does not hold.
         """
         upkeep.check_preconditions(resource, old, options)
+        if resource is CUSTOM_RESOURCE_DEFINITIONS:
+            draft = definitions.marked(old, self.now_text())
+            kept = self.store.update(resource, draft, old, origin)
+            self._follow(resource, origin)
+            return kept, False
         metadata = dict(meta(old))
-        finalizers: list[str] = list(metadata.get("finalizers", []))
-        wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(options.propagation)
-        if wanted and wanted not in finalizers:
-            finalizers.append(wanted)
-            metadata["finalizers"] = finalizers
+        finalizers = upkeep.finalizers_after(options.propagation, metadata.get("finalizers", []))
+        metadata["finalizers"] = finalizers
+        if not finalizers:
+            del metadata["finalizers"]
+        draft = {**old, "metadata": metadata}
         grace = upkeep.grace_of(resource, old, options)
         if not grace and not upkeep.is_held(resource, old, finalizers):
-            return self.store.delete(resource, old, origin), True
-        sooner = grace < metadata.get("deletionGracePeriodSeconds", grace + 1)
-        if not is_terminating(old) or sooner:
-            metadata["deletionTimestamp"] = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
-            metadata["deletionGracePeriodSeconds"] = grace
-            if resource.generation:
-                metadata["generation"] = int(metadata.get("generation", 0)) + 1
-        draft = {**old, "metadata": metadata}
+            last = self.store.delete(resource, old, origin)
+            self._follow(resource, origin)
+            return last, True
+        if not is_terminating(old) or grace < metadata.get("deletionGracePeriodSeconds", grace + 1):
+            at = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
+            draft = upkeep.marked(resource, draft, at, grace)
         if resource is NAMESPACES:
             draft["status"] = {**old.get("status", {}), "phase": "Terminating"}
         return self.store.update(resource, draft, old, origin), False
@@ -186,6 +243,21 @@ class Registry:
     def remove(self, resource: Resource, old: Object, origin: Origin) -> None:
         """Take an object away for good, as the one does who finished its clean-up."""
         self.store.delete(resource, old, origin)
+        self._follow(resource, origin)
+
+    def discard(self, resource: Resource, old: Object, origin: Origin) -> None:
+        """Delete an object as nobody in particular does: in the background, at once where nothing holds it."""
+        self.delete(resource, old, DeleteOptions(), origin)
+
+    def _follow(self, resource: Resource, origin: Origin) -> None:
+        """Do what a definition, or the last object of one that goes, calls for."""
+        if origin.dry_run or self._following:
+            return
+        self._following = True
+        try:
+            definitions.follow(self, resource)
+        finally:
+            self._following = False
 
     def _settle_namespace(self, resource: Resource, namespace: str, metadata: Object) -> None:
         if not resource.namespaced:
@@ -199,37 +271,45 @@ class Registry:
         if home is None:
             raise status.not_found(NAMESPACES, namespace)
         if is_terminating(home):
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise status.forbidden(resource.plural, resource.group, str(metadata.get("name", "")), why)
+            raise status.terminating(resource, str(metadata.get("name", "")), namespace)
 
     @staticmethod
     def _settle_metadata(resource: Resource, new: Object, old: Object) -> None:
         sent, stored = meta(new), meta(old)
-        if sent.get("resourceVersion") not in (None, "", stored.get("resourceVersion")):
+        version = str(sent.get("resourceVersion") or "")
+        if version and not version.isdigit():
+            raise status.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        if version and version != stored.get("resourceVersion"):
             raise status.conflict(resource, name_of(old))
-        for key in ("uid", "creationTimestamp"):
-            if sent.get(key) not in (None, "", stored.get(key)):
-                fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
-                raise status.invalid(resource.kind, resource.group, name_of(old), [fault])
+        for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            if sent.get(key) in (None, "") or sent[key] == stored.get(key) or (key != "uid" and is_terminating(old)):
+                continue
+            # Twice, as every fault of an update's metadata.
+            fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
+            raise status.invalid(resource.kind, resource.group, name_of(old), [fault, fault])
         kept = {key: stored[key] for key in upkeep.KEPT if key in stored}
-        new["metadata"] = {**without(sent, upkeep.KEPT), **kept}
+        new["metadata"] = {**without(sent, (*upkeep.KEPT, "selfLink")), **kept}
         if resource.namespaced:
             new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
 
-    def _own(
-        self, resource: Resource, new: Object, old: Object | None, origin: Origin, managed: list[Object] | None
-    ) -> None:
-        entries: list[Object] = [] if old is None else meta(old).get("managedFields", [])
-        if managed is None:
-            before = {} if old is None else field_set(self.schemas, resource.schema, old)
-            after = field_set(self.schemas, resource.schema, new)
-            if resource.has_status and origin.subresource != "status":
-                before = {path: value for path, value in before.items() if path[0] != "f:status"}
-                after = {path: value for path, value in after.items() if path[0] != "f:status"}
-            managed = after_update(entries, before, after, origin, resource.api_version, self.clock.now())
-        elif [without(item, ["time"]) for item in managed] == [without(item, ["time"]) for item in entries]:
-            managed = entries
-        if managed:
-            new["metadata"]["managedFields"] = managed
-        else:
-            new["metadata"].pop("managedFields", None)
+    def _owners(self, resource: Resource, managers: Managers, old: Object, new: Object, origin: Origin) -> Managers:
+        """Return the managers after a write that is no apply."""
+        changes = Typed(self.schemas, resource.schema).compare(old, new)
+        reset = ResetFields(resource.has_status, origin.subresource)
+        for paths in (changes.added, changes.modified, changes.removed):
+            paths -= {path for path in paths if reset.covers(path)}
+        return managed_fields.after_update(managers, changes, origin, resource.api_version, self.clock.now())
+
+
+def _write_managers(obj: Object, managers: Managers) -> None:
+    if managers:
+        obj["metadata"]["managedFields"] = managed_fields.write(managers)
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def _but_for_times(obj: Object) -> Object:
+    """Return an object without the times in managedFields: one who writes what is there does not become its owner."""
+    metadata = meta(obj)
+    entries = [without(entry, ["time"]) for entry in metadata.get("managedFields", [])]
+    return {**obj, "metadata": {**metadata, "managedFields": entries}}

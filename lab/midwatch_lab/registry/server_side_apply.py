@@ -1,169 +1,137 @@
 """Server-side apply: a manager states the fields it wants, and owns exactly those (KEP-555)."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
 
 from midwatch_lab.errors import ApiError
-from midwatch_lab.objects import Object, copied, meta
-from midwatch_lab.registry.managed_fields import Path, decode, element_key, field_set, is_of, new_entry
-from midwatch_lab.schemas.schema import Schema, Schemas
+from midwatch_lab.objects import Object, annotations_of, meta
+from midwatch_lab.registry import managed_fields
+from midwatch_lab.registry.managed_fields import APPLY, Key, Managers, Owned
+from midwatch_lab.registry.paths import dotted
+from midwatch_lab.registry.typed import Path, Typed
+from midwatch_lab.registry.upkeep import ResetFields
 from midwatch_lab.store.audit import Origin
 
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_KUBECTL: Final = "kubectl"
 
+
+@dataclass(frozen=True)
+class Applied:
+    """What an apply makes of a live object; `changed` is false when it has all that was stated already."""
+
+    obj: Object
+    managers: Managers
+    changed: bool
+
+
+@dataclass(frozen=True)
 class ServerSideApply:
-    """One apply of one configuration onto a live object."""
+    """Applies of one manager to objects of one kind. `reset` says which fields this door does not write."""
 
-    def __init__(self, schemas: Schemas, definition: str, origin: Origin) -> None:
-        self.schemas = schemas
-        self.definition = definition
-        self.origin = origin
+    typed: Typed
+    reset: ResetFields
+    origin: Origin
+    api_version: str
 
-    def merge(self, live: Object, applied: Object, *, force: bool) -> Object:
-        """Return the live object with the configuration laid over it, and fields no longer applied taken away.
+    def apply(self, live: Object, managers: Managers, config: Object, *, force: bool, now: float) -> Applied:
+        """Return the live object with the configuration laid over it, without the fields no longer applied.
 
         Raises:
             ApiError: 409 with a cause a field, when another manager owns a field that would change, without `force`.
         """
-        wanted = self._stated(applied)
-        current = field_set(self.schemas, self.definition, live)
-        entries: list[Object] = meta(live).get("managedFields", [])
-        conflicts = self._conflicts(entries, wanted, current)
-        if conflicts and not force:
-            raise _conflict(conflicts)
-        before = [decode(entry["fieldsV1"]) for entry in entries if is_of(entry, self.origin, "Apply")]
-        others = [decode(entry["fieldsV1"]) for entry in entries if not is_of(entry, self.origin, "Apply")]
-        result = self._overlay({"$ref": self.definition}, live, applied)
-        dropped = set[Path]().union(*before) - wanted.keys() - set[Path]().union(*others)
-        for path in sorted(dropped, key=len, reverse=True):
-            _take_away(result, path)
-        return result
+        key = managed_fields.key_of(self.origin, APPLY, self.api_version)
+        last = managers[key].paths if key in managers else frozenset[Path]()
+        wanted = {path for path in self.typed.fields(config) if not self.reset.covers(path)}
+        time = managers[key].time if key in managers else None
+        found: Managers = {**managers, key: Owned(frozenset(wanted), self.api_version, time)}
+        merged = self._pruned(self.typed.merge(live, config), found, last)
+        changes = self.typed.compare(live, merged)
+        taken = {path for path in changes.added | changes.modified if not self.reset.covers(path)}
+        removed = {path for path in changes.removed if not self.reset.covers(path)}
+        conflicts = {other: owned.paths & taken for other, owned in found.items() if other != key}
+        conflicts = {other: paths for other, paths in conflicts.items() if paths}
+        if conflicts and not force and not self._migrates(live, conflicts):
+            raise conflict_of(conflicts)
+        for other in found:
+            if other != key:
+                found[other] = found[other].without(taken | removed)
+        changed = merged != live
+        if changed:
+            found[key] = Owned(found[key].paths, self.api_version, managed_fields.time_text(now))
+        kept = {other: owned for other, owned in found.items() if owned.paths}
+        return Applied(self._with_last_applied(merged, live, config), kept, changed)
 
-    def managed(self, live: Object, applied: Object, api_version: str, now: float) -> list[Object]:
-        """Return the managedFields after the apply; a field that was forced away from another is no longer theirs."""
-        wanted = self._stated(applied)
-        current = field_set(self.schemas, self.definition, live)
-        result: list[Object] = []
-        lost = {
-            path
-            for paths in self._conflicts(meta(live).get("managedFields", []), wanted, current).values()
-            for path in paths
-        }
-        for entry in meta(live).get("managedFields", []):
-            if is_of(entry, self.origin, "Apply"):
-                continue
-            rest = decode(entry["fieldsV1"]) - lost
-            if rest:
-                result.append(new_entry_like(entry, rest))
-        return [*result, new_entry(self.origin, "Apply", api_version, now, wanted)] if wanted else result
+    def _pruned(self, merged: Object, managers: Managers, last: frozenset[Path]) -> Object:
+        """Take away what the manager applied before and does not now, unless somebody else owns it."""
+        if not last:
+            return merged
+        typed = self.typed
+        lasting = typed.with_parents(last)
+        pruned = typed.remove(merged, lasting)
+        owned = typed.with_parents(path for manager in managers.values() for path in manager.paths)
+        everything = typed.with_parents(typed.fields(merged))
+        pruned = typed.remove(merged, everything - (typed.with_parents(typed.fields(pruned)) | owned))
+        left = typed.with_parents(typed.fields(pruned))
+        return typed.remove(merged, (everything - left) & lasting)
 
-    def _stated(self, applied: Object) -> dict[Path, Any]:
-        """Return the fields that an applied configuration owns: not the maps and lists around them."""
-        found = field_set(self.schemas, self.definition, applied)
-        return {path: value for path, value in found.items() if value is not None or not path[-1].startswith("f:")}
+    def _migrates(self, live: Object, conflicts: dict[Key, frozenset[Path]]) -> bool:
+        """Tell whether kubectl takes over what it applied on its own side before: such conflicts are none."""
+        text = annotations_of(live).get(LAST_APPLIED)
+        if self.origin.manager != _KUBECTL or text is None:
+            return False
+        try:
+            before: Any = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return False
+        if not isinstance(before, dict):
+            return False
+        applied = cast("Object", before)
+        changes = self.typed.compare(applied, live)
+        allowed = self.typed.fields(applied) - changes.added - changes.modified - changes.removed
+        return all(paths <= allowed for paths in conflicts.values())
 
-    def _conflicts(
-        self, entries: list[Object], wanted: dict[Path, Any], current: dict[Path, Any]
-    ) -> dict[str, list[Path]]:
-        changing = {path for path, value in wanted.items() if path in current and current[path] != value}
-        found: dict[str, list[Path]] = defaultdict(list)
-        for entry in entries:
-            if is_of(entry, self.origin, "Apply"):
-                continue
-            for path in sorted(decode(entry["fieldsV1"]) & changing):
-                using = "" if entry["operation"] == "Apply" else f" using {entry['apiVersion']}"
-                found[f'"{entry["manager"]}"{using}'].append(path)
-        return found
-
-    def _overlay(self, schema: Schema | None, live: Any, applied: Any) -> Any:
-        over: Any
-        if isinstance(applied, dict) and isinstance(live, dict):
-            resolved = self.schemas.resolve(schema or {})
-            mark = (schema or {}).get("x-kubernetes-map-type", resolved.get("x-kubernetes-map-type"))
-            if mark != "atomic":
-                base, over = cast("Object", live), cast("Object", applied)
-                merged = {key: self._overlay(self.schemas.child(schema, key), base.get(key), over[key]) for key in over}
-                return copied(base) | merged
-        if isinstance(applied, list) and isinstance(live, list):
-            return self._overlay_list(schema or {}, cast("list[Any]", live), cast("list[Any]", applied))
-        return cast("Any", applied)
-
-    def _overlay_list(self, schema: Schema, live: list[Any], applied: list[Any]) -> list[Any]:
-        match schema.get("x-kubernetes-list-type"):
-            case "set":
-                return live + [item for item in applied if item not in live]
-            case "map":
-                items = self.schemas.items(schema)
-                inner = self.schemas.resolve(items or {})
-                keys: list[str] = schema["x-kubernetes-list-map-keys"]
-                merged = {element_key(item, keys, inner): item for item in live}
-                for item in applied:
-                    element = element_key(item, keys, inner)
-                    merged[element] = self._overlay(items, merged[element], item) if element in merged else item
-                return list(merged.values())
-            case _:
-                return applied
+    def _with_last_applied(self, merged: Object, live: Object, config: Object) -> Object:
+        """Keep the annotation of kubectl's client-side apply in step, where there is one."""
+        is_kubectl = self.origin.manager == _KUBECTL and not self.origin.subresource
+        if not is_kubectl or LAST_APPLIED not in annotations_of(live) or LAST_APPLIED not in annotations_of(merged):
+            return merged
+        annotations = {key: value for key, value in annotations_of(config).items() if key != LAST_APPLIED}
+        metadata = {key: value for key, value in meta(config).items() if key != "annotations"}
+        stated = {**config, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}
+        text = orjson.dumps(stated, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+        kept = {**annotations_of(merged), LAST_APPLIED: text}
+        return {**merged, "metadata": {**meta(merged), "annotations": kept}}
 
 
-def new_entry_like(entry: Object, paths: set[Path]) -> Object:
-    """Return an entry of the same manager with other fields."""
-    origin = Origin("", "", "", manager=entry["manager"], subresource=entry.get("subresource", ""))
-    return {**new_entry(origin, entry["operation"], entry["apiVersion"], 0.0, paths), "time": entry["time"]}
+def _set_order(path: Path) -> list[tuple[bool, str]]:
+    """Return a key that sorts paths as the original walks a set: at each step what ends there, then what goes on."""
+    return [*((True, step) for step in path[:-1]), (False, path[-1])]
 
 
-def _conflict(conflicts: dict[str, list[Path]]) -> ApiError:
+def conflict_of(conflicts: dict[Key, frozenset[Path]]) -> ApiError:
+    """Say which fields of which managers are in the way."""
+    by_manager: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(conflicts):
+        by_manager[_manager_text(key)] += [dotted(path) for path in sorted(conflicts[key], key=_set_order)]
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": _dotted(path)}
-        for manager, paths in conflicts.items()
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, paths in by_manager.items()
         for path in paths
     ]
-    lines = [f"conflict with {manager}: {', '.join(map(_dotted, paths))}" for manager, paths in conflicts.items()]
-    many = "conflict" if len(causes) == 1 else "conflicts"
-    message = f"Apply failed with {len(causes)} {many}: " + ("; ".join(lines))
+    if len(causes) == 1:
+        message = f"Apply failed with 1 conflict: conflict with {next(iter(by_manager))}: {causes[0]['field']}"
+    else:
+        lines = [f"conflicts with {manager}:\n- " + "\n- ".join(paths) for manager, paths in by_manager.items()]
+        message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
     return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details={"causes": causes})
 
 
-def _dotted(path: Path) -> str:
-    text = ""
-    for step in path:
-        kind, _, rest = step.partition(":")
-        if kind == "f":
-            text += f".{rest}"
-        elif kind == "k":
-            keys: Object = orjson.loads(rest)
-            text += "[" + ",".join(f"{key}={orjson.dumps(value).decode()}" for key, value in keys.items()) + "]"
-        else:
-            text += f"[={rest}]"
-    return text
-
-
-def _take_away(obj: Object, path: Path) -> None:
-    node: Any = obj
-    for step in path[:-1]:
-        node = _descend(node, step)
-        if node is None:
-            return
-    last = path[-1]
-    if isinstance(node, dict):
-        cast("Object", node).pop(last.removeprefix("f:"), None)
-    elif isinstance(node, list):
-        items = cast("list[Any]", node)
-        found = _descend(items, last)
-        if found is not None:
-            items.remove(found)
-
-
-def _descend(node: Any, step: str) -> Any:
-    kind, _, rest = step.partition(":")
-    if kind == "f":
-        return cast("Object", node).get(rest) if isinstance(node, dict) else None
-    if not isinstance(node, list):
-        return None
-    items = cast("list[Any]", node)
-    wanted = orjson.loads(rest)
-    if kind == "v":
-        return next((item for item in items if item == wanted), None)
-    keys = cast("Object", wanted)
-    return next((item for item in items if all(item.get(key, value) == value for key, value in keys.items())), None)
+def _manager_text(key: Key) -> str:
+    operation, manager, api_version, subresource = key
+    text = f'"{manager}"' + (f' with subresource "{subresource}"' if subresource else "")
+    return text if operation == APPLY else f"{text} using {api_version}"

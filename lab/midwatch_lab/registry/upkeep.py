@@ -3,11 +3,22 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from midwatch_lab import status
-from midwatch_lab.kinds.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Resource
-from midwatch_lab.objects import Object, annotations_of, copied, dig, meta, name_of
+from midwatch_lab.custom import resource as custom_resource
+from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.custom.status import initial, stored_versions
+from midwatch_lab.kinds.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+    Resource,
+)
+from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of
 
 KEPT: Final = (
     "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
@@ -15,7 +26,7 @@ KEPT: Final = (
 )  # fmt: skip
 """Metadata that an update takes from what is stored, whatever the client sent."""
 SERVER_SET: Final = (
-    "uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp",
+    "uid", "resourceVersion", "creationTimestamp", "selfLink", "managedFields", "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )  # fmt: skip
 """Metadata that a client cannot give to a new object."""
@@ -31,11 +42,37 @@ class DeleteOptions:
     resource_version: str | None = None
 
 
-def initial_status(resource: Resource, obj: Object) -> Object:
-    """Return the status of a new object, which its creator cannot set (but for Nodes, which describe themselves)."""
-    if resource.kind in ("Node", "Namespace"):
-        return obj.get("status", {})
-    return {"loadBalancer": {}} if resource is SERVICES else {}
+@dataclass(frozen=True)
+class ResetFields:
+    """Which fields a door of a resource does not write, and whose owners it therefore leaves alone."""
+
+    has_status: bool
+    subresource: str
+
+    def covers(self, path: tuple[str, ...]) -> bool:
+        """Tell whether a path (in FieldsV1 elements) lies in such a field."""
+        if not self.has_status:
+            return False
+        if self.subresource == "status":
+            return path[0] not in ("f:status", "f:metadata")
+        return path[0] == "f:status"
+
+
+def begin_status(resource: Resource, obj: Object) -> None:
+    """Give a new object its status, which its creator cannot set (but for Nodes, which describe themselves)."""
+    if isinstance(resource, CustomResource):
+        obj.pop("status", None)
+    elif resource is CUSTOM_RESOURCE_DEFINITIONS:
+        obj["status"] = initial(obj)
+    elif resource in (NODES, NAMESPACES):
+        obj.setdefault("status", {})
+    else:
+        obj["status"] = {"loadBalancer": {}} if resource is SERVICES else {}
+
+
+def as_stored(resource: Resource, obj: Object) -> Object:
+    """Return an object as it lies in the store: a custom resource in its storage version."""
+    return custom_resource.as_stored(resource, obj) if isinstance(resource, CustomResource) else obj
 
 
 def divide(resource: Resource, new: Object, old: Object, subresource: str) -> None:
@@ -43,14 +80,27 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
     if not resource.has_status:
         return
     if subresource == "status":
-        kept = {key: copied(old[key]) for key in old if key not in ("status", "metadata")}
-        for key in set(new) - {"status", "metadata"}:
+        kept = {key: copied(old[key]) for key in old if key not in ("status", "metadata", "apiVersion")}
+        for key in set(new) - {"status", "metadata", "apiVersion"}:
             del new[key]
         new.update(kept)
+        if resource is DEPLOYMENTS:
+            keep_labels(new, old)
+        if isinstance(resource, CustomResource):
+            new["metadata"] = {**meta(old), "managedFields": meta(new).get("managedFields", [])}
     elif "status" in old:
         new["status"] = copied(old["status"])
+        if resource is CUSTOM_RESOURCE_DEFINITIONS:
+            new["status"]["storedVersions"] = stored_versions(new, new["status"]["storedVersions"])
     else:
         new.pop("status", None)
+
+
+def keep_labels(new: Object, old: Object) -> None:
+    """Give an object the labels that it has (in place)."""
+    new["metadata"].pop("labels", None)
+    if "labels" in meta(old):
+        new["metadata"]["labels"] = meta(old)["labels"]
 
 
 def spec_part(obj: Object) -> Object:
@@ -62,6 +112,8 @@ def counts_as_change(resource: Resource, new: Object, old: Object, subresource: 
     """Tell whether an update makes a new generation; new annotations of a Deployment do (its ReplicaSets copy them)."""
     if not resource.generation or subresource == "status":
         return False
+    if isinstance(resource, CustomResource) and not resource.has_status:
+        return spec_part(new) != spec_part(old) or new.get("status") != old.get("status")
     if resource is DEPLOYMENTS and annotations_of(new) != annotations_of(old):
         return True
     return spec_part(new) != spec_part(old)
@@ -105,13 +157,32 @@ def check_preconditions(resource: Resource, old: Object, options: DeleteOptions)
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). The object might "
             "have been deleted and then recreated"
         )
-        raise status.conflict(resource, name_of(old), why)
+        raise status.precondition(resource, name_of(old), why)
     if options.resource_version is not None and options.resource_version != version:
         why = (
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
             f"in record ({version}). The object might have been modified"
         )
-        raise status.conflict(resource, name_of(old), why)
+        raise status.precondition(resource, name_of(old), why)
+
+
+def marked(resource: Resource, obj: Object, at: str, grace: int) -> Object:
+    """Return an object that is to go at a time, after the seconds that it is given."""
+    metadata = {**meta(obj), "deletionTimestamp": at}
+    if resource is not NAMESPACES:
+        metadata["deletionGracePeriodSeconds"] = grace
+    if resource.generation and not is_terminating(obj):
+        metadata["generation"] = int(metadata.get("generation", 0)) + 1
+    return {**obj, "metadata": metadata}
+
+
+def finalizers_after(propagation: str, finalizers: Sequence[str]) -> list[str]:
+    """Return the finalizers that a policy leaves to an object that is deleted."""
+    wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
+    if not propagation or wanted in finalizers:
+        return list(finalizers)
+    kept = [finalizer for finalizer in finalizers if finalizer not in ("foregroundDeletion", "orphan")]
+    return [*kept, wanted] if wanted else kept
 
 
 def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:
@@ -128,14 +199,3 @@ def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:
 def is_held(resource: Resource, obj: Object, finalizers: Sequence[str]) -> bool:
     """Tell whether finalizers keep the object after its deletion was asked for."""
     return bool(finalizers) or (resource is NAMESPACES and bool(dig(obj, "spec", "finalizers")))
-
-
-def as_stated(decoded: Any, given: Any) -> Any:
-    """Return of a decoded value only what was given, without what decoding filled in."""
-    if isinstance(decoded, dict) and isinstance(given, dict):
-        one, two = cast("Object", decoded), cast("Object", given)
-        return {key: as_stated(value, two[key]) for key, value in one.items() if key in two}
-    if isinstance(decoded, list) and isinstance(given, list):
-        ones, twos = cast("list[Any]", decoded), [item for item in cast("list[Any]", given) if item is not None]
-        return [as_stated(one, two) for one, two in zip(ones, twos, strict=True)]
-    return cast("Any", decoded)

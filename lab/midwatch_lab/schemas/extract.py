@@ -56,7 +56,7 @@ def references(node: Any) -> set[str]:
         return set()
     found: set[str] = set()
     for key, value in node.items():  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
-        found |= {str(value)} if key == "$ref" else references(value)  # pyright: ignore[reportUnknownArgumentType] (JSON)
+        found |= {value} if key == "$ref" and isinstance(value, str) else references(value)  # pyright: ignore[reportUnknownArgumentType] (JSON)
     return found
 
 

@@ -1,6 +1,7 @@
 """Reads `kubernetes.json`: decodes objects as the original's decoder does, and says how lists are merged."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,23 @@ from typing import Any, Final, TypeAlias, cast
 import orjson
 
 from midwatch_lab import quantity
+from midwatch_lab.custom import structure
+from midwatch_lab.custom.typed import DEDUCED, DEDUCED_DEFINITION, definition_of
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.objects import Object
+from midwatch_lab.schemas.mismatch import Wording, bad_base64, bad_time, from_json, from_maps
 
 Schema: TypeAlias = dict[str, Any]
 
 QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _FREE: Final = frozenset({
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "io.k8s.apimachinery.pkg.runtime.RawExtension",
 })  # fmt: skip
+_CRD: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+_JSON_SCHEMA: Final = _CRD + "JSONSchemaProps"
+_SCHEMA_OR: Final = frozenset({_CRD + "JSONSchemaPropsOrArray", _CRD + "JSONSchemaPropsOrBool"})
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -37,6 +45,20 @@ class Schemas:
 
     version: str
     definitions: dict[str, Schema]
+    structures: dict[str, Object] = field(default_factory=dict[str, Any])
+    """The structural schemas of custom kinds, by the names of their definitions."""
+
+    def fresh(self) -> "Schemas":
+        """Return a copy to which custom kinds can be added."""
+        return Schemas(self.version, {**self.definitions, DEDUCED: DEDUCED_DEFINITION})
+
+    def define_custom(self, structures: Mapping[str, Object]) -> None:
+        """Know these custom kinds from now on, and no others."""
+        for name in self.structures:
+            del self.definitions[name]
+        self.structures.clear()
+        self.structures.update(structures)
+        self.definitions.update({name: definition_of(found) for name, found in structures.items()})
 
     def named(self, name: str) -> Schema:
         """Return a definition."""
@@ -63,29 +85,41 @@ class Schemas:
         """Return the schema of a list's elements."""
         return None if schema is None else self.resolve(schema).get("items")
 
-    def decode(self, name: str, obj: Object) -> Decoded:
+    def decode(self, name: str, obj: Object, wording: Wording = from_json) -> Decoded:
         """Decode an object of a definition: types checked, nulls and unknown fields dropped, structures filled in.
 
         Raises:
             DecodeError: when a value has a type that its field cannot hold.
         """
-        decoder = _Decoder(self)
+        if name in self.structures:
+            return Decoded(*structure.decode(self.structures[name], obj, self._metadata))
+        decoder = _Decoder(self, wording)
         value = decoder.value({"$ref": name}, obj, "", "", name.rpartition(".")[2])
         return Decoded(cast("Object", value), decoder.unknown)
 
+    def _metadata(self, value: Any) -> tuple[Object, list[str]]:
+        if not isinstance(value, dict):
+            kind = {str: "string", list: "array", bool: "bool"}.get(type(value), "number")  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (JSON)
+            raise DecodeError(f"json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta")
+        decoded = self.decode(OBJECT_META, cast("Object", value))
+        return decoded.value, decoded.unknown
+
 
 class _Decoder:
-    def __init__(self, schemas: Schemas) -> None:
+    def __init__(self, schemas: Schemas, wording: Wording) -> None:
         self.schemas = schemas
+        self.mismatch = wording
         self.unknown: list[str] = []
 
-    def value(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:
+    def value(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:  # noqa: PLR0911 (one case a type)
         """Return the decoded value; `struct` and `owner` name the Go types that the original's wording mentions."""
         reference = schema.get("$ref", "")
         if reference in _FREE:
-            return value
+            return structure.numbers(value)
+        if reference in _SCHEMA_OR and isinstance(value, dict):
+            return self.value({"$ref": _JSON_SCHEMA}, value, path, struct, owner)
         if reference == QUANTITY:
-            return self._quantity(value, path, struct)
+            return self._quantity(value)
         if reference == INT_OR_STRING:
             return self._int_or_string(value, path, struct)
         resolved = self.schemas.resolve(schema)
@@ -98,7 +132,7 @@ class _Decoder:
 
     def _object(self, schema: Schema, value: Any, path: str, owner: str, struct: str) -> Any:
         if not isinstance(value, dict):
-            raise _mismatch(value, path, struct, _go_type(schema, owner))
+            raise self.mismatch(value, path, struct, _go_type(schema, owner))
         given = cast("Object", value)
         properties: dict[str, Schema] = schema.get("properties", {})
         if not properties:
@@ -132,12 +166,13 @@ class _Decoder:
     def _array(self, schema: Schema, value: Any, path: str, struct: str, owner: str) -> Any:
         items: Schema = schema.get("items", {})
         if not isinstance(value, list):
-            raise _mismatch(value, path, struct, _go_type(schema, owner))
+            raise self.mismatch(value, path, struct, _go_type(schema, owner))
         given = cast("list[Any]", value)
+        blank: Any = {} if self.schemas.resolve(items).get("type") == "object" else ""
         return [
-            self.value(items, item, f"{path}[{index}]", struct, owner)
+            self.value(items, blank if item is None else item, f"{path}[{index}]", struct, owner)
             for index, item in enumerate(given)
-            if item is not None
+            if item is not None or items.get("type") in (None, "object", "string")
         ]
 
     def _scalar(self, schema: Schema, value: Any, path: str, struct: str) -> Any:
@@ -145,40 +180,44 @@ class _Decoder:
         match kind:
             case "string":
                 if not isinstance(value, str):
-                    raise _mismatch(value, path, struct, "string")
+                    raise self.mismatch(value, path, struct, "string")
                 if form == "date-time" and not _TIME.fullmatch(value):
-                    raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}"')
+                    raise bad_time(value)
+                if form == "byte" and (fault := bad_base64(value)):
+                    raise fault
             case "boolean":
                 if not isinstance(value, bool):
-                    raise _mismatch(value, path, struct, "bool")
+                    raise self.mismatch(value, path, struct, "bool")
             case "integer":
-                return _integer(value, path, struct, form or "int64")
+                return self._integer(value, path, struct, form or "int64")
             case "number":
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise _mismatch(value, path, struct, "float64")
+                    raise self.mismatch(value, path, struct, "float64")
+                return structure.numbers(value)
             case _:
-                pass
+                return structure.numbers(value)
         return value
 
     @staticmethod
-    def _quantity(value: Any, path: str, struct: str) -> str:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise _mismatch(value, path, struct, "resource.Quantity")
-        return quantity.canonical(value)
+    def _quantity(value: Any) -> str:
+        is_text_or_number = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return quantity.canonical(value if is_text_or_number else "")
 
-    @staticmethod
-    def _int_or_string(value: Any, path: str, struct: str) -> Any:
+    def _int_or_string(self, value: Any, path: str, struct: str) -> Any:
         if isinstance(value, str):
             return value
-        return _integer(value, path, struct, "int32")
+        return self._integer(value, path, struct, "int32")
 
-
-def _integer(value: Any, path: str, struct: str, form: str) -> int:
-    low, high = _BOUNDS[form]
-    whole = isinstance(value, float) and value.is_integer()
-    if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
-        raise _mismatch(value, path, struct, form)
-    return int(value)
+    def _integer(self, value: Any, path: str, struct: str, form: str) -> int:
+        low, high = _BOUNDS[form]
+        if self.mismatch is from_maps and form == "int32" and isinstance(value, int) and not isinstance(value, bool):
+            # The original's converter wraps around here.
+            return (value - low) % 2**32 + low
+        # Of the two decoders only the one that converts maps takes 2.0 for 2.
+        whole = self.mismatch is from_maps and isinstance(value, float) and value.is_integer()
+        if isinstance(value, bool) or not (isinstance(value, int) or whole) or not low <= value <= high:
+            raise self.mismatch(value, path, struct, form)
+        return int(value)
 
 
 def _is_struct(schema: Schema) -> bool:
@@ -193,22 +232,6 @@ def _go_type(schema: Schema, owner: str) -> str:
     if "properties" in schema:
         return f"v1.{owner}"
     return "map[string]string"
-
-
-def _mismatch(value: Any, path: str, struct: str, wanted: str) -> DecodeError:
-    match value:
-        case bool():
-            given = "bool"
-        case str():
-            given = "string"
-        case int() | float():
-            given = "number" if wanted in ("string", "bool") or wanted[0] in "[m" else f"number {value}"
-        case list():
-            given = "array"
-        case _:
-            given = "object"
-    bare = re.sub(r"\[\d+\]", "", path)
-    return DecodeError(f"json: cannot unmarshal {given} into Go struct field {struct}.{bare} of type {wanted}")
 
 
 @cache

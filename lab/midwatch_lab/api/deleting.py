@@ -1,0 +1,115 @@
+"""delete and deletecollection: how a client wants something deleted, and what it is answered."""
+
+from typing import Any, Final, cast
+
+from midwatch_lab import status
+from midwatch_lab.api.bodies import SCHEME, parse_json, parse_protobuf, parse_yaml
+from midwatch_lab.api.call import Call
+from midwatch_lab.api.reading import list_objects
+from midwatch_lab.api.writing import Written
+from midwatch_lab.errors import ApiError, DecodeError
+from midwatch_lab.kinds.resources import PODS, Resource
+from midwatch_lab.objects import Object, dig, name_of, namespace_of
+from midwatch_lab.registry import upkeep
+from midwatch_lab.registry.registry import Registry
+from midwatch_lab.registry.upkeep import DeleteOptions
+from midwatch_lab.schemas import protobuf
+
+_DEFINITION: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_TYPE_META: Final = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def _body(registry: Registry, call: Call, content: bytes) -> Object:
+    if not content:
+        return {}
+    match call.content_type:
+        case "application/yaml":
+            body = parse_yaml(content)
+        case protobuf.MEDIA:
+            body = parse_protobuf(content, "DeleteOptions")
+        case _:
+            try:
+                body = parse_json(content)
+            except ApiError as error:
+                raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        why = f"json: cannot unmarshal {status.json_type(body)} into Go value of type {_TYPE_META}"
+        raise status.bad_request(f"couldn't get version/kind; json parse error: {why}")
+    given = cast("Object", body)
+    kind, version = given.get("kind") or "DeleteOptions", given.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        raise status.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"')
+    try:
+        return registry.schemas.decode(_DEFINITION, given).value
+    except DecodeError as error:
+        raise status.bad_request(str(error)) from error
+
+
+async def delete_options(registry: Registry, call: Call) -> tuple[DeleteOptions, list[str]]:
+    """Read how to delete from the query and the body; also returns the body's `dryRun`.
+
+    Raises:
+        ApiError: 400 or 422.
+    """
+    given = _body(registry, call, await call.body())
+    grace: int | None = call.number("gracePeriodSeconds")
+    if grace is None:
+        grace = given.get("gracePeriodSeconds")
+    propagation = call.query("propagationPolicy") or str(given.get("propagationPolicy") or "")
+    allowed = ("Foreground", "Background", "Orphan", "nil")
+    if propagation and propagation not in allowed:
+        fault = status.unsupported("propagationPolicy", propagation, allowed)
+        raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
+    orphans: Any = given.get("orphanDependents")
+    if "orphanDependents" in call.request.query_params:
+        orphans = call.flag("orphanDependents")
+    if orphans is not None and propagation:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        fault = status.invalid_value("propagationPolicy", propagation, detail)
+        raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
+    if orphans is not None:
+        propagation = "Orphan" if orphans else "Background"
+    uid, version = dig(given, "preconditions", "uid"), dig(given, "preconditions", "resourceVersion")
+    least = None if grace is None else grace if grace >= 0 else 1
+    return DeleteOptions(least, propagation, uid, version), given.get("dryRun") or []
+
+
+async def delete(registry: Registry, call: Call) -> Written:
+    """Delete the object."""
+    options, dry_run = await delete_options(registry, call)
+    origin = call.origin(dry_run)
+    old = registry.read(call.resource, call.target.namespace, call.target.name)
+    obj, gone = registry.delete(call.resource, old, options, origin)
+    if not gone:
+        return Written(obj)
+    if call.resource is PODS:
+        return Written(upkeep.marked(call.resource, obj, registry.now_text(), 0))
+    if call.resource.kind in _SHOWN:
+        return Written(obj)
+    return Written(_success(call.resource, obj), is_object=False)
+
+
+_SHOWN: Final = frozenset({"Service", "ServiceAccount", "ResourceQuota", "PersistentVolume", "PersistentVolumeClaim"})
+"""Kinds whose deletion answers with the object."""
+
+
+def _success(resource: Resource, obj: Object) -> Object:
+    details = {"name": name_of(obj), "group": resource.group, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
+    shown = {key: value for key, value in details.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": shown}
+
+
+async def delete_collection(registry: Registry, call: Call) -> tuple[list[Object], Object]:
+    """Delete every object that the request selects; returns what they were, and the list's metadata."""
+    options, dry_run = await delete_options(registry, call)
+    origin = call.origin(dry_run)
+    found, list_meta = list_objects(registry.store, call)
+    for obj in found:
+        old = registry.find(call.resource, namespace_of(obj), name_of(obj))
+        if old is not None:
+            registry.delete(call.resource, old, options, origin)
+    return found, list_meta

@@ -1,0 +1,1 @@
+"""Custom resources: what a CustomResourceDefinition says of them, and what that does to their objects."""

@@ -1,0 +1,53 @@
+"""What the original's admission plugins and strategies give an object once its owner's fields are known.
+
+Nobody owns these fields: managedFields are worked out before.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from midwatch_lab.kinds.defaults import quality_of_service
+from midwatch_lab.objects import Object
+
+SERVICE_ACCOUNT: Final = "ServiceAccount"
+"""The plugin that gives a pod its account."""
+
+
+def admit(kind: str, obj: Object, disabled: frozenset[str] = frozenset()) -> None:
+    """Fill in what the server decides for the kind (in place); `disabled` names plugins that are off."""
+    if kind == "Pod" and SERVICE_ACCOUNT not in disabled:
+        spec: Object = obj["spec"]
+        spec["serviceAccountName"] = spec.get("serviceAccountName") or "default"
+        spec["serviceAccount"] = spec["serviceAccountName"]
+    fill = _ADMISSION.get(kind)
+    if fill is not None:
+        fill(obj)
+
+
+def _pod(obj: Object) -> None:
+    """Add what every pod gets (but for the token volume, which nothing here reads)."""
+    spec: Object = obj["spec"]
+    spec["preemptionPolicy"] = spec.get("preemptionPolicy") or "PreemptLowerPriority"
+    spec.setdefault("priority", 0)
+    tolerations: list[Object] = spec.setdefault("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(item.get("key") == key for item in tolerations):
+            tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
+    status = obj.setdefault("status", {})
+    status.setdefault("phase", "Pending")
+    status["qosClass"] = quality_of_service(spec)
+
+
+def _service(obj: Object) -> None:
+    spec: Object = obj["spec"]
+    if spec.get("type") != "ExternalName":
+        spec["ipFamilyPolicy"] = spec.get("ipFamilyPolicy") or "SingleStack"
+        spec.setdefault("ipFamilies", ["IPv4"])
+
+
+def _namespace(obj: Object) -> None:
+    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    obj.setdefault("status", {}).setdefault("phase", "Active")
+
+
+_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {"Pod": _pod, "Service": _service, "Namespace": _namespace}
