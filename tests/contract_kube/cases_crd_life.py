@@ -3,6 +3,7 @@
 from typing import Final
 
 from cases_custom_resources import PLAIN, STRING, TABLE
+
 from contract_harness import Api, Cases
 from contract_harness.custom import DEFINITIONS, causes, define, definition, gone, until
 
