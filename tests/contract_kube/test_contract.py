@@ -22,7 +22,7 @@ SHOWN = 12
 
 def all_cases() -> list[Case]:
     found: list[Case] = []
-    for path in sorted(Path(__file__).parent.glob("cases_*.py")):
+    for path in sorted((Path(__file__).parent / "suite").glob("cases_*.py")):
         cases: Cases = importlib.import_module(path.stem).CASES
         found += cases.found
     return found

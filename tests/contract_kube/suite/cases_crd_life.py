@@ -3,7 +3,6 @@
 from typing import Final
 
 from cases_custom_resources import PLAIN, STRING, TABLE
-
 from contract_harness import Api, Cases
 from contract_harness.custom import DEFINITIONS, causes, define, definition, gone, until
 
