@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from midwatch_contracts.clock import Clock, WallClock
+from midwatch_lab.api.handshake import StreamProtocol
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
@@ -95,7 +96,7 @@ class Lab:
         )
         self.balancer = Balancer(self.store, tuple(self.kubelet.nodes.values()))
         self.users, self.tokens = fresh_users()
-        self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet)
+        self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet)
         self.faults = Faults(self.registry)
         self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))
@@ -203,7 +204,9 @@ def _server_config(app: Starlette, certificate: Path | None = None, key: Path | 
     return uvicorn.Config(
         app,
         http="h11",
-        ws="none",
+        ws=StreamProtocol,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
         lifespan="off",
         log_config=None,
         access_log=False,

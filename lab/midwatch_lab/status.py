@@ -258,6 +258,13 @@ def unavailable(message: str) -> ApiError:
     return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
 
 
+def internal_error(message: str) -> ApiError:
+    """Say that something behind the server failed, under the reason InternalError."""
+    text = f"Internal error occurred: {message}"
+    details = {"causes": [{"message": message}]}
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", text, details=details)
+
+
 def too_large(message: str) -> ApiError:
     """Say that the body is over the limit."""
     return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", message)

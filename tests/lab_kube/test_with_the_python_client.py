@@ -18,6 +18,7 @@ kubernetes: Any = importlib.import_module("kubernetes.client")
 config: Any = importlib.import_module("kubernetes.config")
 dynamic: Any = importlib.import_module("kubernetes.dynamic")
 ApiException: Any = importlib.import_module("kubernetes.client.exceptions").ApiException
+stream: Any = importlib.import_module("kubernetes.stream").stream
 watch: Any = importlib.import_module("kubernetes.watch")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:kubernetes")]
@@ -150,3 +151,19 @@ def test_a_viewer_is_refused_with_a_typed_error(running: LabInfo) -> None:
             {"spec": {"resourceAttributes": {"verb": "delete", "resource": "pods", "namespace": "llm"}}}
         )
         assert review.status.allowed is False
+
+
+def test_stream_runs_a_command_and_talks_to_it(api: Any) -> None:
+    core = kubernetes.CoreV1Api(api)
+    (name, *_) = [pod.metadata.name for pod in core.list_namespaced_pod("llm").items]
+    options = {"stderr": True, "stdout": True, "stdin": True, "tty": False, "_preload_content": False}
+    command = ["sh", "-c", "read word; echo got $word; exit 4"]
+    talking = stream(core.connect_get_namespaced_pod_exec, name, "llm", command=command, **options)
+    try:
+        talking.write_stdin("a word\n")
+        talking.run_forever(timeout=10)
+        assert talking.read_stdout() == "got a word\n"
+        assert talking.returncode == 4
+    finally:
+        # The client's own `close` leaves the socket open once the server has said goodbye.
+        talking.sock.shutdown()

@@ -104,7 +104,7 @@ class Proxy:
 def _pod_address(pod: Object, port: str) -> str:
     address = dig(pod, "status", "podIP")
     if not address:
-        raise status.unavailable(f'the pod "{pod["metadata"]["name"]}" has no address yet')
+        raise status.bad_request("address not allowed")
     ports = [p for container in dig(pod, "spec", "containers", default=[]) for p in container.get("ports", [])]
 
     if not port:

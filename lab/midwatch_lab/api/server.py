@@ -8,6 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
@@ -16,6 +17,9 @@ from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wan
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
+from midwatch_lab.api.streams.portforward import PortForward
+from midwatch_lab.api.streams.sessions import Containers, Sessions
+from midwatch_lab.api.streams.upgrade import STREAMED, no_upgrade
 from midwatch_lab.api.tables import shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
@@ -37,17 +41,26 @@ class ApiServer:
     clock: Clock
     users: Users
     log_source: logs.LogSource
+    containers: Containers | None = None
+    """Whoever runs containers; None where nobody does."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Once set, every watch ends."""
+    """Once set, every watch and every stream ends."""
     proxy: Proxy = field(init=False)
+    sessions: Sessions = field(init=False)
+    port_forward: PortForward = field(init=False)
     openapi: OpenApi = field(init=False)
 
     def __post_init__(self) -> None:
         self.proxy = Proxy(self.registry)
+        self.sessions = Sessions(self.registry, self.containers, self.closing)
+        self.port_forward = PortForward(self.registry, self.closing)
         self.openapi = OpenApi(self.registry.catalog, self.registry.schemas)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
+        if scope["type"] == "websocket":
+            await self._stream(WebSocket(scope, receive, send))
+            return
         request = Request(scope, receive)
         try:
             response = await self._respond(request)
@@ -62,6 +75,22 @@ class ApiServer:
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
             response = answer(request, fault.status, fault.code)
         await response(scope, receive, send)
+
+    async def _stream(self, socket: WebSocket) -> None:
+        """Serve a WebSocket: exec, attach or port-forward. What is refused is answered as a request is."""
+        request = Request({**socket.scope, "type": "http", "method": "GET"})
+        try:
+            user = self.users.of(request)
+            target = parse_path(self.registry.catalog, request.url.path)
+            if target is None or target.subresource not in STREAMED:
+                raise status.no_such_resource()
+            call = Call(request, user, target)
+            self._admit(call, user)
+            # A stream is opened by GET, but does what only those may who may create.
+            check(user, "create", target.resource, target.namespace, target.name, target.subresource)
+            await (self.port_forward if target.subresource == "portforward" else self.sessions).serve(call, socket)
+        except ApiError as error:
+            await socket.send_denial_response(answer(request, error.status, error.code))
 
     async def _respond(self, request: Request) -> Response:
         user = self.users.of(request)
@@ -108,6 +137,12 @@ class ApiServer:
                 return await self.proxy.serve(call)
             case "log":
                 return await logs.serve(self.registry, self.clock, self.log_source, call)
+            case "exec" | "attach":
+                self.sessions.target(call)
+                raise no_upgrade(call)
+            case "portforward":
+                self.port_forward.target(call)
+                raise no_upgrade(call)
             case "scale":
                 return self._written(call, await scale.serve(self.registry, call))
             case "binding":

@@ -10,7 +10,7 @@ from midwatch_lab.kinds.resources import Resource
 
 _READ_VERBS = frozenset({"get", "list", "watch"})
 _HIDDEN_FROM_VIEWERS = frozenset({"secrets"})
-_CLOSED_TO_VIEWERS = frozenset({"proxy"})
+_CLOSED_TO_VIEWERS = frozenset({"proxy", "exec", "attach", "portforward"})
 
 
 @dataclass(frozen=True)

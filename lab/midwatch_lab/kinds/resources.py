@@ -6,6 +6,7 @@ from typing import Final
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 READ_VERBS: Final = ("get", "list", "watch")
 CHANGE_VERBS: Final = ("get", "patch", "update")
+STREAM_VERBS: Final = ("create", "get")
 PROXY_VERBS: Final = ("create", "delete", "get", "patch", "update")
 
 
@@ -98,8 +99,11 @@ NODES: Final = Resource(
 PODS: Final = Resource(
     "", "v1", "pods", "pod", "Pod", _CORE + "Pod", short=("po",), categories=("all",), generation=True,
     subresources=(
+        Subresource("attach", "PodAttachOptions", STREAM_VERBS),
         Subresource("binding", "Binding", ("create",)),
+        Subresource("exec", "PodExecOptions", STREAM_VERBS),
         Subresource("log", "Pod", ("get",)),
+        Subresource("portforward", "PodPortForwardOptions", STREAM_VERBS),
         Subresource("proxy", "PodProxyOptions", PROXY_VERBS),
         _status("Pod"),
     ),

@@ -86,7 +86,10 @@ class Container:
         self.container_id = ""
         self.log: ContainerLog | None = None
         self.previous_log: ContainerLog | None = None
+        self.environment: dict[str, str] = {}
+        """The variables of its newest process."""
         self._process: asyncio.subprocess.Process | None = None
+        self._over = asyncio.Event()
         self._stopping = asyncio.Event()
         self._backoff = 0.0
 
@@ -104,6 +107,23 @@ class Container:
             "state": self.state,
             "lastState": self.last.state if self.last is not None else {},
         }
+
+    @property
+    def process_id(self) -> int | None:
+        """The process that leads the container, while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    async def write(self, data: bytes) -> None:
+        """Send to the standard input of the process."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with suppress(ConnectionError):
+                process.stdin.write(data)
+                await process.stdin.drain()
+
+    async def ended(self) -> None:
+        """Return once the run that is under way has ended."""
+        await self._over.wait()
 
     async def run(self) -> None:
         """Run and run again, as the restart policy says, until stopped or done."""
@@ -132,6 +152,8 @@ class Container:
             self._wait("CreateContainerConfigError", str(error))
             self.around.say(self.pod, "Warning", "Failed", f"Error: {error}", self.name)
             return None
+        self.environment = process_environment(self.spec, given)
+        self.environment = {"HOSTNAME": name_of(self.pod), "MIDWATCH_POD_IP": self.ip, **self.environment}
         command = self.around.process_command(context_of(self.pod, self.spec, self.ip, given))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -139,7 +161,7 @@ class Container:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                env=process_environment(self.spec, given),
+                env=self.environment,
                 cwd="/",
                 process_group=0,
             )
@@ -151,6 +173,7 @@ class Container:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> Ended:
         self._process = process
+        self._over.clear()
         started = self.around.registry.now_text()
         self.container_id = f"midwatch-lab://{uuid4().hex}"
         self.previous_log, self.log = self.log, ContainerLog()
@@ -173,6 +196,7 @@ class Container:
             reading.cancel()
             self.log.close()
             self._process = None
+            self._over.set()
         code = code if code >= 0 else 128 - code
         return Ended(code, started, self.around.registry.now_text(), self.container_id)
 

@@ -12,7 +12,7 @@ from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.errors import AddressError
 from midwatch_lab.kinds.resources import LEASES, NODES, PODS
 from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
-from midwatch_lab.kubelet.container import BACKOFF_START_S
+from midwatch_lab.kubelet.container import BACKOFF_START_S, Container
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.kubelet.pod_worker import PodWorker
 from midwatch_lab.network.addresses import KUBELET_PORT, LoopbackNetwork
@@ -92,11 +92,19 @@ class Kubelet:
 
     def log_of(self, uid: str, container: str, *, previous: bool) -> ContainerLog | None:
         """Return the log of a container of a pod, or of its run before this one."""
-        known = self._workers.get(uid)
-        found = next((c for c in known[0].containers if c.name == container), None) if known else None
+        found = self._container(uid, container)
         if found is None:
             return None
         return found.previous_log if previous else found.log
+
+    def running(self, uid: str, container: str) -> Container | None:
+        """Return a container of a pod, if its process runs."""
+        found = self._container(uid, container)
+        return found if found is not None and found.process_id is not None else None
+
+    def _container(self, uid: str, name: str) -> Container | None:
+        known = self._workers.get(uid)
+        return next((c for c in known[0].containers if c.name == name), None) if known else None
 
     def say(self, pod: Object, kind: str, reason: str, message: str, container: str = "") -> None:
         """Record an event about a pod."""

@@ -56,7 +56,8 @@ class Table:
         # The options of verbs belong to every group.
         found = self.kinds.get(f"{api_version} {kind}") or (_META + kind if kind.endswith("Options") else "")
         if found not in self.messages:
-            raise DecodeError(f'no kind "{kind}" is registered for version "{api_version}"')
+            where = 'in scheme "pkg/runtime/scheme.go:111"'
+            raise DecodeError(f'no kind "{kind}" is registered for version "{api_version}" {where}')
         return found
 
 

@@ -1,0 +1,1 @@
+"""Streams into containers over WebSocket: exec, attach and port-forward."""
