@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from midwatch_contracts.clock import Clock, WallClock
-from midwatch_lab.api.handshake import StreamProtocol
+from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_connections
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
@@ -148,6 +148,8 @@ class Lab:
             if task.get_name() != "server":
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            await end_connections(server.server_state.connections)
         await self._stack.aclose()
         await self.api.proxy.close()
         self.network.release()
@@ -203,7 +205,7 @@ class Lab:
 def _server_config(app: Starlette, certificate: Path | None = None, key: Path | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=HttpProtocol,
         ws=StreamProtocol,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

@@ -218,7 +218,11 @@ def test_cordoned_nodes_get_no_pods(k: Kubectl) -> None:
 
 
 def test_a_deleted_pod_is_replaced(k: Kubectl) -> None:
-    victim = k("get", "pods", "-o", "name").split()[0]
+    # Pods of the rollout before may still be on their way out, and be gone before they can be deleted.
+    k("rollout", "status", "deployment/chat", "--timeout=60s")
+    pods = as_json(k, "get", "pods")["items"]
+    staying = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    victim = f"pod/{staying[0]}"
     k("delete", victim)
     k("rollout", "status", "deployment/chat", "--timeout=60s")
     assert victim not in k("get", "pods", "-o", "name").split()
