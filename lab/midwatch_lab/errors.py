@@ -4,6 +4,7 @@ LabError                    the lab cannot do what was asked
 ├── ApiError                the Kubernetes API refuses; carries the Status object that the client is sent
 ├── DecodeError             an object does not have the shape of its kind (becomes an ApiError at the door)
 ├── PatchError              a patch cannot be applied (becomes an ApiError at the door)
+├── PatternError            a regular expression is not one of RE2
 ├── SelectorError           a label or field selector does not parse
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
@@ -46,6 +47,10 @@ class PatchError(LabError):
     def __init__(self, message: str, *, internal: bool = False) -> None:
         super().__init__(message)
         self.internal = internal
+
+
+class PatternError(LabError):
+    """A regular expression is not one of RE2; the wording is Go's."""
 
 
 class SelectorError(LabError):

@@ -1,6 +1,7 @@
 """Custom resources without a server to compare with: what a definition serves, takes and takes away again."""
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -102,6 +103,17 @@ async def test_a_default_that_came_later_is_there_on_reading(admin: httpx2.Async
     assert (await admin.patch(f"{DEFINITIONS}/carts.lab.example.com", json=patch, headers=headers)).status_code == 200
     assert (await admin.get(f"{CARTS}/one")).json()["spec"]["doors"] == 5
     assert (await admin.get(CARTS)).json()["items"][0]["spec"]["doors"] == 5
+
+
+async def test_a_pattern_takes_no_longer_than_the_text_is_long(client_of: Clients) -> None:
+    # Python's own would go through 2^5000 ways before it gave up.
+    definition = json.loads(json.dumps(DEFINITION).replace('"default": "red"', '"pattern": "^(a+)+$"'))
+    admin = client_of("admin")
+    assert (await admin.post(DEFINITIONS, json=definition)).status_code == 201
+    refused = await admin.post(CARTS, json=cart("long", color="a" * 5000 + "b"))
+    assert refused.status_code == 422
+    assert refused.json()["details"]["causes"][0]["field"] == "spec.color"
+    assert (await admin.post(CARTS, json=cart("fits", color="a" * 5000))).status_code == 201
 
 
 async def test_an_object_that_nests_without_end_is_refused(admin: httpx2.AsyncClient) -> None:

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from midwatch_contracts.entity import Entity
+from midwatch_lab.api.streams.portforward import Connection
 from midwatch_lab.api.streams.spdy import DICTIONARY
 from midwatch_lab.client import LabClient
 from midwatch_lab.kubelet.commands import ContainerContext
@@ -207,12 +208,28 @@ async def test_who_may_only_read_may_not_stream(world: World) -> None:
         assert json.loads(refused.value.response.body or b"")["reason"] == "Forbidden"
 
 
+async def test_a_stream_into_a_pod_is_a_write_in_the_audit(world: World) -> None:
+    async with world.stream("exec", stdout="true", command=["true"]) as socket:
+        await everything(socket)
+    (entry,) = [entry for entry in world.lab.store.audit.entries() if entry["path"].endswith("/exec")]
+    assert (entry["principal"], entry["verb"], entry["dry_run"]) == ("admin", "create", False)
+    assert entry["object"] == f"Pod/llm/{world.pod}"
+
+
+async def test_a_command_that_no_system_takes_is_refused_in_the_status(world: World) -> None:
+    async with world.stream("exec", stdout="true", command=["echo", "a\0b"]) as socket:
+        output, status = await everything(socket)
+    assert output == {}
+    assert "invalid argument" in status["message"]
+
+
 async def test_what_cannot_be_streamed_is_refused_before_the_upgrade(world: World) -> None:
     cases: list[tuple[str, dict[str, Any], int, str]] = [
         ("exec", {"stdout": "true", "command": "ls", "container": "x"}, 400, "container x is not valid for pod"),
         ("exec", {"command": "ls"}, 400, "at least 1 of stdin, stdout, stderr"),
         ("exec", {"stdout": "true"}, 400, "specify the command"),
         ("portforward", {}, 400, "ports"),
+        ("portforward", {"ports": "99999"}, 400, "99999 is not between 1 and 65535"),
         ("log", {}, 404, "could not find the requested resource"),
     ]
     for subresource, query, code, text in cases:
@@ -293,6 +310,37 @@ async def test_port_forward_by_spdy_carries_several_connections_at_once(world: W
     assert [b" /0 " in data[3], b" /1 " in data[7], data[11]] == [True, True, b""]
     assert [data[1], data[5]] == [b"", b""]
     assert b"connection refused" in data[9]
+
+
+async def test_a_pod_that_hangs_up_leaves_nobody_waiting_for_room() -> None:
+    hang_up = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hang_up.wait()
+        writer.close()
+
+    async def taken(_data: bytes) -> None:
+        """Take what comes back."""
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        pod = {"metadata": {"name": "p", "uid": "u"}, "status": {"podIP": "127.0.0.1"}}
+        connection = Connection(pod, server.sockets[0].getsockname()[1])
+        carrying = asyncio.create_task(connection.carry(taken))
+        piece = bytes(2**20)
+
+        async def blocked() -> bool:
+            while not connection.incoming.full():
+                connection.incoming.put_nowait(piece)
+            await asyncio.sleep(0.1)
+            return connection.incoming.full()
+
+        await until(blocked)
+        waiting = asyncio.create_task(connection.incoming.put(piece))
+        await asyncio.sleep(0)
+        hang_up.set()
+        await asyncio.wait_for(carrying, 5)
+        await asyncio.wait_for(waiting, 5)
 
 
 async def test_a_broken_tunnel_is_closed(world: World) -> None:

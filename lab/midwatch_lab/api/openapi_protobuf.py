@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import yaml
 
 from midwatch_lab.objects import Object
+from midwatch_lab.schemas.protobuf import varint
 
 MEDIA: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _SCHEMA_TEXTS: Final = {"$ref": 1, "format": 2, "title": 3, "description": 4, "pattern": 13}
@@ -31,17 +32,8 @@ def encode(document: Object) -> bytes:
     return _text(1, document["swagger"]) + _part(2, info) + _part(8, found) + _part(9, definitions)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 (seven bits a byte)
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _part(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _WIRE_BYTES) + _varint(len(data)) + data
+    return varint(number << 3 | _WIRE_BYTES) + varint(len(data)) + data
 
 
 def _text(number: int, text: Any) -> bytes:
@@ -49,11 +41,11 @@ def _text(number: int, text: Any) -> bytes:
 
 
 def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(int(value) & 2**64 - 1)
+    return varint(number << 3) + varint(int(value))
 
 
 def _double(number: int, value: float) -> bytes:
-    return _varint(number << 3 | _WIRE_DOUBLE) + struct.pack("<d", float(value))
+    return varint(number << 3 | _WIRE_DOUBLE) + struct.pack("<d", float(value))
 
 
 def _named(number: int, name: str, value: bytes) -> bytes:

@@ -1,9 +1,11 @@
 """What `log`, `exec`, `attach` and `portforward` share: which container is meant, on which node, and their options."""
 
+from dataclasses import replace
+
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
 from midwatch_lab.kinds.resources import NODES, PODS
-from midwatch_lab.objects import Object, dig, name_of
+from midwatch_lab.objects import Object, dig, entity_of, name_of
 from midwatch_lab.registry.registry import Registry
 
 
@@ -41,6 +43,17 @@ def check_node(registry: Registry, pod: Object) -> None:
     node = str(dig(pod, "spec", "nodeName"))
     if registry.find(NODES, "", node) is None:
         raise status.not_found(PODS, node)
+
+
+def record(registry: Registry, call: Call) -> None:
+    """Put a stream that is about to be accepted into the audit: what goes through it may change anything.
+
+    Raises:
+        ApiError: 422 for options that may not be so.
+    """
+    origin = replace(call.origin(), verb="create")
+    pod = registry.read(call.resource, call.target.namespace, call.target.name)
+    registry.store.audit.append(origin, entity_of(pod), None, None)
 
 
 def check_placed(registry: Registry, pod: Object) -> None:

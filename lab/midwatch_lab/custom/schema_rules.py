@@ -4,10 +4,11 @@ The wording and the split from `structural_rules` are the original's (k8s.io/api
 pkg/apis/apiextensions/validation), which reports both kinds of fault side by side.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Final
 
+from midwatch_lab.errors import PatternError
+from midwatch_lab.expressions import compiled
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object
 from midwatch_lab.status import forbidden_field, invalid_value, required, unsupported
@@ -15,13 +16,6 @@ from midwatch_lab.status import forbidden_field, invalid_value, required, unsupp
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _UNSUPPORTED: Final = ("$ref", "additionalItems", "definitions", "dependencies", "id", "patternProperties", "$schema")
 _SCALAR_FAULT: Final = "must be a scalar type if parent array's x-kubernetes-list-type is map"
-_REGEX_WORDS: Final = (
-    ("missing ), unterminated subpattern", "missing closing ): `{text}`"),
-    ("unterminated character set", "missing closing ]: `{rest}`"),
-    ("unbalanced parenthesis", "unexpected ): `{text}`"),
-    ("nothing to repeat", "missing argument to repetition operator: `{char}`"),
-    ("bad escape (end of pattern)", "trailing backslash at end of expression: ``"),
-)
 
 
 def check(schema: Object, path: str, *, root: bool = True, no_defaults: str = "") -> Faults:
@@ -152,15 +146,6 @@ def _key_fields(items: Object, keys: list[str], path: str, where: str) -> Faults
 
 def _pattern(text: str, path: str) -> Faults:
     try:
-        re.compile(text)
-    except re.error as error:
-        detail = f"must be a valid regular expression, but isn't: error parsing regexp: {_regex_words(text, error)}"
-        yield invalid_value(f"{path}.pattern", text, detail)
-
-
-def _regex_words(text: str, error: re.error) -> str:
-    at = error.pos or 0
-    for own, other in _REGEX_WORDS:
-        if error.msg.startswith(own):
-            return other.format(text=text, rest=text[at:], char=text[at : at + 1])
-    return f"{error.msg}: `{cast('Any', text)}`"
+        compiled(text)
+    except PatternError as error:
+        yield invalid_value(f"{path}.pattern", text, f"must be a valid regular expression, but isn't: {error}")

@@ -3,12 +3,11 @@
 An update is judged leniently: a part that was invalid before and is unchanged stays ("ratcheting", KEP-4008).
 """
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final, cast
 
 from midwatch_lab.custom import formats
+from midwatch_lab.expressions import compiled
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object
 from midwatch_lab.status import FieldFault, duplicate, go_json, invalid_value, required, unsupported
@@ -118,12 +117,6 @@ def _enumerated(value: Any, schema: Object, path: str) -> Faults:
         yield unsupported(path, value, [str(item) if isinstance(item, str) else go_json(item) for item in allowed])
 
 
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    # Go's `$` is the end of the text; Python's would also match before a last newline.
-    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", text))
-
-
 def _string(value: str, schema: Object, path: str) -> Faults:
     form = str(schema.get("format", ""))
     typed = schema.get("type") == "string"
@@ -131,7 +124,7 @@ def _string(value: str, schema: Object, path: str) -> Faults:
         yield FieldFault(path, "FieldValueTooLong", f"Too long: may not be more than {schema['maxLength']} bytes")
     if "minLength" in schema and len(value) < schema["minLength"]:
         yield _fault(path, "FieldValueInvalid", value, f"should be at least {schema['minLength']} chars long")
-    if schema.get("pattern") and not _pattern(schema["pattern"]).search(value):
+    if schema.get("pattern") and not compiled(schema["pattern"]).search(value):
         yield _fault(path, "FieldValueInvalid", value, f"should match '{schema['pattern']}'")
     if form and typed and not formats.fits(form, value):
         detail = f"must be of type {form}: {go_json(value)}"

@@ -128,6 +128,8 @@ async def start(command: Sequence[str], environment: Mapping[str, str], *, stdin
         return await (_on_terminal(command, environment) if tty else _on_pipes(command, environment, stdin=stdin))
     except OSError as error:
         raise ExecutionError(f'exec: "{command[0]}": {error.strerror}') from error
+    except ValueError as error:  # a NUL byte, which no argument can hold
+        raise ExecutionError(f'exec: "{command[0]!a}": invalid argument') from error
 
 
 async def _on_pipes(command: Sequence[str], environment: Mapping[str, str], *, stdin: bool) -> Execution:
@@ -152,7 +154,7 @@ async def _on_terminal(command: Sequence[str], environment: Mapping[str, str]) -
             sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *command,
             stdin=slave, stdout=slave, stderr=slave, env={"TERM": _TERM, **environment}, cwd="/",
         )  # fmt: skip
-    except BaseException:
+    except BaseException:  # cancelled too: nobody else knows of the descriptor
         os.close(master)
         raise
     finally:

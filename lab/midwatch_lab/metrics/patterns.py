@@ -1,15 +1,10 @@
 """RE2 patterns as Prometheus uses them: anchored at both ends, `.` matches line ends too."""
 
 from functools import lru_cache
-from typing import Any, cast
 
-import re2  # pyright: ignore[reportMissingTypeStubs] (google-re2 ships none)
-
+from midwatch_lab.errors import PatternError
+from midwatch_lab.expressions import compiled
 from midwatch_lab.metrics.errors import BadDataError
-
-_RE2 = cast("Any", re2)
-_QUIET = _RE2.Options()
-_QUIET.log_errors = False
 
 
 class Pattern:
@@ -20,11 +15,9 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._compiled = _RE2.compile(f"^(?s:{text})$", options=_QUIET)
-        except _RE2.error as error:
-            reason = error.args[0]
-            shown = reason.decode() if isinstance(reason, bytes) else str(reason)
-            raise BadDataError(f"the pattern {text!r} is not one of RE2: {shown}") from error
+            self._compiled = compiled(f"^(?s:{text})$")
+        except PatternError as error:
+            raise BadDataError(f"the pattern {text!r} is not one of RE2: {error}") from error
 
     def matches(self, value: str) -> bool:
         """Say whether the whole of `value` matches."""

@@ -229,14 +229,15 @@ def _one(kind: str, value: int | bytes, depth: int) -> Any:
 
 
 def _field(number: int, value: bytes) -> bytes:
-    return _tag(number, _BYTES) + _number(len(value)) + value
+    return _tag(number, _BYTES) + varint(len(value)) + value
 
 
 def _tag(number: int, wire: int) -> bytes:
-    return _number(number << 3 | wire)
+    return varint(number << 3 | wire)
 
 
-def _number(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as a variable-length one, of 64 bits: two's complement where it is negative."""
     value &= _MASK
     written = bytearray()
     while value > 0x7F:  # noqa: PLR2004 (seven bits a byte)
@@ -282,7 +283,7 @@ def _part(number: int, kind: str, value: Any) -> bytes:
             case "double":
                 return _tag(number, _FIXED64) + struct.pack("<d", value)
             case "int" | "bool":
-                return _tag(number, _VARINT) + _number(int(value))
+                return _tag(number, _VARINT) + varint(int(value))
             case _:
                 return _field(number, _written(kind, value))
     except (ValueError, TypeError, struct.error, binascii.Error) as error:

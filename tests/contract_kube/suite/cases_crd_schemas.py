@@ -57,6 +57,11 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     ),
     "additionalProperties may be false": field(type=OBJECT, additionalProperties=False),
     "a pattern is a regular expression": field(type="string", pattern="("),
+    **{
+        f"a pattern {text} is none of RE2": field(type="string", pattern=text)
+        for text in ("[a", "*a", "a**", "a{1001}", "(?=a)", "\\8", "a\\", "a)", "[b-a]", "(?P<a", "\\pZ)")
+    },
+    "a pattern may say what Python's cannot": field(type="string", pattern=r"^\pL+[[:digit:]]\z"),
     "an unknown format is accepted": field(type="string", format="weird"),
     "uniqueItems is forbidden": field(type="array", items=STRING, uniqueItems=True),
     "a reference is forbidden": {"type": OBJECT, "properties": {"spec": {"$ref": "#/x"}}},

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.pod_options import check_placed
+from midwatch_lab.api.pod_options import check_placed, record
 from midwatch_lab.api.streams.channels import PROTOCOLS, Channels, chosen
 from midwatch_lab.api.streams.spdy import Data, Opened, Ping, Reset, SpdyError, SpdyServer
 from midwatch_lab.objects import Object, dig, name_of, uid_of
@@ -40,6 +40,8 @@ def ports_of(call: Call) -> list[int]:
             if not word.isdigit():
                 why = f'cannot convert to []int32: strconv.ParseUint: parsing "{word}": invalid syntax'
                 raise status.bad_request(why)
+            if int(word) not in _PORTS:
+                raise status.bad_request(f"port {word} is not between 1 and {_PORTS[-1]}")
             found.append(int(word))
     return found
 
@@ -69,6 +71,8 @@ class Connection:
             return f"error forwarding port {self.port} to pod {uid_of(self.pod)}, uid : {error}"
         finally:
             sending.cancel()
+            while not self.incoming.empty():  # one who waits for room would wait for ever
+                self.incoming.get_nowait()
             await asyncio.gather(sending, return_exceptions=True)
             writer.close()
             with suppress(OSError):
@@ -115,6 +119,7 @@ class PortForward:
             raise status.bad_request(f"the lab forwards ports by {TUNNEL} and by {' or '.join(PROTOCOLS)}")
         if protocol != TUNNEL and not ports:
             raise status.bad_request('query parameter "ports" is required')
+        record(self.registry, call)
         await socket.accept(subprotocol=protocol)
         session = _Tunnel(pod, socket).run() if protocol == TUNNEL else _Channelled(pod, ports, socket).run()
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(session), asyncio.ensure_future(self.closing.wait())]

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocket
 
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.pod_options import check_placed, container_of, is_set
+from midwatch_lab.api.pod_options import check_placed, container_of, is_set, record
 from midwatch_lab.api.streams.channels import (
     CLOSE,
     PROTOCOLS,
@@ -104,6 +104,7 @@ class Sessions:
         if protocol is None:
             offered = ", ".join(socket.scope.get("subprotocols", [])) or "none"
             raise status.bad_request(f"the lab speaks {' and '.join(PROTOCOLS)}; the client offered {offered}")
+        record(self.registry, call)
         await socket.accept(subprotocol=protocol)
         channels = Channels(socket)
         # The original greets so: the client knows from it that the streams are there.

@@ -62,7 +62,7 @@ class _Evaluation:
             case "negate":
                 return -self.value(node.args[0], names)
             case "&&" | "||":
-                return self.logic(node, names)
+                return self.decided([(part, names) for part in node.args], by=node.op == "||")
             case _:
                 return _binary(node.op, self.value(node.args[0], names), self.value(node.args[1], names))
 
@@ -71,20 +71,6 @@ class _Evaluation:
         if not isinstance(found, bool):
             raise EvaluationError("no such overload")
         return found
-
-    def logic(self, node: Node, names: Binding) -> bool:
-        """Return `a && b` or `a || b`, where what decides may stand on either side of what fails."""
-        decides = node.op == "||"
-        fault: EvaluationError | None = None
-        for part in node.args:
-            try:
-                if self.truth(part, names) is decides:
-                    return decides
-            except EvaluationError as error:
-                fault = fault or error
-        if fault is not None:
-            raise fault
-        return not decides
 
     def method(self, node: Node, names: Binding) -> Any:
         target = node.args[0]
@@ -116,21 +102,25 @@ class _Evaluation:
             case "filter":
                 return [scope[variables[0]] for scope in scopes if self.truth(body, scope)]
             case "all" | "exists":
-                return self.quantified(body, scopes, decides=name == "exists")
+                return self.decided([(body, scope) for scope in scopes], by=name == "exists")
             case _:
                 return sum(self.truth(body, scope) for scope in scopes) == 1
 
-    def quantified(self, body: Node, scopes: Sequence[Binding], *, decides: bool) -> bool:
+    def decided(self, parts: Sequence[tuple[Node, Binding]], *, by: bool) -> bool:
+        """Return `by` once one part is it, else its contrary; what decides may stand on either side of what fails.
+
+        So are `||` and `exists`, and `&&` and `all`.
+        """
         fault: EvaluationError | None = None
-        for scope in scopes:
+        for part, names in parts:
             try:
-                if self.truth(body, scope) is decides:
-                    return decides
+                if self.truth(part, names) is by:
+                    return by
             except EvaluationError as error:
                 fault = fault or error
         if fault is not None:
             raise fault
-        return not decides
+        return not by
 
 
 def _field(operand: Any, name: str) -> Any:

@@ -7,12 +7,10 @@ first parameter is what it is called on.
 # pyright: reportUnknownLambdaType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
 
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from typing import Any, Final
@@ -29,6 +27,8 @@ from midwatch_lab.custom.cel.values import (
     read_quantity,
     timestamp,
 )
+from midwatch_lab.errors import PatternError
+from midwatch_lab.expressions import compiled
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,11 @@ def _table(found: dict[str, list[tuple[str, Callable[..., Any]]]]) -> dict[str, 
     return table
 
 
-@lru_cache(maxsize=256)
-def _regex(pattern: str) -> re.Pattern[str]:
+def _regex(pattern: str) -> Any:
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise EvaluationError(f"error parsing regexp: {error.msg}: `{pattern}`") from error
+        return compiled(pattern)
+    except PatternError as error:
+        raise EvaluationError(str(error)) from error
 
 
 def _matches(text: str, pattern: str) -> bool:
