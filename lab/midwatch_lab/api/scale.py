@@ -18,7 +18,7 @@ from midwatch_lab.api.writing import Written, check_place
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.scale import custom_scale, scaled
 from midwatch_lab.errors import DecodeError
-from midwatch_lab.kinds.columns import selector_text
+from midwatch_lab.kinds.column import selector_text
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry.registry import Registry

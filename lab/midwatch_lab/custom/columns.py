@@ -9,7 +9,7 @@ from midwatch_contracts.times import unix_seconds
 from midwatch_lab.custom.jsonpath import compiled
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import SelectorError
-from midwatch_lab.kinds.columns import AGE, NAME, Column
+from midwatch_lab.kinds.column import AGE, NAME, Column
 from midwatch_lab.kinds.durations import human_duration
 from midwatch_lab.objects import Object
 from midwatch_lab.status import go_json

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-READ_VERBS: Final = ("get", "list", "watch")
 CHANGE_VERBS: Final = ("get", "patch", "update")
 STREAM_VERBS: Final = ("create", "get")
 PROXY_VERBS: Final = ("create", "delete", "get", "patch", "update")
@@ -101,6 +100,7 @@ PODS: Final = Resource(
     subresources=(
         Subresource("attach", "PodAttachOptions", STREAM_VERBS),
         Subresource("binding", "Binding", ("create",)),
+        Subresource("eviction", "Eviction", ("create",), group="policy", version="v1"),
         Subresource("exec", "PodExecOptions", STREAM_VERBS),
         Subresource("log", "Pod", ("get",)),
         Subresource("portforward", "PodPortForwardOptions", STREAM_VERBS),
@@ -123,7 +123,7 @@ SERVICE_ACCOUNTS: Final = Resource(
 )
 EVENTS: Final = Resource("", "v1", "events", "event", "Event", _CORE + "Event", short=("ev",))
 EVENTS_V1: Final = Resource(
-    "events.k8s.io", "v1", "events", "event", "Event", "io.k8s.api.events.v1.Event", short=("ev",), verbs=READ_VERBS,
+    "events.k8s.io", "v1", "events", "event", "Event", "io.k8s.api.events.v1.Event", short=("ev",),
     storage=("", "events"),
 )  # fmt: skip
 DEPLOYMENTS: Final = Resource(
@@ -152,6 +152,84 @@ DISRUPTION_BUDGETS: Final = Resource(
     generation=True,
 )  # fmt: skip
 
+_APPS: Final = "io.k8s.api.apps.v1."
+_BATCH: Final = "io.k8s.api.batch.v1."
+_NETWORKING: Final = "io.k8s.api.networking.v1."
+_RBAC: Final = "io.k8s.api.rbac.v1."
+
+LIMIT_RANGES: Final = Resource(
+    "", "v1", "limitranges", "limitrange", "LimitRange", _CORE + "LimitRange", short=("limits",)
+)
+VOLUME_CLAIMS: Final = Resource(
+    "", "v1", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim",
+    _CORE + "PersistentVolumeClaim", short=("pvc",), subresources=(_status("PersistentVolumeClaim"),),
+)  # fmt: skip
+VOLUMES: Final = Resource(
+    "", "v1", "persistentvolumes", "persistentvolume", "PersistentVolume", _CORE + "PersistentVolume",
+    namespaced=False, short=("pv",), subresources=(_status("PersistentVolume"),),
+)  # fmt: skip
+POD_TEMPLATES: Final = Resource("", "v1", "podtemplates", "podtemplate", "PodTemplate", _CORE + "PodTemplate")
+RESOURCE_QUOTAS: Final = Resource(
+    "", "v1", "resourcequotas", "resourcequota", "ResourceQuota", _CORE + "ResourceQuota", short=("quota",),
+    subresources=(_status("ResourceQuota"),),
+)  # fmt: skip
+CONTROLLER_REVISIONS: Final = Resource(
+    "apps", "v1", "controllerrevisions", "controllerrevision", "ControllerRevision", _APPS + "ControllerRevision"
+)
+DAEMON_SETS: Final = Resource(
+    "apps", "v1", "daemonsets", "daemonset", "DaemonSet", _APPS + "DaemonSet", short=("ds",), categories=("all",),
+    subresources=(_status("DaemonSet"),), generation=True,
+)  # fmt: skip
+STATEFUL_SETS: Final = Resource(
+    "apps", "v1", "statefulsets", "statefulset", "StatefulSet", _APPS + "StatefulSet", short=("sts",),
+    categories=("all",), subresources=(_SCALE, _status("StatefulSet")), generation=True,
+)  # fmt: skip
+CRON_JOBS: Final = Resource(
+    "batch", "v1", "cronjobs", "cronjob", "CronJob", _BATCH + "CronJob", short=("cj",), categories=("all",),
+    subresources=(_status("CronJob"),), generation=True,
+)  # fmt: skip
+JOBS: Final = Resource(
+    "batch", "v1", "jobs", "job", "Job", _BATCH + "Job", categories=("all",), subresources=(_status("Job"),),
+    generation=True,
+)  # fmt: skip
+AUTOSCALERS_V1: Final = Resource(
+    "autoscaling", "v1", "horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler",
+    "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", short=("hpa",), categories=("all",),
+    subresources=(_status("HorizontalPodAutoscaler"),), storage=("autoscaling", "horizontalpodautoscalers"),
+)  # fmt: skip
+INGRESS_CLASSES: Final = Resource(
+    "networking.k8s.io", "v1", "ingressclasses", "ingressclass", "IngressClass", _NETWORKING + "IngressClass",
+    namespaced=False, generation=True,
+)  # fmt: skip
+INGRESSES: Final = Resource(
+    "networking.k8s.io", "v1", "ingresses", "ingress", "Ingress", _NETWORKING + "Ingress", short=("ing",),
+    subresources=(_status("Ingress"),), generation=True,
+)  # fmt: skip
+NETWORK_POLICIES: Final = Resource(
+    "networking.k8s.io", "v1", "networkpolicies", "networkpolicy", "NetworkPolicy", _NETWORKING + "NetworkPolicy",
+    short=("netpol",), generation=True,
+)  # fmt: skip
+CLUSTER_ROLE_BINDINGS: Final = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding",
+    _RBAC + "ClusterRoleBinding", namespaced=False,
+)  # fmt: skip
+CLUSTER_ROLES: Final = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", _RBAC + "ClusterRole",
+    namespaced=False,
+)  # fmt: skip
+ROLE_BINDINGS: Final = Resource(
+    "rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", _RBAC + "RoleBinding"
+)
+ROLES: Final = Resource("rbac.authorization.k8s.io", "v1", "roles", "role", "Role", _RBAC + "Role")
+STORAGE_CLASSES: Final = Resource(
+    "storage.k8s.io", "v1", "storageclasses", "storageclass", "StorageClass", "io.k8s.api.storage.v1.StorageClass",
+    namespaced=False, short=("sc",),
+)  # fmt: skip
+PRIORITY_CLASSES: Final = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass",
+    "io.k8s.api.scheduling.v1.PriorityClass", namespaced=False, short=("pc",), generation=True,
+)  # fmt: skip
+
 CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "customresourcedefinition", "CustomResourceDefinition",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition", namespaced=False,
@@ -160,27 +238,36 @@ CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
 )  # fmt: skip
 
 
-def _review(group: str, kind: str) -> Resource:
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
     schema = f"io.k8s.api.{group.split('.', maxsplit=1)[0]}.v1.{kind}"
     name = kind.lower()
-    return Resource(group, "v1", name + "s", name, kind, schema, namespaced=False, verbs=("create",), stored=False)
+    return Resource(group, "v1", name + "s", name, kind, schema, namespaced=namespaced, verbs=("create",), stored=False)
 
 
+LOCAL_SUBJECT_ACCESS_REVIEWS: Final = _review("authorization.k8s.io", "LocalSubjectAccessReview", namespaced=True)
+SUBJECT_ACCESS_REVIEWS: Final = _review("authorization.k8s.io", "SubjectAccessReview")
+TOKEN_REVIEWS: Final = _review("authentication.k8s.io", "TokenReview")
 ACCESS_REVIEWS: Final = _review("authorization.k8s.io", "SelfSubjectAccessReview")
 RULES_REVIEWS: Final = _review("authorization.k8s.io", "SelfSubjectRulesReview")
 SUBJECT_REVIEWS: Final = _review("authentication.k8s.io", "SelfSubjectReview")
 
 RESOURCES: Final[tuple[Resource, ...]] = (
-    CONFIGMAPS, ENDPOINTS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES,
-    DEPLOYMENTS, REPLICA_SETS,
-    SUBJECT_REVIEWS,
-    ACCESS_REVIEWS, RULES_REVIEWS,
-    AUTOSCALERS,
+    CONFIGMAPS, ENDPOINTS, EVENTS, LIMIT_RANGES, NAMESPACES, NODES, VOLUME_CLAIMS, VOLUMES, PODS, POD_TEMPLATES,
+    RESOURCE_QUOTAS, SECRETS, SERVICE_ACCOUNTS, SERVICES,
+    CONTROLLER_REVISIONS, DAEMON_SETS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS,
+    EVENTS_V1,
+    SUBJECT_REVIEWS, TOKEN_REVIEWS,
+    LOCAL_SUBJECT_ACCESS_REVIEWS, ACCESS_REVIEWS, RULES_REVIEWS, SUBJECT_ACCESS_REVIEWS,
+    AUTOSCALERS, AUTOSCALERS_V1,
+    CRON_JOBS, JOBS,
+    INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES,
+    DISRUPTION_BUDGETS,
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES,
+    STORAGE_CLASSES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    PRIORITY_CLASSES,
     LEASES,
     ENDPOINT_SLICES,
-    EVENTS_V1,
-    DISRUPTION_BUDGETS,
-    CUSTOM_RESOURCE_DEFINITIONS,
 )  # fmt: skip
 """In the order of discovery."""
 
@@ -188,5 +275,6 @@ EXTRA_DEFINITIONS: Final = (
     "io.k8s.api.autoscaling.v1.Scale",
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
     "io.k8s.api.core.v1.Binding",
+    "io.k8s.api.policy.v1.Eviction",
 )
 """Definitions of bodies that are no resource of their own."""

@@ -7,11 +7,10 @@ from typing import Any, Final
 from midwatch_lab import names
 from midwatch_lab.custom import definition_rules, objects
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.kinds import pod_validation, rules
+from midwatch_lab.kinds import pod_validation, rules, workload_validation
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, is_terminating, meta
-from midwatch_lab.selectors import LabelSelector
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -68,66 +67,6 @@ def _metadata_update(obj: Object, old: Object) -> Faults:
         new_value, old_value = meta(obj).get(key), meta(old).get(key)
         if new_value != old_value:
             yield invalid_value(f"metadata.{key}", new_value, _IMMUTABLE)
-
-
-def _template(spec: Object, path: str) -> Faults:
-    template: Object = spec.get("template", {})
-    labels = dig(template, "metadata", "labels")
-    yield from rules.labels(labels, f"{path}.metadata.labels")
-    selector = spec.get("selector")
-    if selector is None or not LabelSelector.of(selector).matches(labels or {}):
-        yield invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")
-    inner: Object = template.get("spec", {})
-    yield from pod_validation.template_restart(inner, f"{path}.spec")
-    yield from pod_validation.pod_spec(inner, f"{path}.spec", restart=(inner.get("restartPolicy", ""),))
-
-
-def _selector(spec: Object, path: str) -> Faults:
-    selector = spec.get("selector")
-    if selector is None:
-        yield required(f"{path}.selector")
-        return
-    yield from rules.label_selector(selector, f"{path}.selector")
-    if rules.is_empty_selector(selector):
-        yield invalid_value(f"{path}.selector", selector, "empty selector is invalid for deployment")
-
-
-def _deployment(obj: Object) -> Faults:
-    spec: Object = obj.get("spec", {})
-    yield from rules.non_negative(spec, "replicas", "spec")
-    yield from _selector(spec, "spec")
-    yield from _template(spec, "spec.template")
-    yield from _strategy(spec.get("strategy", {}))
-    for key in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
-        yield from rules.non_negative(spec, key, "spec")
-    if spec.get("progressDeadlineSeconds", 600) <= spec.get("minReadySeconds", 0):
-        detail = "must be greater than minReadySeconds"
-        yield invalid_value("spec.progressDeadlineSeconds", spec.get("progressDeadlineSeconds"), detail)
-
-
-def _strategy(strategy: Object) -> Faults:
-    path = "spec.strategy"
-    rolling: Object | None = strategy.get("rollingUpdate")
-    yield from rules.one_of(strategy, "type", path, ("Recreate", "RollingUpdate"))
-    if strategy.get("type") == "Recreate":
-        if rolling is not None:
-            yield forbidden_field(f"{path}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
-        return
-    limits: Object = rolling or {}
-    yield from rules.int_or_percent(limits, "maxUnavailable", f"{path}.rollingUpdate", at_most_100=True)
-    yield from rules.int_or_percent(limits, "maxSurge", f"{path}.rollingUpdate")
-    zeros = (0, "0%", "0")
-    if limits.get("maxUnavailable") in zeros and limits.get("maxSurge") in zeros:
-        where = f"{path}.rollingUpdate.maxUnavailable"
-        yield invalid_value(where, limits["maxUnavailable"], "may not be 0 when `maxSurge` is 0")
-
-
-def _replica_set(obj: Object) -> Faults:
-    spec: Object = obj.get("spec", {})
-    yield from rules.non_negative(spec, "replicas", "spec")
-    yield from rules.non_negative(spec, "minReadySeconds", "spec")
-    yield from _selector(spec, "spec")
-    yield from _template(spec, "spec.template")
 
 
 def _pod(obj: Object) -> Faults:
@@ -249,8 +188,8 @@ def _same_secret_type(new: Object, old: Object) -> Faults:
 
 
 _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
-    "Deployment": _deployment,
-    "ReplicaSet": _replica_set,
+    "Deployment": workload_validation.deployment,
+    "ReplicaSet": workload_validation.replica_set,
     "Pod": _pod,
     "Service": _service,
     "ConfigMap": _config_map,
