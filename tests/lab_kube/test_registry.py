@@ -279,6 +279,15 @@ def test_a_field_that_is_no_longer_applied_goes(plane: ControlPlane) -> None:
     assert found["data"] == {"b": "2"}
 
 
+def test_the_last_label_that_is_no_longer_applied_goes_and_the_object_keeps_its_name(plane: ControlPlane) -> None:
+    first = {"metadata": {"name": "c", "labels": {"a": "b"}, "annotations": {"c": "d"}}}
+    plane.registry.apply(CONFIGMAPS, "llm", "c", first, by("one"), force=False)
+    found, _ = plane.registry.apply(CONFIGMAPS, "llm", "c", {"metadata": {"name": "c"}}, by("one"), force=False)
+    assert found["metadata"]["name"] == "c"
+    assert "labels" not in found["metadata"]
+    assert "annotations" not in found["metadata"]
+
+
 def test_the_history_gives_back_a_list_as_it_was(plane: ControlPlane) -> None:
     for name in ("a", "b", "c"):
         plane.registry.create(CONFIGMAPS, "llm", {"metadata": {"name": name}}, TESTER)

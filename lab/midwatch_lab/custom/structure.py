@@ -22,7 +22,9 @@ _DEPTH: Final = 150
 _INT64: Final = range(-(2**63), 2**63)
 
 
-def decode(structure: Object, obj: Object, coerce_meta: CoerceMeta) -> tuple[Object, list[str]]:
+def decode(
+    structure: Object, obj: Object, coerce_meta: CoerceMeta, *, drop_nulls: bool = True
+) -> tuple[Object, list[str]]:
     """Return a copy of an object with defaults and without unknown fields, and the paths of those.
 
     Raises:
@@ -31,7 +33,7 @@ def decode(structure: Object, obj: Object, coerce_meta: CoerceMeta) -> tuple[Obj
     if _is_deeper(obj, _DEPTH):
         raise DecodeError("json: exceeded max depth")
     value = cast("Object", numbers(obj))
-    apply_defaults(value, structure)
+    apply_defaults(value, structure, drop_nulls=drop_nulls)
     unknown = sorted([*_coerced(value, structure, "", coerce_meta, root=True), *prune(value, structure)])
     return value, unknown
 
@@ -76,20 +78,20 @@ def extra_schema(schema: Object) -> Object | None:
     return None if extra is None else {}
 
 
-def apply_defaults(value: Any, schema: Object) -> None:
-    """Fill in defaults, and drop nulls that may not be (in place)."""
+def apply_defaults(value: Any, schema: Object, *, drop_nulls: bool = True) -> None:
+    """Fill in defaults, also for nulls that may not be, and drop such nulls where there is none (in place)."""
     if isinstance(value, dict):
-        _default_object(cast("Object", value), schema)
+        _default_object(cast("Object", value), schema, drop_nulls=drop_nulls)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         items: Object = schema["items"]
         found = cast("list[Any]", value)
         for index, item in enumerate(found):
             if item is None and not items.get("nullable") and "default" in items:
                 found[index] = copy.deepcopy(items["default"])
-            apply_defaults(found[index], items)
+            apply_defaults(found[index], items, drop_nulls=drop_nulls)
 
 
-def _default_object(value: Object, schema: Object) -> None:
+def _default_object(value: Object, schema: Object, *, drop_nulls: bool) -> None:
     properties: dict[str, Object] = schema.get("properties", {})
     for key, inner in properties.items():
         if "default" in inner and (key not in value or (value[key] is None and not inner.get("nullable"))):
@@ -101,10 +103,11 @@ def _default_object(value: Object, schema: Object) -> None:
             continue
         if value[key] is None and not inner.get("nullable"):
             if "default" not in inner:
-                del value[key]
+                if drop_nulls:
+                    del value[key]
                 continue
             value[key] = copy.deepcopy(inner["default"])
-        apply_defaults(value[key], inner)
+        apply_defaults(value[key], inner, drop_nulls=drop_nulls)
 
 
 def _coerced(value: Any, schema: Object, path: str, coerce_meta: CoerceMeta, *, root: bool = False) -> Iterator[str]:

@@ -69,14 +69,16 @@ class Registry:
             raise status.not_found(resource, name)
         return found
 
-    def decode(self, resource: Resource, obj: Object) -> Decoded:
+    def decode(self, resource: Resource, obj: Object, *, drop_nulls: bool = True) -> Decoded:
         """Decode a copy and list the unknown fields that were dropped.
+
+        What an apply made keeps its nulls, as on the original: they stand for structures that it emptied.
 
         Raises:
             ApiError: 400 when a value has a type that its field cannot hold.
         """
         try:
-            decoded = self.schemas.decode(resource.schema, obj)
+            decoded = self.schemas.decode(resource.schema, obj, drop_nulls=drop_nulls)
         except DecodeError as error:
             what = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
             raise status.bad_request(f"{what}: {error}") from error
@@ -91,7 +93,7 @@ class Registry:
         Raises:
             ApiError: 400, 404 (no such namespace), 409 or 422.
         """
-        new = self.decode(resource, obj).value
+        new = self.decode(resource, obj, drop_nulls=managed is None).value
         managers = managed_fields.stated(new, {}) if managed is None else managed
         if meta(new).get("resourceVersion"):
             raise status.internal("resourceVersion should not be set on objects to be created")
@@ -126,7 +128,7 @@ class Registry:
         Raises:
             ApiError: 400, 409 (it carries another resourceVersion) or 422.
         """
-        new = self.decode(resource, obj).value
+        new = self.decode(resource, obj, drop_nulls=managed is None).value
         managers = managed_fields.stated(new, old) if managed is None else managed
         self._settle_metadata(resource, new, old)
         upkeep.divide(resource, new, old, origin.subresource)

@@ -1,6 +1,8 @@
 """Server-side apply: a manager states the fields it wants, and owns exactly those (KEP-555)."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -49,7 +51,8 @@ class ServerSideApply:
         wanted = {path for path in self.typed.fields(config) if not self.reset.covers(path)}
         time = managers[key].time if key in managers else None
         found: Managers = {**managers, key: Owned(frozenset(wanted), self.api_version, time)}
-        merged = self._pruned(self.typed.merge(live, config), found, last)
+        stated = self.typed.everything(config)
+        merged = self._pruned(self.typed.merge(live, config), [stated, *(other.paths for other in found.values())], last)
         changes = self.typed.compare(live, merged)
         taken = {path for path in changes.added | changes.modified if not self.reset.covers(path)}
         removed = {path for path in changes.removed if not self.reset.covers(path)}
@@ -66,17 +69,17 @@ class ServerSideApply:
         kept = {other: owned for other, owned in found.items() if owned.paths}
         return Applied(self._with_last_applied(merged, live, config), kept, changed)
 
-    def _pruned(self, merged: Object, managers: Managers, last: frozenset[Path]) -> Object:
-        """Take away what the manager applied before and does not now, unless somebody else owns it."""
+    def _pruned(self, merged: Object, claims: Iterable[AbstractSet[Path]], last: frozenset[Path]) -> Object:
+        """Take away what the manager applied before, unless it is claimed, by this apply or by another manager."""
         if not last:
             return merged
         typed = self.typed
         lasting = typed.with_parents(last)
         pruned = typed.remove(merged, lasting)
-        owned = typed.with_parents(path for manager in managers.values() for path in manager.paths)
-        everything = typed.with_parents(typed.fields(merged))
-        pruned = typed.remove(merged, everything - (typed.with_parents(typed.fields(pruned)) | owned))
-        left = typed.with_parents(typed.fields(pruned))
+        owned = typed.with_parents(path for claim in claims for path in claim)
+        everything = typed.with_parents(typed.everything(merged))
+        pruned = typed.remove(merged, everything - (typed.with_parents(typed.everything(pruned)) | owned))
+        left = typed.with_parents(typed.everything(pruned))
         return typed.remove(merged, (everything - left) & lasting)
 
     def _migrates(self, live: Object, conflicts: dict[Key, frozenset[Path]]) -> bool:

@@ -89,6 +89,12 @@ class Typed:
         self._fields({"$ref": self.definition}, _ownable(obj), (), found)
         return found
 
+    def everything(self, obj: Object) -> set[Path]:
+        """Return all fields of an object, those that nobody can own among them."""
+        found: set[Path] = set()
+        self._fields({"$ref": self.definition}, obj, (), found)
+        return found
+
     def merge(self, live: Object, applied: Object) -> Object:
         """Return the live object with a configuration laid over it."""
         return cast("Object", self._merge({"$ref": self.definition}, live, applied))
@@ -227,19 +233,17 @@ class Typed:
         ]
 
     def _remove(self, schema: Schema | None, value: Any, gone: Trie) -> Any:
-        """Return what is left of a value; None when nothing is."""
-        if self._is_map(schema, value) and value:
+        """Return what is left of a value; as in the original, a structure from which all was taken is null."""
+        if self._is_map(schema, value):
             kept: Object = {}
             for key, item in cast("Object", value).items():
                 node = gone.get(f"f:{key}")
                 if node is None:
                     kept[key] = item
                 elif "." not in node:
-                    rest = self._remove(self._child(schema, key), item, node)
-                    if rest is not None or item is None:
-                        kept[key] = rest
+                    kept[key] = self._remove(self._child(schema, key), item, node)
             return kept or None
-        if self._is_list(schema, value) and value:
+        if self._is_list(schema, value):
             items = self.schemas.items(schema)
             left: list[Any] = []
             for key, item in self.elements(schema, value):

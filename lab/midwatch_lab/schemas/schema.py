@@ -85,14 +85,16 @@ class Schemas:
         """Return the schema of a list's elements."""
         return None if schema is None else self.resolve(schema).get("items")
 
-    def decode(self, name: str, obj: Object, wording: Wording = from_json) -> Decoded:
+    def decode(self, name: str, obj: Object, wording: Wording = from_json, *, drop_nulls: bool = True) -> Decoded:
         """Decode an object of a definition: types checked, nulls and unknown fields dropped, structures filled in.
+
+        A custom resource may keep its nulls, so that its schema judges them.
 
         Raises:
             DecodeError: when a value has a type that its field cannot hold.
         """
         if name in self.structures:
-            return Decoded(*structure.decode(self.structures[name], obj, self._metadata))
+            return Decoded(*structure.decode(self.structures[name], obj, self._metadata, drop_nulls=drop_nulls))
         decoder = _Decoder(self, wording)
         value = decoder.value({"$ref": name}, obj, "", "", name.rpartition(".")[2])
         return Decoded(cast("Object", value), decoder.unknown)
