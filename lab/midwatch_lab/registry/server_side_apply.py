@@ -51,8 +51,8 @@ class ServerSideApply:
         wanted = {path for path in self.typed.fields(config) if not self.reset.covers(path)}
         time = managers[key].time if key in managers else None
         found: Managers = {**managers, key: Owned(frozenset(wanted), self.api_version, time)}
-        stated = self.typed.everything(config)
-        merged = self._pruned(self.typed.merge(live, config), [stated, *(other.paths for other in found.values())], last)
+        claims = [self.typed.everything(config), *(owned.paths for owned in found.values())]
+        merged = self._pruned(self.typed.merge(live, config), claims, last)
         changes = self.typed.compare(live, merged)
         taken = {path for path in changes.added | changes.modified if not self.reset.covers(path)}
         removed = {path for path in changes.removed if not self.reset.covers(path)}

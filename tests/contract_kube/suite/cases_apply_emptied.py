@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Any, Final
 
+from cases_custom_apply import SHEETS, sheet
 from contract_harness import Api, Cases
 from contract_harness.custom import define
-from cases_custom_apply import SHEETS, sheet
 
 CASES: Final = Cases()
 Spec = dict[str, Any] | None
