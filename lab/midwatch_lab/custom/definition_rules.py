@@ -28,8 +28,8 @@ def check(definition: Object) -> Faults:
     """Yield what is wrong with a definition."""
     spec: Object = dig(definition, "spec", default={})
     wanted = f"{dig(spec, 'names', 'plural', default='')}.{spec.get('group', '')}"
-    # Only a new definition is judged by its name; what is stored has a uid, and cannot change its names.
-    if name_of(definition) != wanted and "uid" not in meta(definition):
+    # Only a new definition is judged by its name; what is stored has a version, and cannot change its names.
+    if name_of(definition) != wanted and "resourceVersion" not in meta(definition):
         yield invalid_value("metadata.name", name_of(definition), 'must be spec.names.plural+"."+spec.group')
     yield from _group(spec.get("group", ""))
     if not spec.get("scope"):

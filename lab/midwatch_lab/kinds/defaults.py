@@ -4,12 +4,12 @@ Each writes into a decoded copy. Pod templates get what any pod specification ge
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
+from midwatch_lab.kinds import workload_defaults
+from midwatch_lab.kinds.pod_defaults import filled, pod_spec
 from midwatch_lab.objects import Object, dig
 from midwatch_lab.quantity import parse
-
-_GRACE: Final = 30
 
 
 def apply_defaults(kind: str, obj: Object) -> None:
@@ -17,72 +17,6 @@ def apply_defaults(kind: str, obj: Object) -> None:
     fill = _DEFAULTS.get(kind)
     if fill is not None:
         fill(obj)
-
-
-def _set(target: Object, **values: Any) -> None:
-    for key, value in values.items():
-        if target.get(key) in (None, ""):
-            target[key] = value
-
-
-def pod_spec(spec: Object) -> None:
-    """Fill in a pod specification, as it stands in a template and in a Pod."""
-    for container in [*spec.get("containers", []), *spec.get("initContainers", [])]:
-        _container(container)
-    for volume in spec.get("volumes", []):
-        _volume(volume)
-    _set(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=_GRACE,
-        dnsPolicy="ClusterFirst",
-        schedulerName="default-scheduler",
-    )
-    spec.setdefault("securityContext", {})
-    if spec.get("serviceAccountName"):
-        spec["serviceAccount"] = spec["serviceAccountName"]
-
-
-def _container(container: Object) -> None:
-    image = str(container.get("image", ""))
-    tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
-    pull = "Always" if tag in ("", "latest") and "@" not in image else "IfNotPresent"
-    _set(
-        container,
-        imagePullPolicy=pull,
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-    )
-    for port in container.get("ports", []):
-        _set(port, protocol="TCP")
-    for name in ("readinessProbe", "livenessProbe", "startupProbe"):
-        if name in container:
-            _probe(container[name])
-    for hook in dig(container, "lifecycle", default={}).values():
-        if "httpGet" in hook:
-            _set(hook["httpGet"], path="/", scheme="HTTP")
-    for variable in container.get("env", []):
-        field = dig(variable, "valueFrom", "fieldRef")
-        if field is not None:
-            _set(field, apiVersion="v1")
-
-
-def _probe(probe: Object) -> None:
-    for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
-        if not probe.get(key):
-            probe[key] = value
-    if "httpGet" in probe:
-        _set(probe["httpGet"], path="/", scheme="HTTP")
-
-
-def _volume(volume: Object) -> None:
-    if set(volume) == {"name"}:
-        volume["emptyDir"] = {}
-    if "hostPath" in volume:
-        volume["hostPath"].setdefault("type", "")
-    for source, mode in (("configMap", 420), ("secret", 420), ("projected", 420), ("downwardAPI", 420)):
-        if source in volume:
-            volume[source].setdefault("defaultMode", mode)
 
 
 def _pod(obj: Object) -> None:
@@ -114,7 +48,7 @@ def _deployment(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     strategy = spec.setdefault("strategy", {})
-    _set(strategy, type="RollingUpdate")
+    filled(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxUnavailable", "25%")
@@ -134,33 +68,33 @@ def _replica_set(obj: Object) -> None:
 
 def _service(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _set(spec, type="ClusterIP", sessionAffinity="None")
+    filled(spec, type="ClusterIP", sessionAffinity="None")
     for port in spec.get("ports", []):
-        _set(port, protocol="TCP")
+        filled(port, protocol="TCP")
         if port.get("targetPort") in (None, "", 0):
             port["targetPort"] = port.get("port", 0)
     if spec["type"] in ("NodePort", "LoadBalancer"):
-        _set(spec, externalTrafficPolicy="Cluster")
+        filled(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if spec["type"] != "ExternalName":
-        _set(spec, internalTrafficPolicy="Cluster")
+        filled(spec, internalTrafficPolicy="Cluster")
 
 
 def _endpoints(obj: Object) -> None:
     for subset in obj.get("subsets", []):
         for port in subset.get("ports", []):
-            _set(port, protocol="TCP")
+            filled(port, protocol="TCP")
 
 
 def _endpoint_slice(obj: Object) -> None:
     for port in obj.get("ports", []):
-        _set(port, protocol="TCP")
+        filled(port, protocol="TCP")
         port.setdefault("name", "")
 
 
 def _secret(obj: Object) -> None:
-    _set(obj, type="Opaque")
+    filled(obj, type="Opaque")
 
 
 def _autoscaler(obj: Object) -> None:
@@ -181,14 +115,19 @@ def _custom_resource_definition(obj: Object) -> None:
     names: Object = spec.setdefault("names", {})
     kind = str(names.get("kind", ""))
     if kind:
-        _set(names, singular=kind.lower(), listKind=f"{kind}List")
-    _set(spec.setdefault("conversion", {}), strategy="None")
+        filled(names, singular=kind.lower(), listKind=f"{kind}List")
+    filled(spec.setdefault("conversion", {}), strategy="None")
 
 
 _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "Pod": _pod,
     "Deployment": _deployment,
     "ReplicaSet": _replica_set,
+    "StatefulSet": workload_defaults.stateful_set,
+    "DaemonSet": workload_defaults.daemon_set,
+    "Job": workload_defaults.job,
+    "CronJob": workload_defaults.cron_job,
+    "PodTemplate": workload_defaults.pod_template,
     "Service": _service,
     "Endpoints": _endpoints,
     "EndpointSlice": _endpoint_slice,

@@ -168,7 +168,9 @@ VOLUMES: Final = Resource(
     "", "v1", "persistentvolumes", "persistentvolume", "PersistentVolume", _CORE + "PersistentVolume",
     namespaced=False, short=("pv",), subresources=(_status("PersistentVolume"),),
 )  # fmt: skip
-POD_TEMPLATES: Final = Resource("", "v1", "podtemplates", "podtemplate", "PodTemplate", _CORE + "PodTemplate")
+POD_TEMPLATES: Final = Resource(
+    "", "v1", "podtemplates", "podtemplate", "PodTemplate", _CORE + "PodTemplate", generation=True
+)
 RESOURCE_QUOTAS: Final = Resource(
     "", "v1", "resourcequotas", "resourcequota", "ResourceQuota", _CORE + "ResourceQuota", short=("quota",),
     subresources=(_status("ResourceQuota"),),

@@ -104,15 +104,16 @@ class Registry:
             metadata["name"] = generated(metadata["generateName"])
         apply_defaults(resource.kind, new)
         upkeep.fold_string_data(new)
+        blank = self.decode(resource, {}).value
         if managed is None:
-            managers = self._owners(resource, managers, self.decode(resource, {}).value, new, origin)
+            managers = self._owners(resource, managers, blank, new, origin)
         if resource.has_status:
-            upkeep.begin_status(resource, new)
+            upkeep.begin_status(resource, new, blank)
+        metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
         admit(resource.kind, new, self.disabled_plugins)
         if resource is SERVICES:
             self.place_service(new)
         validation.check(resource, new)
-        metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
         if resource.generation:
             metadata["generation"] = 1
         _write_managers(new, managers)

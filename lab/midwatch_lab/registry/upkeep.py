@@ -15,7 +15,6 @@ from midwatch_lab.kinds.resources import (
     NAMESPACES,
     NODES,
     PODS,
-    SERVICES,
     Resource,
 )
 from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of
@@ -58,8 +57,8 @@ class ResetFields:
         return path[0] == "f:status"
 
 
-def begin_status(resource: Resource, obj: Object) -> None:
-    """Give a new object its status, which its creator cannot set (but for Nodes, which describe themselves)."""
+def begin_status(resource: Resource, obj: Object, blank: Object) -> None:
+    """Give a new object the status of a blank one, since its creator cannot set it (a Node describes itself)."""
     if isinstance(resource, CustomResource):
         obj.pop("status", None)
     elif resource is CUSTOM_RESOURCE_DEFINITIONS:
@@ -67,7 +66,7 @@ def begin_status(resource: Resource, obj: Object) -> None:
     elif resource in (NODES, NAMESPACES):
         obj.setdefault("status", {})
     else:
-        obj["status"] = {"loadBalancer": {}} if resource is SERVICES else {}
+        obj["status"] = copied(dig(blank, "status", default={}))
 
 
 def as_stored(resource: Resource, obj: Object) -> Object:

@@ -28,6 +28,10 @@ _CRD: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _JSON_SCHEMA: Final = _CRD + "JSONSchemaProps"
 _SCHEMA_OR: Final = frozenset({_CRD + "JSONSchemaPropsOrArray", _CRD + "JSONSchemaPropsOrBool"})
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_ALWAYS: Final = frozenset({
+    "StatefulSetOrdinals.start", "StatefulSetSpec.serviceName", "StatefulSetStatus.availableReplicas",
+})  # fmt: skip
+"""Fields that the original writes even where they are zero, although its documents do not call them required."""
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -148,10 +152,21 @@ class _Decoder:
                 decoded = self.value(properties[key], item, where, owner, owner)
                 if decoded not in ([], {}) or key in schema.get("required", ()) or _is_struct(properties[key]):
                     out[key] = decoded
-        for key, item in properties.items():
-            if key not in out and item.get("default") == {}:
-                out[key] = self._object(self.schemas.resolve(item), {}, "", "", "")
+        self._fill(out, schema, owner)
         return out
+
+    def _fill(self, out: Object, schema: Schema, owner: str) -> None:
+        """Put in what the original writes even where nothing was given: structures, zeros and times (in place)."""
+        properties: dict[str, Schema] = schema.get("properties", {})
+        for key, item in properties.items():
+            if key in out:
+                continue
+            if item.get("default") == {}:
+                out[key] = self._object(self.schemas.resolve(item), {}, "", item["$ref"].rpartition(".")[2], "")
+            elif "default" in item and (key in schema.get("required", ()) or f"{owner}.{key}" in _ALWAYS):
+                out[key] = item["default"]
+            elif owner.endswith("Condition") and _is_time(item):
+                out[key] = None
 
     def _map(self, schema: Schema, given: Object, path: str, owner: str, struct: str) -> Any:
         extra = schema.get("additionalProperties")
@@ -224,6 +239,11 @@ class _Decoder:
 
 def _is_struct(schema: Schema) -> bool:
     return "$ref" in schema
+
+
+def _is_time(schema: Schema) -> bool:
+    """Tell whether a field is a time; those of conditions are written as null where they are not set."""
+    return schema.get("$ref", "").endswith(".Time")
 
 
 def _go_type(schema: Schema, owner: str) -> str:
