@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="answer with one JSON object")
     up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
     up.add_argument("--rules", type=Path, metavar="FILE", help="alert rules, as a Prometheus rule file")
+    up.add_argument("--store", type=Path, metavar="FILE", help="keep objects in a file over restarts (default: memory)")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
 
 

@@ -6,6 +6,7 @@ LabError                    the lab cannot do what was asked
 ├── PatchError              a patch cannot be applied (becomes an ApiError at the door)
 ├── PatternError            a regular expression is not one of RE2
 ├── SelectorError           a label or field selector does not parse
+├── StoreError              the file that a lab keeps its objects in cannot be used
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
 └── ClientError             a running lab cannot be reached, or it refused
@@ -55,6 +56,10 @@ class PatternError(LabError):
 
 class SelectorError(LabError):
     """A selector does not parse, or names a field that cannot be selected on."""
+
+
+class StoreError(LabError):
+    """The file that a lab keeps its objects in cannot be used: in use, damaged, not ours, or of a newer Midwatch."""
 
 
 class AddressError(LabError):

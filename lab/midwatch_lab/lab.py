@@ -20,7 +20,7 @@ from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_conne
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
-from midwatch_lab.errors import AddressError
+from midwatch_lab.errors import AddressError, LabError
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
     CERTIFICATE,
@@ -43,10 +43,13 @@ from midwatch_lab.load.service import LoadService
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.network.balancer import Balancer
+from midwatch_lab.network.earlier import earlier_network, move_services
 from midwatch_lab.objects import uid_of
 from midwatch_lab.plane import ControlPlane
 from midwatch_lab.scraping import scrape_targets, service_url
 from midwatch_lab.state_metrics import state_gauges
+from midwatch_lab.store.journal import Journal, NoJournal
+from midwatch_lab.store.sqlite import SqliteJournal
 
 _LOG = logging.getLogger(__name__)
 _HOST: Final = "127.0.0.1"
@@ -64,6 +67,8 @@ class LabOptions:
     nodes: int = 2
     process_command: ProcessCommand = serving_command
     backoff_start_s: float = BACKOFF_START_S
+    store: Path | None = None
+    """The file that keeps the objects; None for a lab that lives in memory."""
 
 
 class _Server(uvicorn.Server):
@@ -81,9 +86,15 @@ class Lab:
     def __init__(self, options: LabOptions, clock: Clock | None = None) -> None:
         self.options = options
         self.clock: Clock = clock or WallClock()
-        self.network = LoopbackNetwork.take()
-        self.plane = ControlPlane(self.clock)
-        self.store, self.registry = self.plane.store, self.plane.registry
+        self._journal: Journal = NoJournal() if options.store is None else SqliteJournal(options.store)
+        try:
+            self.plane = ControlPlane(self.clock, self._journal)
+            self.store, self.registry = self.plane.store, self.plane.registry
+            self.network = LoopbackNetwork.take(earlier_network(self.store))
+            move_services(self.store, self.network)
+        except LabError:
+            self._journal.close()
+            raise
         self.registry.place_service = service_placer(self.network, lambda: self.store.items(SERVICES.key))
         self.kubelet = Kubelet(
             self.registry,
@@ -153,6 +164,7 @@ class Lab:
         await self._stack.aclose()
         await self.api.proxy.close()
         self.network.release()
+        self._journal.close()
         remove_files(self.options.dir)
 
     def _describe(self, plain: socket.socket, secure: socket.socket) -> LabInfo:

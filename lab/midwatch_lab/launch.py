@@ -47,7 +47,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
     folder.chmod(0o700)
     remove_files(folder)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    options = LabOptions(folder, port=arguments.port, rules=_rules(arguments.rules))
+    options = LabOptions(folder, port=arguments.port, rules=_rules(arguments.rules), store=arguments.store)
     return asyncio.run(_run(options, arguments))
 
 

@@ -21,6 +21,7 @@ from midwatch_lab.kinds.resources import NAMESPACES
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Audit, Origin
+from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.store import Store
 
 SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
@@ -32,13 +33,15 @@ class ControlPlane:
     """A store with its registry, the recorder of events, and the controllers' loops."""
 
     clock: Clock
+    journal: Journal = field(default_factory=NoJournal)
+    """Where the objects of an earlier life are found, and those of this one are kept."""
     store: Store = field(init=False)
     registry: Registry = field(init=False)
     recorder: Recorder = field(init=False)
     loops: tuple[ControllerLoop, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = Store(Audit(self.clock))
+        self.store = Store(Audit(self.clock, self.journal))
         self.registry = Registry(self.store, schemas().fresh(), self.clock)
         self.recorder = Recorder(self.registry)
         registry, clock, recorder = self.registry, self.clock, self.recorder
@@ -51,7 +54,10 @@ class ControlPlane:
             GarbageCollector(registry, clock),
         )
         self.loops = tuple(ControllerLoop(controller) for controller in controllers)
+        registry.resume()
         for name in SYSTEM_NAMESPACES:
+            if registry.find(NAMESPACES, "", name) is not None:
+                continue
             origin = Origin("system:apiserver", "create", NAMESPACES.path(""), manager="kube-apiserver")
             registry.create(NAMESPACES, "", {"metadata": {"name": name}}, origin)
 
@@ -61,7 +67,7 @@ class ControlPlane:
         tasks = [asyncio.create_task(loop.run()) for loop in self.loops]
         # A loop listens once it has run; what was made before is told to it afterwards.
         await asyncio.sleep(0)
-        for change in self.store.since(NAMESPACES.key, 0):
+        for change in self.store.present():
             for loop in self.loops:
                 loop.heard(change)
         try:

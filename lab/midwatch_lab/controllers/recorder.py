@@ -18,6 +18,8 @@ class Recorder:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._known: OrderedDict[tuple[str, ...], tuple[str, str]] = OrderedDict()
+        for event in sorted(registry.store.items(EVENTS.key), key=_last_seen):
+            self._known[_word_of(event)] = (namespace_of(event), name_of(event))
 
     def record(
         self, about: Object, kind: str, reason: str, message: str, *, component: str, field_path: str = ""
@@ -78,3 +80,14 @@ class Recorder:
             if old is not None:
                 path = EVENTS.path(*place)
                 self.registry.remove(EVENTS, old, Origin(origin.principal, "delete", path, manager=origin.manager))
+
+
+def _last_seen(event: Object) -> str:
+    return str(event.get("lastTimestamp") or "")
+
+
+def _word_of(event: Object) -> tuple[str, ...]:
+    """Return what `record` was told when it made an event, for those of an earlier life."""
+    involved: Object = event.get("involvedObject", {})
+    said = (event.get("type"), event.get("reason"), event.get("message"), event.get("reportingComponent"))
+    return tuple(str(word or "") for word in (involved.get("uid"), *said, involved.get("fieldPath")))

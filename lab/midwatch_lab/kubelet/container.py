@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from midwatch_lab.kubelet.commands import (
     environment_of,
     process_environment,
 )
+from midwatch_lab.kubelet.ended import Ended, last_run
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.kubelet.probes import Threshold, probe_once
 from midwatch_lab.objects import Object, dig, name_of, namespace_of, uid_of
@@ -41,29 +41,6 @@ class Surroundings(Protocol):
     def say(self, pod: Object, kind: str, reason: str, message: str, container: str = "") -> None:
         """Record an event about a pod."""
         ...
-
-
-@dataclass
-class Ended:
-    """How a run of a container ended."""
-
-    code: int
-    started: str
-    finished: str
-    container_id: str
-
-    @property
-    def state(self) -> Object:
-        """The state as a container status has it."""
-        return {
-            "terminated": {
-                "exitCode": self.code,
-                "reason": "Completed" if self.code == 0 else "Error",
-                "startedAt": self.started,
-                "finishedAt": self.finished,
-                "containerID": self.container_id,
-            }
-        }
 
 
 class Container:
@@ -108,6 +85,21 @@ class Container:
             "lastState": self.last.state if self.last is not None else {},
         }
 
+    def take_over(self, status: Object) -> None:
+        """Go on from the status of an earlier life of the lab, with which the container's process ended."""
+        self.restarts = int(status.get("restartCount", 0))
+        last = dig(status, "lastState", "terminated")
+        self.last = Ended.of(last) if last is not None else None
+        run = last_run(status, self.around.registry.now_text())
+        if run is None:
+            return
+        self.container_id = run.container_id
+        if self._restarts_after(run.code):
+            self.last = run
+            self.restarts += 1
+        else:
+            self.state, self.done = run.state, True
+
     @property
     def process_id(self) -> int | None:
         """The process that leads the container, while it runs."""
@@ -127,7 +119,7 @@ class Container:
 
     async def run(self) -> None:
         """Run and run again, as the restart policy says, until stopped or done."""
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self.done:
             ended = await self._run_once()
             if ended is None:
                 await self._pause(_CONFIG_RETRY_S)

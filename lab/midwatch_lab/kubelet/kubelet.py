@@ -18,6 +18,7 @@ from midwatch_lab.kubelet.pod_worker import PodWorker
 from midwatch_lab.network.addresses import KUBELET_PORT, LoopbackNetwork
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, namespace_of, uid_of
 from midwatch_lab.registry.registry import Registry
+from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Change
@@ -71,6 +72,17 @@ class Kubelet:
             self._register(name, address)
         self._renewing = asyncio.create_task(self._renew())
         self._stop = self.registry.store.listen(self._heard)
+        for pod in self.registry.store.items(PODS.key):
+            self._resume(pod)
+
+    def _resume(self, pod: Object) -> None:
+        """Go on with a pod of an earlier life of the lab: run it again, or let go of it, for its processes are gone."""
+        if dig(pod, "spec", "nodeName") not in self.nodes:
+            return
+        if is_terminating(pod):
+            self.registry.delete(PODS, pod, DeleteOptions(grace=0), self.origin(pod, "delete"))
+        elif not _is_over(pod):
+            self._begin(pod)
 
     async def stop(self) -> None:
         """End every process: SIGTERM, and SIGKILL a second later. The pods stay in the store."""
@@ -173,8 +185,14 @@ class Kubelet:
                 "nodeInfo": _node_info(),
             },
         }
-        origin = Origin(f"system:node:{name}", "create", NODES.path(""), manager="kubelet")
-        self.registry.create(NODES, "", node, origin)
+        old = self.registry.find(NODES, "", name)
+        if old is None:
+            origin = Origin(f"system:node:{name}", "create", NODES.path(""), manager="kubelet")
+            self.registry.create(NODES, "", node, origin)
+        else:
+            path = NODES.path("", name, "status")
+            origin = Origin(f"system:node:{name}", "patch", path, manager="kubelet", subresource="status")
+            self.registry.update(NODES, old, {**old, "status": old.get("status", {}) | node["status"]}, origin)
         self._lease(name)
 
     def _lease(self, name: str) -> None:

@@ -35,9 +35,20 @@ class PodWorker:
         self.ip = ip
         self.uid = uid_of(pod)
         self.containers = [Container(node, pod, spec, ip, self.write_status) for spec in dig(pod, "spec", "containers")]
+        self._take_over(dig(pod, "status", "containerStatuses", default=[]))
         self._started = node.registry.now_text()
         self._grace: float | None = None
         self._told = asyncio.Event()
+
+    def _take_over(self, earlier: list[Object]) -> None:
+        """Go on from what an earlier life of the lab left, where there was one."""
+        known = {status.get("name"): status for status in earlier}
+        for container in self.containers:
+            if container.name in known:
+                container.take_over(known[container.name])
+        if known:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            self.node.say(self.pod, "Normal", "SandboxChanged", text)
 
     async def run(self) -> None:
         """Run the containers, then clean up; the pod leaves the store when it was deleted and all have ended."""

@@ -30,14 +30,17 @@ class LoopbackNetwork:
     _next_pod: int = 0
 
     @classmethod
-    def take(cls) -> "LoopbackNetwork":
-        """Take a network that nobody has. What holds it is a socket on its first address, so that it ends with us.
+    def take(cls, wanted: int | None = None) -> "LoopbackNetwork":
+        """Take a network that nobody has, 127.`wanted` if that is one.
+
+        What holds it is a socket on its first address, so that it ends with us.
 
         Raises:
             AddressError: where 127/8 is not all loopback, or every network is taken.
         """
         numbers = list(_NETWORKS)
         random.shuffle(numbers)
+        numbers.sort(key=lambda number: number != wanted)
         for number in numbers:
             lock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             try:

@@ -50,6 +50,10 @@ class Registry:
     def __post_init__(self) -> None:
         definitions.serve(self)
 
+    def resume(self) -> None:
+        """Finish what an earlier life left half done about definitions: names to judge, objects to clean up."""
+        self._follow(CUSTOM_RESOURCE_DEFINITIONS, Origin("system:apiserver", "update", ""))
+
     def now_text(self) -> str:
         """Return the present as objects carry it: RFC 3339 with whole seconds."""
         return rfc3339(self.clock.now()).partition(".")[0] + "Z"

@@ -1,14 +1,14 @@
 """The audit of the lab: every write, by whomever, in order (CONTRACTS §9). The independent witness for tests."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.times import rfc3339
-
-_LIMIT = 200_000
+from midwatch_lab.store.journal import AUDITED, Journal, NoJournal
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Audit:
     """An append-only list of writes; the oldest are dropped once there are 200,000, which `seq` shows."""
 
     clock: Clock
-    _entries: deque[dict[str, Any]] = field(default_factory=lambda: deque[dict[str, Any]](maxlen=_LIMIT))
+    journal: Journal = field(default_factory=NoJournal)
+    _entries: deque[dict[str, Any]] = field(default_factory=lambda: deque[dict[str, Any]](maxlen=AUDITED))
     _seq: int = 0
 
-    def append(self, origin: Origin, entity: Entity, before: str | None, after: str | None) -> None:
-        """Record a write, or a dry run of one; the hashes are SHA-256 of the object, None where there is none."""
-        self._seq += 1
-        self._entries.append({
-            "seq": self._seq,
+    def entry(self, origin: Origin, entity: Entity, before: str | None, after: str | None) -> dict[str, Any]:
+        """Return the next entry; the hashes are SHA-256 of the object, None where there is none."""
+        return {
+            "seq": self._seq + 1,
             "at": rfc3339(self.clock.now()),
             "principal": origin.principal,
             "verb": origin.verb,
@@ -44,7 +44,19 @@ class Audit:
             "dry_run": origin.dry_run,
             "sha256_before": before,
             "sha256_after": after,
-        })  # fmt: skip
+        }
+
+    def append(self, origin: Origin, entity: Entity, before: str | None, after: str | None) -> None:
+        """Record what changes no object of the store: a dry run, a stream into a pod, an update that was none."""
+        entry = self.entry(origin, entity, before, after)
+        self.journal.write(None, entry)
+        self.keep((entry,))
+
+    def keep(self, entries: Iterable[dict[str, Any]]) -> None:
+        """Take entries that the journal has."""
+        for entry in entries:
+            self._entries.append(entry)
+            self._seq = int(entry["seq"])
 
     def entries(self, after: int = 0) -> list[dict[str, Any]]:
         """Return the entries whose `seq` is above `after`, oldest first."""

@@ -1,32 +1,22 @@
-"""Objects in memory, with versions and a bounded history. Nothing here awaits, so every write is one transaction."""
+"""Objects in memory, with versions and a bounded history. Nothing here awaits, so every write is one transaction.
 
-from collections import defaultdict, deque
+A write counts once the audit's journal has it: objects, history and listeners learn of it after that, or never.
+"""
+
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_lab import status
 from midwatch_lab.kinds.resources import Resource
-from midwatch_lab.objects import Object, entity_of, meta, name_of, namespace_of
+from midwatch_lab.objects import Object, entity_of, name_of, namespace_of
 from midwatch_lab.store.audit import Audit, Origin
+from midwatch_lab.store.changes import Change, Key, Place, at_version
+from midwatch_lab.store.journal import HISTORY
 
-Key: TypeAlias = tuple[str, str]
-"""(group, plural): which resource's objects."""
-Listener: TypeAlias = "Callable[[Change], None]"
-
-_HISTORY = 20_000
-
-
-@dataclass(frozen=True)
-class Change:
-    """One write as a watcher sees it; `obj` is the new state, and for a deletion the last one, at its own version."""
-
-    type: Literal["ADDED", "MODIFIED", "DELETED"]
-    key: Key
-    obj: Object
-    old: Object | None
-    version: int
+Listener: TypeAlias = Callable[[Change], None]
 
 
 @dataclass
@@ -34,14 +24,18 @@ class Store:
     """All objects. Stored objects are never changed in place: who wants to change one copies it first."""
 
     audit: Audit
-    version: int = 1
-    _objects: dict[Key, dict[tuple[str, str], Object]] = field(
-        default_factory=lambda: defaultdict[Key, dict[tuple[str, str], Object]](dict)
-    )
+    version: int = field(init=False)
+    _objects: dict[Key, dict[Place, Object]] = field(init=False)
     _hashes: dict[tuple[Key, str, str], str] = field(default_factory=dict[tuple[Key, str, str], str])
-    _history: deque[Change] = field(default_factory=lambda: deque[Change](maxlen=_HISTORY))
-    _forgotten: int = 0
+    _history: deque[Change] = field(init=False)
+    _forgotten: int = field(init=False)
     _listeners: list[Listener] = field(default_factory=list[Listener])
+
+    def __post_init__(self) -> None:
+        saved = self.audit.journal.load()
+        self.version, self._forgotten, self._objects = saved.version, saved.forgotten, saved.objects
+        self._history = deque(saved.history, maxlen=HISTORY)
+        self.audit.keep(saved.entries)
 
     def get(self, key: Key, namespace: str, name: str) -> Object | None:
         """Return an object, or None."""
@@ -66,6 +60,10 @@ class Store:
             else:
                 state[place] = change.old
         return [state[place] for place in sorted(state) if not namespace or place[0] == namespace]
+
+    def present(self) -> list[Change]:
+        """Return every object as if it were made at this moment, for who starts to look after them."""
+        return [Change("ADDED", key, obj, None, self.version) for key in list(self._objects) for obj in self.items(key)]
 
     def since(self, key: Key, version: int) -> list[Change]:
         """Return the changes of a resource after `version`, oldest first.
@@ -120,13 +118,12 @@ class Store:
         if self._objects[resource.key].get(place) is not old:
             raise status.conflict(resource, name_of(old))
         before = self._hash(resource.key, old)
-        self.audit.append(origin, entity_of(old), before, None)
         if origin.dry_run:
+            self.audit.append(origin, entity_of(old), before, None)
             return old
-        del self._objects[resource.key][place]
-        self._hashes.pop((resource.key, *place), None)
-        last = self._stamped(old)
-        self._tell(Change("DELETED", resource.key, last, old, self.version))
+        last = at_version(old, self.version + 1)
+        entry = self.audit.entry(origin, entity_of(old), before, None)
+        self._commit(Change("DELETED", resource.key, last, old, self.version + 1), entry, None)
         return last
 
     def _put(self, resource: Resource, obj: Object, old: Object | None, origin: Origin) -> Object:
@@ -137,23 +134,29 @@ class Store:
         if origin.dry_run:
             self.audit.append(origin, entity_of(obj), before, sha256_hex(obj))
             return obj
-        place = (namespace_of(obj), name_of(obj))
-        new = self._stamped(obj)
-        self._objects[resource.key][place] = new
-        after = self._hashes[(resource.key, *place)] = sha256_hex(new)
-        self.audit.append(origin, entity_of(new), before, after)
-        self._tell(Change("ADDED" if old is None else "MODIFIED", resource.key, new, old, self.version))
+        new = at_version(obj, self.version + 1)
+        after = sha256_hex(new)
+        entry = self.audit.entry(origin, entity_of(new), before, after)
+        kind = "ADDED" if old is None else "MODIFIED"
+        self._commit(Change(kind, resource.key, new, old, self.version + 1), entry, after)
         return new
-
-    def _stamped(self, obj: Object) -> Object:
-        self.version += 1
-        return {**obj, "metadata": {**meta(obj), "resourceVersion": str(self.version)}}
 
     def _hash(self, key: Key, obj: Object) -> str:
         place = (key, namespace_of(obj), name_of(obj))
         return self._hashes.get(place) or sha256_hex(obj)
 
-    def _tell(self, change: Change) -> None:
+    def _commit(self, change: Change, entry: Object, sha256: str | None) -> None:
+        """Make a change, once the journal has it; `sha256` is that of the new state, None for a deletion."""
+        self.audit.journal.write(change, entry)
+        self.audit.keep((entry,))
+        self.version = change.version
+        place = (namespace_of(change.obj), name_of(change.obj))
+        if sha256 is None:
+            del self._objects[change.key][place]
+            self._hashes.pop((change.key, *place), None)
+        else:
+            self._objects[change.key][place] = change.obj
+            self._hashes[(change.key, *place)] = sha256
         if len(self._history) == self._history.maxlen:
             self._forgotten = self._history[0].version
         self._history.append(change)
