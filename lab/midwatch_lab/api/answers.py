@@ -68,6 +68,17 @@ def check_accept(request: Request, *, listing: bool) -> None:
         raise status.not_acceptable(_MEDIA + watched)
 
 
+def check_plain(request: Request) -> None:
+    """Refuse a client that accepts an answer only in a form, such as a Table, where there is none.
+
+    Raises:
+        ApiError: 406.
+    """
+    header = request.headers.get("accept", "") or "*/*"
+    if all("as=" in part for part in header.split(",")):
+        raise status.no_such_form(_MEDIA)
+
+
 def _weight(part: str) -> float:
     """Return how much a client likes a form (RFC 9110 §12.4.2); without a word, fully."""
     found = re.search(r";\s*q=([01](?:\.\d*)?)\s*(?:;|$)", part)

@@ -1,12 +1,10 @@
 """The `binding` subresource of pods: how a scheduler says on which node a pod is to run."""
 
-from http import HTTPStatus
-
 from midwatch_lab import status
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.writing import Written
+from midwatch_lab.api.writing import Written, succeeded
 from midwatch_lab.controllers.scheduler import bind
-from midwatch_lab.objects import Object, dig
+from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
 
 
@@ -25,11 +23,4 @@ async def serve(registry: Registry, call: Call) -> Written:
     if bound:
         raise status.conflict(call.resource, call.target.name, f'pod is already assigned to node "{bound}"')
     bind(registry, pod, str(node), call.origin())
-    answer: Object = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Success",
-        "code": HTTPStatus.CREATED,
-    }
-    return Written(answer, HTTPStatus.CREATED, is_object=False)
+    return succeeded()

@@ -56,17 +56,29 @@ async def delete_options(registry: Registry, call: Call) -> tuple[DeleteOptions,
         ApiError: 400 or 422.
     """
     given = _body(registry, call, await call.body())
-    grace: int | None = call.number("gracePeriodSeconds")
-    if grace is None:
-        grace = given.get("gracePeriodSeconds")
-    propagation = call.query("propagationPolicy") or str(given.get("propagationPolicy") or "")
+    grace = call.number("gracePeriodSeconds")
+    policy = call.query("propagationPolicy")
+    asked: Object = {} if grace is None else {"gracePeriodSeconds": grace}
+    if policy:
+        asked["propagationPolicy"] = policy
+    if "orphanDependents" in call.request.query_params:
+        asked["orphanDependents"] = call.flag("orphanDependents")
+    return checked_options({**given, **asked}), given.get("dryRun") or []
+
+
+def checked_options(given: Object) -> DeleteOptions:
+    """Return what a decoded DeleteOptions asks for.
+
+    Raises:
+        ApiError: 422.
+    """
+    grace: int | None = given.get("gracePeriodSeconds")
+    propagation = str(given.get("propagationPolicy") or "")
     allowed = ("Foreground", "Background", "Orphan", "nil")
     if propagation and propagation not in allowed:
         fault = status.unsupported("propagationPolicy", propagation, allowed)
         raise status.invalid("DeleteOptions", "meta.k8s.io", "", [fault])
     orphans: Any = given.get("orphanDependents")
-    if "orphanDependents" in call.request.query_params:
-        orphans = call.flag("orphanDependents")
     if orphans is not None and propagation:
         detail = "orphanDependents and deletionPropagation cannot be both set"
         fault = status.invalid_value("propagationPolicy", propagation, detail)
@@ -75,7 +87,7 @@ async def delete_options(registry: Registry, call: Call) -> tuple[DeleteOptions,
         propagation = "Orphan" if orphans else "Background"
     uid, version = dig(given, "preconditions", "uid"), dig(given, "preconditions", "resourceVersion")
     least = None if grace is None else grace if grace >= 0 else 1
-    return DeleteOptions(least, propagation, uid, version), given.get("dryRun") or []
+    return DeleteOptions(least, propagation, uid, version)
 
 
 async def delete(registry: Registry, call: Call) -> Written:

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, deleting, logs, patching, plain, reading, reviews, scale, writing
+from midwatch_lab.api import binding, deleting, eviction, logs, patching, plain, reading, reviews, scale, writing
 from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
@@ -100,7 +100,7 @@ class ApiServer:
         call = Call(request, user, target)
         if request.method not in _METHODS:
             raise status.method_not_allowed()
-        if target.subresource in ("", "status", "scale"):
+        if target.subresource in ("", "status", "scale", "binding", "eviction"):
             check_accept(request, listing=request.method == "GET" and not target.name)
         self._admit(call, user)
         response = await self._serve(call, target)
@@ -143,10 +143,9 @@ class ApiServer:
             case "portforward":
                 self.port_forward.target(call)
                 raise no_upgrade(call)
-            case "scale":
-                return self._written(call, await scale.serve(self.registry, call))
-            case "binding":
-                return self._written(call, await binding.serve(self.registry, call))
+            case "scale" | "binding" | "eviction":
+                write = {"scale": scale.serve, "binding": binding.serve, "eviction": eviction.serve}[target.subresource]
+                return self._written(call, await write(self.registry, call))
             case _:
                 pass
         if not call.resource.stored:

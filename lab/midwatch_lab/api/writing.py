@@ -10,6 +10,7 @@ from midwatch_lab.api.call import Call
 from midwatch_lab.custom import objects
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
@@ -34,6 +35,13 @@ class Written:
     is_object: bool = True
 
 
+def succeeded(warnings: tuple[str, ...] = ()) -> Written:
+    """Return the answer of a write that makes nothing to show: 201 and a Status."""
+    code = int(HTTPStatus.CREATED)
+    body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}
+    return Written(body, code, warnings, is_object=False)
+
+
 def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     """Refuse a body that says it is of another kind.
 
@@ -51,25 +59,33 @@ def check_kind(catalog: Catalog, resource: Resource, obj: Object) -> None:
     if isinstance(resource, CustomResource):
         check_type(resource, obj)
     elif kind != resource.kind or version != resource.api_version:
-        group = resource.group.partition(".")[0] or "core"
-        why = (
-            f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
-            if known
-            else f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"'
-        )
-        what = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
-        raise status.bad_request(f"{what}: {why}")
+        raise unreadable_kind(catalog, resource, version, kind)
 
 
-def warnings_of(call: Call, unknown: list[str], others: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the warnings about fields that are not known, or stand twice.
+def unreadable_kind(catalog: Catalog, resource: Resource, version: str, kind: str) -> ApiError:
+    """Say that a body of this version and kind is none of the resource."""
+    group = resource.group.partition(".")[0] or "core"
+    short = version.rpartition("/")[2]
+    why = (
+        f"converting ({short}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+        if catalog.by_kind(version, kind) is not None
+        else f'no kind "{kind}" is registered for version "{version}" in scheme "{SCHEME}"'
+    )
+    return status.bad_request(f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why}')
+
+
+def warnings_of(
+    call: Call, unknown: list[str], others: tuple[str, ...] = (), resource: Resource | None = None
+) -> tuple[str, ...]:
+    """Return the warnings about fields that are not known, or stand twice; `resource` is the body's where it is own.
 
     Raises:
         ApiError: 400 where validation is strict.
     """
     fields = [*(f'unknown field "{path}"' for path in unknown), *others]
     if fields and call.field_validation == "Strict":
-        what = f'{call.resource.kind} in version "{call.resource.version}" cannot be handled as a {call.resource.kind}'
+        row = resource or call.resource
+        what = f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}'
         raise status.bad_request(f"{what}: strict decoding error: {', '.join(fields)}")
     return tuple(fields) if call.field_validation == "Warn" else ()
 

@@ -28,10 +28,6 @@ _CRD: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _JSON_SCHEMA: Final = _CRD + "JSONSchemaProps"
 _SCHEMA_OR: Final = frozenset({_CRD + "JSONSchemaPropsOrArray", _CRD + "JSONSchemaPropsOrBool"})
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
-_ALWAYS: Final = frozenset({
-    "StatefulSetOrdinals.start", "StatefulSetSpec.serviceName", "StatefulSetStatus.availableReplicas",
-})  # fmt: skip
-"""Fields that the original writes even where they are zero, although its documents do not call them required."""
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -163,7 +159,7 @@ class _Decoder:
                 continue
             if item.get("default") == {}:
                 out[key] = self._object(self.schemas.resolve(item), {}, "", item["$ref"].rpartition(".")[2], "")
-            elif "default" in item and (key in schema.get("required", ()) or f"{owner}.{key}" in _ALWAYS):
+            elif "default" in item and (key in schema.get("required", ()) or not item["default"]):
                 out[key] = item["default"]
             elif owner.endswith("Condition") and _is_time(item):
                 out[key] = None
