@@ -28,8 +28,8 @@ AGREED = 0.15
 """Share by which two runs of a load may differ and still tell something of the cost model's own error."""
 CHAT = LogNormal(prompt_median=96, prompt_sigma=0.6, output_median=40, output_sigma=0.5, least=8, most=384)
 NEAR_SATURATION = "near_saturation"
-MOST = 400
-"""Requests of a load."""
+FEWEST, MOST = 24, 400
+"""Requests of a load, however short or long it is."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def loads(cost: CostModel, deployment: Deployment, *, seconds: float, seed: int)
     found: list[Load] = []
     for number, (name, share, cv, lengths) in enumerate(plan):
         rate = share * capacity(cost, deployment, lengths, seed=seed)
-        requests = min(MOST, max(24, round(rate * seconds)))
+        requests = min(MOST, max(FEWEST, round(rate * seconds)))
         workload = synthesise(lengths, requests, seed=seed + number, arrivals=Gamma(rate, cv))
         found.append(Load(name, workload, share))
     return found
