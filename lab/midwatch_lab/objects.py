@@ -106,7 +106,7 @@ def set_condition(conditions: list[Object], new: Object) -> bool:
     for index, old in enumerate(conditions):
         if old.get("type") != new["type"]:
             continue
-        if all(old.get(key) == new.get(key) for key in ("status", "reason", "message")):
+        if all(old.get(key) == new.get(key) for key in ("status", "reason", "message", "observedGeneration")):
             return False
         if old.get("status") == new["status"] and "lastTransitionTime" in old:
             new = {**new, "lastTransitionTime": old["lastTransitionTime"]}

@@ -11,6 +11,7 @@ from typing import Final
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.controllers.deployment import DeploymentController
+from midwatch_lab.controllers.disruption import DisruptionController
 from midwatch_lab.controllers.endpoints import EndpointsController
 from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
 from midwatch_lab.controllers.recorder import Recorder
@@ -51,6 +52,7 @@ class ControlPlane:
             ReplicaSetController(registry, clock, recorder),
             Scheduler(registry, clock, recorder),
             EndpointsController(registry, clock),
+            DisruptionController(registry, clock, recorder),
             GarbageCollector(registry, clock),
         )
         self.loops = tuple(ControllerLoop(controller) for controller in controllers)

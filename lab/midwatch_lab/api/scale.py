@@ -16,42 +16,13 @@ from midwatch_lab.api.patching import (
 )
 from midwatch_lab.api.writing import Written, check_place
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.custom.scale import custom_scale, scaled
 from midwatch_lab.errors import DecodeError
-from midwatch_lab.kinds.column import selector_text
-from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry.registry import Registry
+from midwatch_lab.registry.scale import rescaled, scale_of
 from midwatch_lab.schemas.mismatch import from_json, from_maps
 
 _DEFINITION: Final = "io.k8s.api.autoscaling.v1.Scale"
-
-
-def scale_of(resource: Resource, obj: Object, missing: int | None = None) -> Object:
-    """Return the Scale of a workload, or of a custom resource.
-
-    Raises:
-        ApiError: 500 when a custom resource has no replicas where its definition says.
-    """
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    if isinstance(resource, CustomResource):
-        spec, replicas, selector = custom_scale(resource, obj, missing)
-        return {
-            "kind": "Scale",
-            "apiVersion": "autoscaling/v1",
-            "metadata": {key: meta(obj)[key] for key in kept if key in meta(obj)},
-            "spec": {"replicas": spec} if spec else {},
-            "status": {"replicas": replicas, **({"selector": selector} if selector else {})},
-        }
-    selector = selector_text(dig(obj, "spec", "selector"))
-    wanted = dig(obj, "spec", "replicas", default=0)
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {key: meta(obj)[key] for key in kept if key in meta(obj)},
-        "spec": {"replicas": wanted} if wanted else {},
-        "status": {"replicas": dig(obj, "status", "replicas", default=0), "selector": selector},
-    }
 
 
 async def serve(registry: Registry, call: Call) -> Written:
@@ -78,15 +49,11 @@ async def serve(registry: Registry, call: Call) -> Written:
         if owners := _owners(old):
             shown["metadata"]["managedFields"] = owners
         wanted, replicas, warnings = _patched(registry, call, change(shown))
-    if isinstance(call.resource, CustomResource):
-        draft = scaled(call.resource, old, replicas)
-        _check_version(call, wanted, old)
-    elif replicas < 0:
+    if replicas < 0 and not isinstance(call.resource, CustomResource):
         fault = status.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise status.invalid("Scale", "autoscaling", target.name, [fault])
-    else:
-        _check_version(call, wanted, old)
-        draft = {**old, "spec": {**cast("Object", old["spec"]), "replicas": replicas}}
+    draft = rescaled(call.resource, old, replicas)
+    _check_version(call, wanted, old)
     changed = registry.update(call.resource, old, draft, call.origin())
     return Written(scale_of(call.resource, changed), warnings=warnings, is_object=False)
 

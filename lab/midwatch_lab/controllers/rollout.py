@@ -27,12 +27,13 @@ class Half:
 
 def limits(desired: int, max_surge: str | int, max_unavailable: str | int) -> Limits:
     """Resolve maxSurge (rounded up) and maxUnavailable (rounded down); both zero would never move, so one may miss."""
-    surge = _resolve(max_surge, desired, up=True)
-    unavailable = min(_resolve(max_unavailable, desired, up=False), desired)
+    surge = resolved(max_surge, desired, up=True)
+    unavailable = min(resolved(max_unavailable, desired, up=False), desired)
     return Limits(surge, 1 if surge == 0 and unavailable == 0 else unavailable)
 
 
-def _resolve(value: str | int, total: int, *, up: bool) -> int:
+def resolved(value: str | int, total: int, *, up: bool) -> int:
+    """Return a number that may be given as a percentage of a total."""
     if isinstance(value, int):
         return value
     share = int(value.removesuffix("%")) * total / 100
