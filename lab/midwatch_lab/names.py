@@ -133,6 +133,13 @@ def label_value_faults(value: str) -> list[str]:
     return found
 
 
+def path_segment_faults(text: str) -> list[str]:
+    """Return every reason why the text cannot be one step of a path."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{char}'" for char in ("/", "%") if char in text]
+
+
 def port_name_fault(name: str) -> str | None:
     """Say why the text is no port name (RFC 6335 §5.1), or None where it is one."""
     if len(name) > 15:  # noqa: PLR2004 (RFC 6335)

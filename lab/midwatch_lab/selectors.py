@@ -91,11 +91,13 @@ class FieldSelector:
     def parse(cls, text: str, kind: str, custom: tuple[str, ...] | None = None) -> Self:
         """Read `status.phase!=Running,metadata.name=x` for a kind; `custom` are the fields of a custom one.
 
+        A kind whose fields have other names in a version is given as `Event.events.k8s.io`.
+
         Raises:
             SelectorError: when it does not parse, or the field cannot be selected on.
         """
         conditions: list[tuple[str, str, bool]] = []
-        own = _SELECTABLE.get(kind) if custom is None else custom
+        own = _SELECTABLE.get(kind, _SELECTABLE.get(kind.partition(".")[0])) if custom is None else custom
         allowed = ("metadata.name", "metadata.namespace", *(own or ()))
         for path, value, equal in field_syntax.parse(text):
             if path not in allowed:
@@ -109,6 +111,7 @@ class FieldSelector:
         return cls(tuple(conditions))
 
 
+_STORED_AS: Final = {"reportingController": "reportingComponent"}
 _SELECTABLE: Final[dict[str, tuple[str, ...]]] = {
     "Pod": (
         "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
@@ -121,8 +124,11 @@ _SELECTABLE: Final[dict[str, tuple[str, ...]]] = {
     "Event": (
         "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
         "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-        "reportingComponent", "source", "type", "regarding.kind", "regarding.name", "regarding.namespace",
-        "regarding.uid",
+        "reportingComponent", "source", "type",
+    ),
+    "Event.events.k8s.io": (
+        "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "regarding.apiVersion",
+        "regarding.resourceVersion", "regarding.fieldPath", "reason", "reportingController", "type",
     ),
 }  # fmt: skip
 
@@ -133,7 +139,7 @@ def _field(obj: Object, path: str) -> str:
     elif path.startswith("regarding."):
         value = dig(obj, *path.replace("regarding", "involvedObject", 1).split("."))
     else:
-        value = dig(obj, *path.split("."))
+        value = dig(obj, *_STORED_AS.get(path, path).split("."))
     match value:
         case None:
             return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""

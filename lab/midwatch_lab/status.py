@@ -1,6 +1,6 @@
 """The refusals that the API server makes, in the original's words and shapes (reason, details, causes)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -82,6 +82,16 @@ def go_json(value: Any) -> str:
             return "[" + ",".join(go_json(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
         case _:
             return str(value)
+
+
+def go_struct(fields: Iterable[tuple[str, Any]]) -> str:
+    """Return one of Go's structures as the original prints it in a message: its fields in their own order."""
+    return "{" + ",".join(f'"{name}":{go_json(value)}' for name, value in fields) + "}"
+
+
+def invalid_struct(field: str, fields: Iterable[tuple[str, Any]], detail: str) -> FieldFault:
+    """Report a structure that may not be."""
+    return FieldFault(field, "FieldValueInvalid", f"Invalid value: {go_struct(fields)}: {detail}")
 
 
 def json_type(value: Any) -> str:

@@ -9,7 +9,6 @@ from midwatch_lab import status
 from midwatch_lab.api.bodies import SCHEME, parse_yaml
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.go_json import GoJSONError, read
-from midwatch_lab.api.reading import served
 from midwatch_lab.api.writing import Written, advice, check_place, warnings_of
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
@@ -19,6 +18,7 @@ from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig
 from midwatch_lab.patches import json_patch, merge_patch, strategic
 from midwatch_lab.registry.registry import Registry
+from midwatch_lab.registry.versions import presented
 from midwatch_lab.schemas.mismatch import from_json, from_maps
 from midwatch_lab.status import go_json, go_map
 
@@ -50,7 +50,7 @@ async def patch(registry: Registry, call: Call) -> Written:
         raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
     patched = patcher(registry, call.resource.schema, call.content_type, body)
     old = registry.read(call.resource, call.target.namespace, call.target.name)
-    found = patched(served(call.resource, old))
+    found = patched(presented(call.resource, old))
     try:
         if call.content_type != STRATEGIC_PATCH:
             _check_patched_kind(registry.catalog, call.resource, found.value)

@@ -7,10 +7,9 @@ from typing import Any
 from midwatch_lab import status
 from midwatch_lab.api import list_options
 from midwatch_lab.api.call import Call
-from midwatch_lab.custom.resource import CustomResource, presented
+from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, SelectorError
-from midwatch_lab.kinds.events import as_events_v1
-from midwatch_lab.kinds.resources import EVENTS_V1, Resource
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, labels_of, name_of, namespace_of
 from midwatch_lab.selectors import FieldSelector, LabelSelector
 from midwatch_lab.store.store import Store
@@ -34,7 +33,8 @@ class Filter:
         """
         try:
             labels = LabelSelector.parse(call.query("labelSelector"))
-            fields = FieldSelector.parse(call.query("fieldSelector"), call.resource.kind, _custom_fields(call.resource))
+            kind, own = call.resource.qualified_kind, _custom_fields(call.resource)
+            fields = FieldSelector.parse(call.query("fieldSelector"), kind, own)
         except SelectorError as error:
             raise status.bad_request(str(error)) from error
         if call.target.name:
@@ -51,13 +51,6 @@ class Filter:
 def _custom_fields(resource: Resource) -> tuple[str, ...] | None:
     """Return the fields beside name and namespace that a custom resource is selected by; None for built-in ones."""
     return tuple(path[1:] for path in resource.selectable) if isinstance(resource, CustomResource) else None
-
-
-def served(resource: Resource, obj: Object) -> Object:
-    """Return a stored object as the resource of the request has it."""
-    if isinstance(resource, CustomResource):
-        return presented(resource, obj)
-    return as_events_v1(obj) if resource is EVENTS_V1 else obj
 
 
 def requested_version(call: Call, current: int) -> int | None:
@@ -151,7 +144,7 @@ def _state(store: Store, call: Call, token: str) -> tuple[int, str, list[Object]
 
 
 def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
-    """Return the objects that a request lists, and the list's metadata.
+    """Return the stored objects that a request lists, and the list's metadata.
 
     Raises:
         ApiError: 400, or 410 when a page or version asked for lies too far back.
@@ -168,4 +161,4 @@ def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
         if not chosen.labels.requirements and not chosen.fields.conditions:
             list_meta["remainingItemCount"] = len(found) - limit
         found = found[:limit]
-    return [served(call.resource, obj) for obj in found], list_meta
+    return found, list_meta

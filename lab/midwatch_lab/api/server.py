@@ -179,7 +179,7 @@ class ApiServer:
         form = wanted_form(call.request)
         reading.check_get(call, self.registry.store)
         obj = self.registry.read(call.resource, call.target.namespace, call.target.name)
-        return self._object(call, reading.served(call.resource, obj), form, HTTPStatus.OK, ())
+        return self._object(call, obj, form, HTTPStatus.OK, ())
 
     def _object(self, call: Call, obj: dict[str, object], form: Form, code: int, warnings: tuple[str, ...]) -> Response:
         shown = shown_object(call.resource, obj, form, call.query("includeObject"), self.clock.now())
@@ -194,5 +194,4 @@ class ApiServer:
         form = wanted_form(call.request)
         if not written.is_object:
             return answer(call.request, written.body, written.code, media=form.media, warnings=written.warnings)
-        shown = reading.served(call.resource, written.body)
-        return self._object(call, shown, form, written.code, written.warnings)
+        return self._object(call, written.body, form, written.code, written.warnings)

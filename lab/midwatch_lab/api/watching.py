@@ -9,7 +9,7 @@ from midwatch_contracts.clock import Clock
 from midwatch_lab.api import list_options
 from midwatch_lab.api.answers import Form, encode
 from midwatch_lab.api.call import Call
-from midwatch_lab.api.reading import Filter, served, watched_version
+from midwatch_lab.api.reading import Filter, watched_version
 from midwatch_lab.api.tables import shown_object
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
@@ -87,7 +87,7 @@ class Watch:
             self.ready.set()
 
     def _put(self, kind: str, obj: Object) -> None:
-        self._send({"type": kind, "object": self._shown(served(self.call.resource, obj))})
+        self._send({"type": kind, "object": self._shown(obj)})
 
     def _shown(self, obj: Object) -> Object:
         """Return an object as the client wants it; a Table describes its columns once."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from midwatch_lab.kinds import columns_policy
 from midwatch_lab.kinds.column import AGE, NAME, NONE, WORKLOAD, Column, age, map_text, of, path, shortened
 from midwatch_lab.kinds.pod_status import pod_ready, pod_restarts, pod_status
 from midwatch_lab.objects import Object, dig, labels_of, name_of
@@ -76,26 +77,6 @@ def _slice_addresses(obj: Object) -> str:
     return shortened(found).replace(NONE, "<unset>")
 
 
-def _autoscaler_targets(obj: Object) -> str:
-    parts: list[str] = []
-    current: list[Object] = dig(obj, "status", "currentMetrics", default=[])
-    for index, metric in enumerate(dig(obj, "spec", "metrics", default=[])):
-        resource = metric.get("resource")
-        if resource is None:
-            parts.append("<unknown type>")
-            continue
-        target = resource["target"]
-        seen = dig(current[index] if index < len(current) else {}, "resource", "current", default={})
-        if target.get("averageUtilization") is not None:
-            used = f"{seen['averageUtilization']}%" if "averageUtilization" in seen else "<unknown>"
-            parts.append(f"{resource.get('name', '')}: {used}/{target['averageUtilization']}%")
-        else:
-            parts.append(
-                f"{resource.get('name', '')}: {seen.get('averageValue', '<unknown>')}/{target.get('averageValue')}"
-            )
-    return ", ".join(parts) or NONE
-
-
 def _event_source(obj: Object) -> str:
     source = dig(obj, "source", "component") or obj.get("reportingComponent", "")
     host = dig(obj, "source", "host") or obj.get("reportingInstance", "")
@@ -125,6 +106,7 @@ _EVENT: Final = (
 )
 
 _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    **columns_policy.COLUMNS,
     "Namespace": (NAME, Column("Status", path("status", "phase")), AGE),
     "Node": (
         NAME,
@@ -197,25 +179,6 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         *WORKLOAD,
     ),
     "Lease": (NAME, Column("Holder", path("spec", "holderIdentity", default="")), AGE),
-    "HorizontalPodAutoscaler": (
-        NAME,
-        Column(
-            "Reference",
-            of(lambda o: "/".join(dig(o, "spec", "scaleTargetRef", key, default="") for key in ("kind", "name"))),
-        ),
-        Column("Targets", of(_autoscaler_targets)),
-        Column("MinPods", of(lambda obj: str(dig(obj, "spec", "minReplicas", default="<unset>")))),
-        Column("MaxPods", path("spec", "maxReplicas")),
-        Column("Replicas", path("status", "currentReplicas", default=0)),
-        AGE,
-    ),
-    "PodDisruptionBudget": (
-        NAME,
-        Column("Min Available", of(lambda obj: str(dig(obj, "spec", "minAvailable", default="N/A")))),
-        Column("Max Unavailable", of(lambda obj: str(dig(obj, "spec", "maxUnavailable", default="N/A")))),
-        Column("Allowed Disruptions", path("status", "disruptionsAllowed", default=0), type="integer"),
-        AGE,
-    ),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from midwatch_lab.kinds import workload_defaults
+from midwatch_lab.kinds.autoscaling_validation import autoscaler_defaults
 from midwatch_lab.kinds.pod_defaults import filled, pod_spec
 from midwatch_lab.objects import Object, dig
 from midwatch_lab.quantity import parse
@@ -97,14 +98,6 @@ def _secret(obj: Object) -> None:
     filled(obj, type="Opaque")
 
 
-def _autoscaler(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    spec.setdefault("minReplicas", 1)
-    if not spec.get("metrics"):
-        target = {"type": "Utilization", "averageUtilization": 80}
-        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-
-
 def _namespace(obj: Object) -> None:
     labels = obj["metadata"].setdefault("labels", {})
     labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
@@ -132,7 +125,7 @@ _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "Endpoints": _endpoints,
     "EndpointSlice": _endpoint_slice,
     "Secret": _secret,
-    "HorizontalPodAutoscaler": _autoscaler,
+    "HorizontalPodAutoscaler": autoscaler_defaults,
     "Namespace": _namespace,
     "CustomResourceDefinition": _custom_resource_definition,
 }

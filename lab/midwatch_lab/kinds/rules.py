@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from midwatch_lab import names
 from midwatch_lab.objects import Object, annotations_of, dig, meta
-from midwatch_lab.status import FieldFault, go_json, invalid_value, required, unsupported
+from midwatch_lab.status import FieldFault, duplicate, go_struct, invalid_value, required, unsupported
 
 Faults: TypeAlias = Iterator[FieldFault]
 
@@ -67,7 +67,7 @@ def _owners(owners: list[Object], path: str) -> Faults:
 def _owner_text(owner: Object) -> str:
     """Return a reference as JSON, in the order of the original's structure."""
     keys = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
-    return "{" + ",".join(f'"{key}":{go_json(owner[key])}' for key in keys if key in owner) + "}"
+    return go_struct((key, owner[key]) for key in keys if key in owner)
 
 
 def standard_finalizers(obj: Object) -> Faults:
@@ -155,3 +155,22 @@ def label_selector(selector: Object, path: str) -> Faults:
 def is_empty_selector(selector: Any) -> bool:
     """Tell whether a label selector selects everything."""
     return not dig(selector, "matchLabels") and not dig(selector, "matchExpressions")
+
+
+def conditions(found: Sequence[Object], path: str) -> Faults:
+    """Check conditions as all kinds have them (`metav1.Condition`)."""
+    seen: set[str] = set()
+    for index, item in enumerate(found):
+        where, kind = f"{path}[{index}]", str(item.get("type", ""))
+        if kind in seen:
+            yield duplicate(f"{where}.type", kind)
+        seen.add(kind)
+        for fault in names.label_key_faults(kind):
+            yield invalid_value(f"{where}.type", kind, fault)
+        if item.get("status") not in ("True", "False", "Unknown"):
+            yield unsupported(f"{where}.status", item.get("status", ""), ("False", "True", "Unknown"))
+        yield from non_negative(item, "observedGeneration", where)
+        if not item.get("lastTransitionTime"):
+            yield required(f"{where}.lastTransitionTime", "must be set")
+        if not item.get("reason"):
+            yield required(f"{where}.reason")

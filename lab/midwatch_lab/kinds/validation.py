@@ -7,8 +7,15 @@ from typing import Any, Final
 from midwatch_lab import names
 from midwatch_lab.custom import definition_rules, objects
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.kinds import pod_validation, rules, workload_validation
-from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
+from midwatch_lab.kinds import (
+    autoscaling_validation,
+    event_validation,
+    pod_validation,
+    policy_validation,
+    rules,
+    workload_validation,
+)
+from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, EVENTS_V1, Resource
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, is_terminating, meta
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
@@ -20,8 +27,12 @@ _DATA_MAX: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable"
 
 
-def check(resource: Resource, obj: Object, old: Object | None = None, subresource: str = "") -> None:
+def check(
+    resource: Resource, obj: Object, old: Object | None = None, subresource: str = "", *, asked: Resource | None = None
+) -> None:
     """Check an object before it is stored; with `old`, also that nothing changes that may not.
+
+    `asked` is the version that the client spoke, where it is another.
 
     Raises:
         ApiError: 422, with one cause a fault.
@@ -32,6 +43,11 @@ def check(resource: Resource, obj: Object, old: Object | None = None, subresourc
         faults.extend([*_metadata_update(obj, old), *rules.keys_and_values(obj)] * 2)
     if isinstance(resource, CustomResource):
         faults.extend(objects.check(resource, obj, old, subresource))
+        if faults:
+            raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
+        return
+    if resource is EVENTS:
+        faults = [*(event_validation.group(obj, old) if asked is EVENTS_V1 else event_validation.core(obj))]
         if faults:
             raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
         return
@@ -136,29 +152,6 @@ def _config_map(obj: Object) -> Faults:
         yield FieldFault("[]", "FieldValueTooLong", f"Too long: may not be more than {_DATA_MAX} bytes")
 
 
-def _autoscaler(obj: Object) -> Faults:
-    spec: Object = obj.get("spec", {})
-    low, high = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
-    if low < 1:
-        yield invalid_value("spec.minReplicas", low, "must be greater than or equal to 1")
-    if high < 1:
-        yield invalid_value("spec.maxReplicas", high, "must be greater than 0")
-    elif high < low:
-        yield invalid_value("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
-    for key in ("kind", "name"):
-        if not dig(spec, "scaleTargetRef", key):
-            yield required(f"spec.scaleTargetRef.{key}")
-
-
-def _budget(obj: Object) -> Faults:
-    spec: Object = obj.get("spec", {})
-    if "minAvailable" in spec and "maxUnavailable" in spec:
-        yield invalid_value("spec", {}, "minAvailable and maxUnavailable cannot be both set")
-    yield from rules.int_or_percent(spec, "minAvailable", "spec", at_most_100=True)
-    yield from rules.int_or_percent(spec, "maxUnavailable", "spec", at_most_100=True)
-    yield from rules.label_selector(spec.get("selector") or {}, "spec.selector")
-
-
 def _same_selector(new: Object, old: Object) -> Faults:
     if dig(new, "spec", "selector") != dig(old, "spec", "selector"):
         yield invalid_value("spec.selector", dig(new, "spec", "selector"), _IMMUTABLE)
@@ -193,8 +186,8 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "Pod": _pod,
     "Service": _service,
     "ConfigMap": _config_map,
-    "HorizontalPodAutoscaler": _autoscaler,
-    "PodDisruptionBudget": _budget,
+    "HorizontalPodAutoscaler": autoscaling_validation.autoscaler,
+    "PodDisruptionBudget": policy_validation.budget,
     "CustomResourceDefinition": definition_rules.check,
 }
 _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {

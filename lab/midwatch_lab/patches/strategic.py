@@ -61,7 +61,7 @@ class _Merger:
         child = self.schemas.child(schema, key)
         if change is None:
             result.pop(key, None)
-        elif isinstance(change, dict):
+        elif isinstance(change, dict) and "replace" not in _strategy(child):
             old: Any = result.get(key)
             base = cast("Object", old) if isinstance(old, dict) else {}
             wanted = cast("Object", change)
@@ -75,7 +75,8 @@ class _Merger:
             base_list = cast("list[Any]", olds) if isinstance(olds, list) else []
             result[key] = self._list(schema, key, base_list, cast("list[Any]", change), patch)
         else:
-            result[key] = self._plain(self.schemas.items(child), change)
+            inner = child if isinstance(change, dict) else self.schemas.items(child)
+            result[key] = self._plain(inner, change)
 
     def _plain(self, items: Schema | None, value: Any) -> Any:
         """Return a value that replaces, with directives inside its objects carried out on nothing."""

@@ -3,7 +3,7 @@
 Managers are kept by key, each with the set of the fields that it owns. An update takes what it changes, whoever had it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, cast
 
@@ -11,7 +11,7 @@ import orjson
 
 from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
-from midwatch_lab.objects import Object, meta
+from midwatch_lab.objects import Object, meta, without
 from midwatch_lab.registry.typed import Comparison, Path
 from midwatch_lab.store.audit import Origin
 
@@ -147,10 +147,26 @@ def time_text(now: float) -> str:
     return rfc3339(now).partition(".")[0] + "Z"
 
 
-def after_update(managers: Managers, changes: Comparison, origin: Origin, api_version: str, now: float) -> Managers:
+def bereft(managers: Managers, compare: Callable[[str], Comparison | None]) -> Managers:
+    """Return what a change leaves to managers, each by the change as its version shows it.
+
+    `compare` gives that, or None for a version that the kind has no more: its owners are forgotten.
+    """
+    found: Managers = {}
+    for key, owned in managers.items():
+        changes = compare(owned.api_version)
+        if changes is not None:
+            found[key] = owned.without(changes.added | changes.modified | changes.removed)
+    return found
+
+
+def after_update(
+    managers: Managers, compare: Callable[[str], Comparison | None], origin: Origin, api_version: str, now: float
+) -> Managers:
     """Return the managers after a write that is no apply: whoever changes a field owns it alone."""
+    changes = compare(api_version) or Comparison()
     taken = changes.added | changes.modified
-    found = {key: owned.without(taken | changes.removed) for key, owned in managers.items()}
+    found = bereft(managers, compare)
     key = key_of(origin, UPDATE, api_version)
     if taken:
         before = found[key].paths if key in found else frozenset[Path]()
@@ -197,3 +213,18 @@ def check(entries: Any) -> list[status.FieldFault]:
         if entry.get("fieldsType", "") != "FieldsV1":
             faults.append(status.invalid_value(f"{path}.fieldsType", entry.get("fieldsType", ""), "must be `FieldsV1`"))
     return faults
+
+
+def put(obj: Object, managers: Managers) -> None:
+    """Write managers into an object (in place)."""
+    if managers:
+        obj["metadata"]["managedFields"] = write(managers)
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def but_for_times(obj: Object) -> Object:
+    """Return an object without the times in managedFields: one who writes what is there does not become its owner."""
+    metadata = meta(obj)
+    entries = [without(entry, ["time"]) for entry in metadata.get("managedFields", [])]
+    return {**obj, "metadata": {**metadata, "managedFields": entries}}

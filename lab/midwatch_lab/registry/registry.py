@@ -19,12 +19,12 @@ from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES, Resource
 from midwatch_lab.names import generated
-from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, without
-from midwatch_lab.registry import managed_fields, upkeep
+from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, without
+from midwatch_lab.registry import managed_fields, upkeep, versions
 from midwatch_lab.registry.managed_fields import Managers
-from midwatch_lab.registry.server_side_apply import ServerSideApply
-from midwatch_lab.registry.typed import Typed
+from midwatch_lab.registry.server_side_apply import ServerSideApply, comparer
 from midwatch_lab.registry.upkeep import DeleteOptions, ResetFields
+from midwatch_lab.registry.versions import Versions
 from midwatch_lab.schemas.schema import Decoded, Schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Store
@@ -87,7 +87,17 @@ class Registry:
             what = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
             raise status.bad_request(f"{what}: {error}") from error
         decoded.value["apiVersion"], decoded.value["kind"] = resource.api_version, resource.kind
+        versions.fill_blanks(resource, decoded.value)
         return decoded
+
+    def _hub(self, resource: Resource) -> Resource:
+        """Return the row in whose version objects are checked: that of the store, but a custom resource's own."""
+        if isinstance(resource, CustomResource):
+            return resource
+        return self.catalog.by_storage(resource.key) or resource
+
+    def _versions(self, resource: Resource) -> Versions:
+        return Versions(self.catalog, self.schemas, resource)
 
     def create(
         self, resource: Resource, namespace: str, obj: Object, origin: Origin, *, managed: Managers | None = None
@@ -106,22 +116,24 @@ class Registry:
         self._settle_namespace(resource, namespace, metadata)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated(metadata["generateName"])
-        apply_defaults(resource.kind, new)
+        hub = self._hub(resource)
+        new = new if hub is resource else versions.as_stored(resource, new)
+        metadata = new["metadata"]
+        apply_defaults(hub.kind, new)
         upkeep.fold_string_data(new)
-        blank = self.decode(resource, {}).value
         if managed is None:
-            managers = self._owners(resource, managers, blank, new, origin)
-        if resource.has_status:
-            upkeep.begin_status(resource, new, blank)
+            managers = self._owners(resource, managers, None, new, origin)
+        if hub.has_status:
+            upkeep.begin_status(hub, new, self.decode(hub, {}).value)
         metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
-        admit(resource.kind, new, self.disabled_plugins)
-        if resource is SERVICES:
+        admit(hub.kind, new, self.disabled_plugins)
+        if hub is SERVICES:
             self.place_service(new)
-        validation.check(resource, new)
-        if resource.generation:
+        validation.check(hub, new, asked=resource)
+        if hub.generation:
             metadata["generation"] = 1
-        _write_managers(new, managers)
-        made = self.store.create(resource, upkeep.as_stored(resource, new), origin)
+        managed_fields.put(new, managers)
+        made = self.store.create(resource, versions.as_stored(hub, new), origin)
         self._follow(resource, origin)
         return made
 
@@ -135,22 +147,24 @@ class Registry:
         """
         new = self.decode(resource, obj, drop_nulls=managed is None).value
         managers = managed_fields.stated(new, old) if managed is None else managed
-        self._settle_metadata(resource, new, old)
-        upkeep.divide(resource, new, old, origin.subresource)
-        apply_defaults(resource.kind, new)
+        upkeep.settle_metadata(resource, new, old)
+        hub = self._hub(resource)
+        new = new if hub is resource else versions.as_stored(resource, new)
+        upkeep.divide(hub, new, old, origin.subresource)
+        apply_defaults(hub.kind, new)
         upkeep.fold_string_data(new)
         if managed is None and managers:
             managers = self._owners(resource, managers, old, new, origin)
-        admit(resource.kind, new, self.disabled_plugins)
-        if resource is SERVICES:
+        admit(hub.kind, new, self.disabled_plugins)
+        if hub is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
-        validation.check(resource, new, old, origin.subresource)
-        if upkeep.counts_as_change(resource, new, old, origin.subresource):
+        validation.check(hub, new, old, origin.subresource, asked=resource)
+        if upkeep.counts_as_change(hub, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
-        _write_managers(new, managers)
-        new = upkeep.as_stored(resource, new)
-        if _but_for_times(new) == _but_for_times(old):
+        managed_fields.put(new, managers)
+        new = versions.as_stored(hub, new)
+        if managed_fields.but_for_times(new) == managed_fields.but_for_times(old):
             new = old
         released = meta(old).get("finalizers") and not meta(new).get("finalizers")
         if is_terminating(new) and released and not meta(new).get("deletionGracePeriodSeconds"):
@@ -186,8 +200,8 @@ class Registry:
         if isinstance(resource, CustomResource):
             self.decode(resource, applied)
         self._check_types(resource, applied)
-        typed, reset = Typed(self.schemas, resource.schema), ResetFields(resource.has_status, origin.subresource)
-        side = ServerSideApply(typed, reset, origin, resource.api_version)
+        reset = ResetFields(resource.has_status, origin.subresource)
+        side = ServerSideApply(self._versions(resource), reset, origin)
         old = self.find(resource, namespace, name)
         now = self.clock.now()
         if old is None:
@@ -203,8 +217,9 @@ class Registry:
         managers = managed_fields.read(meta(old).get("managedFields", []))
         if not managers:
             before = replace(origin, manager=managed_fields.BEFORE_APPLY)
-            managers = self._owners(resource, {}, self.decode(resource, {}).value, old, before)
-        done = side.apply(old, managers, applied, force=force, now=now)
+            managers = self._owners(resource, {}, None, old, before)
+        live = versions.presented(resource, old)
+        done = side.apply(live, managers, applied, force=force, now=now)
         return self.update(resource, old, done.obj, origin, managed=done.managers), False
 
     def _check_types(self, resource: Resource, applied: Object) -> None:
@@ -280,43 +295,12 @@ class Registry:
         if is_terminating(home):
             raise status.terminating(resource, str(metadata.get("name", "")), namespace)
 
-    @staticmethod
-    def _settle_metadata(resource: Resource, new: Object, old: Object) -> None:
-        sent, stored = meta(new), meta(old)
-        version = str(sent.get("resourceVersion") or "")
-        if version and not version.isdigit():
-            raise status.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
-        if version and version != stored.get("resourceVersion"):
-            raise status.conflict(resource, name_of(old))
-        for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            if sent.get(key) in (None, "") or sent[key] == stored.get(key) or (key != "uid" and is_terminating(old)):
-                continue
-            # Twice, as every fault of an update's metadata.
-            fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
-            raise status.invalid(resource.kind, resource.group, name_of(old), [fault, fault])
-        kept = {key: stored[key] for key in upkeep.KEPT if key in stored}
-        new["metadata"] = {**without(sent, (*upkeep.KEPT, "selfLink")), **kept}
-        if resource.namespaced:
-            new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
-
-    def _owners(self, resource: Resource, managers: Managers, old: Object, new: Object, origin: Origin) -> Managers:
-        """Return the managers after a write that is no apply."""
-        changes = Typed(self.schemas, resource.schema).compare(old, new)
-        reset = ResetFields(resource.has_status, origin.subresource)
-        for paths in (changes.added, changes.modified, changes.removed):
-            paths -= {path for path in paths if reset.covers(path)}
-        return managed_fields.after_update(managers, changes, origin, resource.api_version, self.clock.now())
-
-
-def _write_managers(obj: Object, managers: Managers) -> None:
-    if managers:
-        obj["metadata"]["managedFields"] = managed_fields.write(managers)
-    else:
-        obj["metadata"].pop("managedFields", None)
-
-
-def _but_for_times(obj: Object) -> Object:
-    """Return an object without the times in managedFields: one who writes what is there does not become its owner."""
-    metadata = meta(obj)
-    entries = [without(entry, ["time"]) for entry in metadata.get("managedFields", [])]
-    return {**obj, "metadata": {**metadata, "managedFields": entries}}
+    def _owners(
+        self, resource: Resource, managers: Managers, old: Object | None, new: Object, origin: Origin
+    ) -> Managers:
+        """Return the managers after a write that is no apply; `old` lies in the store, `new` is about to."""
+        hub, reset = self._hub(resource), ResetFields(resource.has_status, origin.subresource)
+        before = self.decode(resource, {}).value if old is None else versions.presented(resource, old)
+        after = new if hub is resource else versions.presented(resource, new)
+        compare = comparer(self._versions(resource), reset, before, after)
+        return managed_fields.after_update(managers, compare, origin, resource.api_version, self.clock.now())

@@ -1,8 +1,7 @@
 """Server-side apply: a manager states the fields it wants, and owns exactly those (KEP-555)."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -14,8 +13,9 @@ from midwatch_lab.objects import Object, annotations_of, meta
 from midwatch_lab.registry import managed_fields
 from midwatch_lab.registry.managed_fields import APPLY, Key, Managers, Owned
 from midwatch_lab.registry.paths import dotted
-from midwatch_lab.registry.typed import Path, Typed
+from midwatch_lab.registry.typed import Comparison, Path, Typed
 from midwatch_lab.registry.upkeep import ResetFields
+from midwatch_lab.registry.versions import Versions
 from midwatch_lab.store.audit import Origin
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -35,10 +35,19 @@ class Applied:
 class ServerSideApply:
     """Applies of one manager to objects of one kind. `reset` says which fields this door does not write."""
 
-    typed: Typed
+    versions: Versions
     reset: ResetFields
     origin: Origin
-    api_version: str
+
+    @property
+    def api_version(self) -> str:
+        """The version in which is applied."""
+        return self.versions.resource.api_version
+
+    @property
+    def typed(self) -> Typed:
+        """What can be done with objects of that version."""
+        return self.versions.own_typed
 
     def apply(self, live: Object, managers: Managers, config: Object, *, force: bool, now: float) -> Applied:
         """Return the live object with the configuration laid over it, without the fields no longer applied.
@@ -47,40 +56,40 @@ class ServerSideApply:
             ApiError: 409 with a cause a field, when another manager owns a field that would change, without `force`.
         """
         key = managed_fields.key_of(self.origin, APPLY, self.api_version)
-        last = managers[key].paths if key in managers else frozenset[Path]()
+        last = managers.get(key)
         wanted = {path for path in self.typed.fields(config) if not self.reset.covers(path)}
-        time = managers[key].time if key in managers else None
-        found: Managers = {**managers, key: Owned(frozenset(wanted), self.api_version, time)}
-        claims = [self.typed.everything(config), *(owned.paths for owned in found.values())]
-        merged = self._pruned(self.typed.merge(live, config), claims, last)
-        changes = self.typed.compare(live, merged)
-        taken = {path for path in changes.added | changes.modified if not self.reset.covers(path)}
-        removed = {path for path in changes.removed if not self.reset.covers(path)}
-        conflicts = {other: owned.paths & taken for other, owned in found.items() if other != key}
-        conflicts = {other: paths for other, paths in conflicts.items() if paths}
+        found: Managers = {other: owned for other, owned in managers.items() if self.versions.knows(owned.api_version)}
+        found[key] = Owned(frozenset(wanted), self.api_version, None if last is None else last.time)
+        merged = self._pruned(self.typed.merge(live, config), config, found, last)
+        compare = comparer(self.versions, self.reset, live, merged)
+        others = {other: owned for other, owned in found.items() if other != key}
+        conflicts = {other: paths for other, owned in others.items() if (paths := _lost(owned, compare))}
         if conflicts and not force and not self._migrates(live, conflicts):
             raise conflict_of(conflicts)
-        for other in found:
-            if other != key:
-                found[other] = found[other].without(taken | removed)
+        found |= managed_fields.bereft(others, compare)
         changed = merged != live
         if changed:
             found[key] = Owned(found[key].paths, self.api_version, managed_fields.time_text(now))
         kept = {other: owned for other, owned in found.items() if owned.paths}
         return Applied(self._with_last_applied(merged, live, config), kept, changed)
 
-    def _pruned(self, merged: Object, claims: Iterable[AbstractSet[Path]], last: frozenset[Path]) -> Object:
+    def _pruned(self, merged: Object, config: Object, managers: Managers, last: Owned | None) -> Object:
         """Take away what the manager applied before, unless it is claimed, by this apply or by another manager."""
-        if not last:
+        if last is None or not last.paths or not self.versions.knows(last.api_version):
             return merged
-        typed = self.typed
-        lasting = typed.with_parents(last)
-        pruned = typed.remove(merged, lasting)
-        owned = typed.with_parents(path for claim in claims for path in claim)
-        everything = typed.with_parents(typed.everything(merged))
-        pruned = typed.remove(merged, everything - (typed.with_parents(typed.everything(pruned)) | owned))
+        versions, home = self.versions, self.versions.at(last.api_version)
+        before, typed = versions.shown(last.api_version, merged), home.own_typed
+        lasting = typed.with_parents(last.paths)
+        pruned = typed.remove(before, lasting)
+        claims: dict[str, set[Path]] = {last.api_version: set()}
+        claims.setdefault(self.api_version, set()).update(self.typed.everything(config))
+        for owned in managers.values():
+            claims.setdefault(owned.api_version, set()).update(owned.paths)
+        for version, paths in claims.items():
+            pruned = _with_claimed(home, version, before, pruned, paths)
+        everything = typed.with_parents(typed.everything(before))
         left = typed.with_parents(typed.everything(pruned))
-        return typed.remove(merged, (everything - left) & lasting)
+        return versions.back(last.api_version, typed.remove(before, (everything - left) & lasting))
 
     def _migrates(self, live: Object, conflicts: dict[Key, frozenset[Path]]) -> bool:
         """Tell whether kubectl takes over what it applied on its own side before: such conflicts are none."""
@@ -109,6 +118,42 @@ class ServerSideApply:
         text = orjson.dumps(stated, option=orjson.OPT_SORT_KEYS).decode() + "\n"
         kept = {**annotations_of(merged), LAST_APPLIED: text}
         return {**merged, "metadata": {**meta(merged), "annotations": kept}}
+
+
+def _with_claimed(home: Versions, version: str, before: Object, pruned: Object, claimed: set[Path]) -> Object:
+    """Give what was pruned back what is claimed in a version; both objects are in the version of `home`."""
+    typed, whole, part = home.typed(version), home.shown(version, before), home.shown(version, pruned)
+    everything = typed.with_parents(typed.everything(whole))
+    gone = everything - (typed.with_parents(typed.everything(part)) | typed.with_parents(claimed))
+    return home.back(version, typed.remove(whole, gone))
+
+
+def comparer(versions: Versions, reset: ResetFields, old: Object, new: Object) -> Callable[[str], Comparison | None]:
+    """Return what compares two objects as a version shows them, as far as this door writes; None for no such one."""
+    known: dict[str, Comparison | None] = {}
+
+    def compare(api_version: str) -> Comparison | None:
+        if api_version not in known:
+            known[api_version] = _compared(versions, reset, api_version, old, new)
+        return known[api_version]
+
+    return compare
+
+
+def _compared(versions: Versions, reset: ResetFields, api_version: str, old: Object, new: Object) -> Comparison | None:
+    if not versions.knows(api_version):
+        return None
+    before = versions.shown(api_version, old) if old else {}
+    changes = versions.typed(api_version).compare(before, versions.shown(api_version, new))
+    for paths in (changes.added, changes.modified, changes.removed):
+        paths -= {path for path in paths if reset.covers(path)}
+    return changes
+
+
+def _lost(owned: Owned, compare: Callable[[str], Comparison | None]) -> frozenset[Path]:
+    """Return the fields of a manager that would change."""
+    changes = compare(owned.api_version) or Comparison()
+    return owned.paths & (changes.added | changes.modified)
 
 
 def _set_order(path: Path) -> list[tuple[bool, str]]:

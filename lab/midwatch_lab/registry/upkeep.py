@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from midwatch_lab import status
-from midwatch_lab.custom import resource as custom_resource
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.status import initial, stored_versions
 from midwatch_lab.kinds.resources import (
@@ -17,7 +16,7 @@ from midwatch_lab.kinds.resources import (
     PODS,
     Resource,
 )
-from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of
+from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of, without
 
 KEPT: Final = (
     "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion",
@@ -69,11 +68,6 @@ def begin_status(resource: Resource, obj: Object, blank: Object) -> None:
         obj["status"] = copied(dig(blank, "status", default={}))
 
 
-def as_stored(resource: Resource, obj: Object) -> Object:
-    """Return an object as it lies in the store: a custom resource in its storage version."""
-    return custom_resource.as_stored(resource, obj) if isinstance(resource, CustomResource) else obj
-
-
 def divide(resource: Resource, new: Object, old: Object, subresource: str) -> None:
     """Keep what this door does not write: status on the main one, all but status on the other (in place)."""
     if not resource.has_status:
@@ -93,6 +87,30 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
             new["status"]["storedVersions"] = stored_versions(new, new["status"]["storedVersions"])
     else:
         new.pop("status", None)
+
+
+def settle_metadata(resource: Resource, new: Object, old: Object) -> None:
+    """Give an update the metadata that the server keeps (in place).
+
+    Raises:
+        ApiError: 409 (it carries another resourceVersion), 422 (it changes what is fixed) or 500 (it carries none).
+    """
+    sent, stored = meta(new), meta(old)
+    version = str(sent.get("resourceVersion") or "")
+    if version and not version.isdigit():
+        raise status.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if version and version != stored.get("resourceVersion"):
+        raise status.conflict(resource, name_of(old))
+    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if sent.get(key) in (None, "") or sent[key] == stored.get(key) or (key != "uid" and is_terminating(old)):
+            continue
+        # Twice, as every fault of an update's metadata.
+        fault = status.invalid_value(f"metadata.{key}", sent[key], "field is immutable")
+        raise status.invalid(resource.kind, resource.group, name_of(old), [fault, fault])
+    kept = {key: stored[key] for key in KEPT if key in stored}
+    new["metadata"] = {**without(sent, (*KEPT, "selfLink")), **kept}
+    if resource.namespaced:
+        new["metadata"].setdefault("namespace", dig(old, "metadata", "namespace"))
 
 
 def keep_labels(new: Object, old: Object) -> None:

@@ -5,7 +5,7 @@ from maps (`runtime.DefaultUnstructuredConverter`).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from midwatch_lab.errors import DecodeError
@@ -18,20 +18,33 @@ _LAYOUT: Final = (
     ("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d"),
     (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(\.\d+)?"), ("Z07:00", r"Z|[+-]\d\d:\d\d"),
 )  # fmt: skip
+_MICRO_LAYOUT: Final = (*_LAYOUT[:10], ("05", r"\d\d"), (".000000", r"\.\d{6}"), _LAYOUT[-1])
+_MICRO: Final = re.compile("".join(f"(?:{pattern})" for _, pattern in _MICRO_LAYOUT))
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\r\n]*")
 
 
 def bad_time(text: str) -> DecodeError:
     """Return the error of a text that is no time of RFC 3339, in the words of Go's `time.Parse`."""
+    return _bad_time(text, _LAYOUT, "2006-01-02T15:04:05Z07:00")
+
+
+def bad_micro_time(text: str) -> DecodeError | None:
+    """Return the error of a text that is no time with six digits after the second, or None where it is one."""
+    if _MICRO.fullmatch(text):
+        return None
+    return _bad_time(text, _MICRO_LAYOUT, "2006-01-02T15:04:05.000000Z07:00")
+
+
+def _bad_time(text: str, layout: Sequence[tuple[str, str]], shown: str) -> DecodeError:
     rest, said = text, f'extra text: "{text}"'
-    for name, pattern in _LAYOUT:
+    for name, pattern in layout:
         found = re.match(pattern, rest)
         if found is None:
             said = f'cannot parse "{rest}" as "{name}"'
             break
         rest = rest[found.end() :]
         said = f'extra text: "{rest}"'
-    return DecodeError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": {said}')
+    return DecodeError(f'parsing time "{text}" as "{shown}": {said}')
 
 
 def bad_base64(text: str) -> DecodeError | None:

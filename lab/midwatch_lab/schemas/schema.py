@@ -14,13 +14,14 @@ from midwatch_lab.custom import structure
 from midwatch_lab.custom.typed import DEDUCED, DEDUCED_DEFINITION, definition_of
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.objects import Object
-from midwatch_lab.schemas.mismatch import Wording, bad_base64, bad_time, from_json, from_maps
+from midwatch_lab.schemas.mismatch import Wording, bad_base64, bad_micro_time, bad_time, from_json, from_maps
 
 Schema: TypeAlias = dict[str, Any]
 
 QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 INT_OR_STRING: Final = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+MICRO_TIME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
 _FREE: Final = frozenset({
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "io.k8s.apimachinery.pkg.runtime.RawExtension",
 })  # fmt: skip
@@ -122,6 +123,8 @@ class _Decoder:
             return self.value({"$ref": _JSON_SCHEMA}, value, path, struct, owner)
         if reference == QUANTITY:
             return self._quantity(value)
+        if reference == MICRO_TIME and isinstance(value, str) and (fault := bad_micro_time(value)):
+            raise fault
         if reference == INT_OR_STRING:
             return self._int_or_string(value, path, struct)
         resolved = self.schemas.resolve(schema)

@@ -41,8 +41,8 @@ async def group_of(api: Api, group: str, rows: list[Resource]) -> None:
 for (group, version), rows in groupby(sorted(RESOURCES, key=lambda row: (row.group, row.version)), key=lambda row: (
     row.group, row.version
 )):  # fmt: skip
-    if group not in ("metrics.k8s.io", "events.k8s.io"):
-        # The metrics API is served by an add-on, and events are written through the core group alone in the lab.
+    if group != "metrics.k8s.io":
+        # The metrics API is served by an add-on.
         sentence = f"discovery: {group or 'the core group'} {version}"
         CASES.many(sentence, partial(group_of, group=group, rows=sorted(rows, key=lambda row: row.plural)))
 

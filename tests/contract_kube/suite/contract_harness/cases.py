@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from contract_harness.api import Api
 
@@ -35,3 +35,8 @@ class Cases:
     def many(self, sentence: str, function: Function) -> None:
         """Add a function under a sentence: for cases that differ in a value and are made in a loop."""
         self.found.append(Case(sentence, function))
+
+
+def objects(*given: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return objects of several shapes as one type, to loop over."""
+    return given
