@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from midwatch_contracts.canonical import sha256_hex
 from midwatch_lab import status
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, entity_of, name_of, namespace_of
 from midwatch_lab.store.audit import Audit, Origin
 from midwatch_lab.store.changes import Change, Key, Place, at_version
+from midwatch_lab.store.hashing import object_sha256
 from midwatch_lab.store.journal import HISTORY
 
 Listener: TypeAlias = Callable[[Change], None]
@@ -132,10 +132,10 @@ class Store:
             self.audit.append(origin, entity_of(old), before, before)
             return old
         if origin.dry_run:
-            self.audit.append(origin, entity_of(obj), before, sha256_hex(obj))
+            self.audit.append(origin, entity_of(obj), before, object_sha256(obj))
             return obj
         new = at_version(obj, self.version + 1)
-        after = sha256_hex(new)
+        after = object_sha256(new)
         entry = self.audit.entry(origin, entity_of(new), before, after)
         kind = "ADDED" if old is None else "MODIFIED"
         self._commit(Change(kind, resource.key, new, old, self.version + 1), entry, after)
@@ -143,7 +143,7 @@ class Store:
 
     def _hash(self, key: Key, obj: Object) -> str:
         place = (key, namespace_of(obj), name_of(obj))
-        return self._hashes.get(place) or sha256_hex(obj)
+        return self._hashes.get(place) or object_sha256(obj)
 
     def _commit(self, change: Change, entry: Object, sha256: str | None) -> None:
         """Make a change, once the journal has it; `sha256` is that of the new state, None for a deletion."""
