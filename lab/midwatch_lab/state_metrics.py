@@ -1,13 +1,13 @@
 """What kube-state-metrics would say of the lab: the state of objects as series, under its names and labels."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from midwatch_lab.kinds.resources import DEPLOYMENTS, NODES, PODS, REPLICA_SETS
+from midwatch_lab.metrics.gauges import Gauge, Group
 from midwatch_lab.objects import Object, dig, is_condition_true, meta, name_of, namespace_of, uid_of
 from midwatch_lab.store.store import Store
-
-Gauge = tuple[str, dict[str, str], float]
 
 _JOB: Final = {"job": "kube-state-metrics"}
 _PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -28,21 +28,29 @@ _REPLICA_SET: Final = {
 }
 
 
-def state_gauges(store: Store) -> Iterable[Gauge]:
-    """Yield (name, labels, value) for every object that is watched."""
-    for deployment in store.items(DEPLOYMENTS.key):
-        labels = {**_JOB, "namespace": namespace_of(deployment), "deployment": name_of(deployment)}
-        for name, path in _DEPLOYMENT.items():
-            yield name, labels, float(dig(deployment, *path, default=0))
-    for item in store.items(REPLICA_SETS.key):
-        labels = {**_JOB, "namespace": namespace_of(item), "replicaset": name_of(item)}
-        for name, path in _REPLICA_SET.items():
-            yield name, labels, float(dig(item, *path, default=0))
-    for pod in store.items(PODS.key):
-        yield from _pod(pod)
-    for node in store.items(NODES.key):
-        labels = {**_JOB, "node": name_of(node), "condition": "Ready", "status": "true"}
-        yield "kube_node_status_condition", labels, float(is_condition_true(node, "Ready"))
+def state_gauges(store: Store) -> Iterable[Group]:
+    """Yield the gauges of every object that is watched."""
+    readers = ((DEPLOYMENTS, _deployment), (REPLICA_SETS, _replica_set), (PODS, _pod), (NODES, _node))
+    for resource, read in readers:
+        for obj in store.items(resource.key):
+            yield Group((resource.key, uid_of(obj)), obj, partial(read, obj))
+
+
+def _deployment(deployment: Object) -> Iterable[Gauge]:
+    labels = {**_JOB, "namespace": namespace_of(deployment), "deployment": name_of(deployment)}
+    for name, path in _DEPLOYMENT.items():
+        yield name, labels, float(dig(deployment, *path, default=0))
+
+
+def _replica_set(item: Object) -> Iterable[Gauge]:
+    labels = {**_JOB, "namespace": namespace_of(item), "replicaset": name_of(item)}
+    for name, path in _REPLICA_SET.items():
+        yield name, labels, float(dig(item, *path, default=0))
+
+
+def _node(node: Object) -> Iterable[Gauge]:
+    labels = {**_JOB, "node": name_of(node), "condition": "Ready", "status": "true"}
+    yield "kube_node_status_condition", labels, float(is_condition_true(node, "Ready"))
 
 
 def _pod(pod: Object) -> Iterable[Gauge]:

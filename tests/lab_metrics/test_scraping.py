@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+from functools import partial
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.promql import Matcher
 from midwatch_lab.load.errors import HttpError
+from midwatch_lab.metrics import gauges
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import instant, read
 from midwatch_lab.metrics.errors import ExpositionError
 from midwatch_lab.metrics.exposition import Page
+from midwatch_lab.metrics.gauges import Gauge, Group
 from midwatch_lab.metrics.labels import Labels, from_dict
 from midwatch_lab.metrics.numbers import bound_text
 from midwatch_lab.metrics.service import MetricsService
@@ -51,11 +55,9 @@ class World:
     def __init__(self, timeout_s: float = 1.0) -> None:
         self.clock = VirtualClock(START)
         self.pages: dict[str, str | Exception] = {"http://a/metrics": "x 1\ny 2\n", "http://b/metrics": "x 5\n"}
-        self.gauges: list[tuple[str, dict[str, str], float]] = []
+        self.gauges: list[Gauge] = []
         self.hanging: set[str] = set()
-        self.service = MetricsService(
-            self.clock, self.targets, lambda: self.gauges, fetch=self.fetch, timeout_s=timeout_s
-        )
+        self.service = MetricsService(self.clock, self.targets, self.groups, fetch=self.fetch, timeout_s=timeout_s)
 
     def targets(self) -> list[Target]:
         return [Target({"pod": url[7], "job": "chat", "instance": url[7:8] + ":8000"}, url) for url in self.pages]
@@ -68,6 +70,10 @@ class World:
         if isinstance(page, Exception):
             raise page
         return page
+
+    def groups(self) -> list[Group]:
+        """One object a gauge, which is another once its gauge is."""
+        return [Group((gauge[0], *gauge[1].values()), gauge, partial(list[Gauge], [gauge])) for gauge in self.gauges]
 
     async def tick(self) -> None:
         await self.service.scraper.once()
@@ -239,6 +245,24 @@ async def test_gauges_of_the_lab_are_collected_and_end_when_they_are_gone() -> N
     world.gauges = []
     await world.tick()
     assert world.values("kube_pod_status_phase") == []
+
+
+async def test_what_changes_in_a_large_lab_is_written_at_once_and_the_rest_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gauges, "A_SCRAPE", 2)
+    world = World()
+    world.gauges = [("kube_pod_info", {"pod": str(number)}, 1.0) for number in range(5)]
+    for _ in range(10):
+        await world.tick()
+    written = [series for series in world.service.store if series.lookup["__name__"] == "kube_pod_info"]
+    found = {series.lookup["pod"]: list(series.times) for series in written}
+    assert {len(times) for times in found.values()} <= {4, 5}, "every third scrape, and at once in the first"
+    assert max(later - sooner for times in found.values() for sooner, later in pairwise(times)) == 3000
+    world.gauges[1] = ("kube_pod_info", {"pod": "1"}, 2.0)
+    del world.gauges[4]
+    await world.tick()
+    assert sorted(world.values("kube_pod_info")) == [1, 1, 1, 2]
 
 
 async def test_a_running_service_scrapes_at_every_multiple_of_the_interval() -> None:

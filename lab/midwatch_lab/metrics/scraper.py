@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from midwatch_contracts.clock import Clock
 from midwatch_lab.load.errors import HttpError
 from midwatch_lab.load.http1 import fetch
-from midwatch_lab.metrics.errors import ExpositionError, OutOfOrderError
+from midwatch_lab.metrics.errors import ExpositionError
 from midwatch_lab.metrics.exposition import Metadata, Page
+from midwatch_lab.metrics.gauges import Gauges, Group, append
 from midwatch_lab.metrics.labels import NAME, Labels, from_dict
 from midwatch_lab.metrics.store import STALE, Series, Store
 from midwatch_lab.metrics.targets import Target
 
-Gauge = tuple[str, dict[str, str], float]
-"""Name, labels and value of a series that the lab computes itself."""
 Fetch = Callable[[str, float], Awaitable[str]]
 """URL and timeout (s) to a page; raises OSError, TimeoutError or HttpError."""
 
@@ -81,13 +80,16 @@ class Scraper:
     clock: Clock
     store: Store
     targets: Callable[[], Sequence[Target]]
-    gauges: Callable[[], Iterable[Gauge]]
+    gauges: Callable[[], Iterable[Group]]
     fetch: Fetch = fetch_page
     interval_s: float = 1.0
     timeout_s: float = 1.0
     scrapes: dict[tuple[Labels, str], Scrape] = field(default_factory=dict[tuple[Labels, str], Scrape])
-    _gauges: dict[Series, None] = field(default_factory=dict[Series, None])
+    _gauges: Gauges = field(init=False)
     _pruned_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._gauges = Gauges(self.store)
 
     async def run(self) -> None:
         """Scrape at every multiple of the interval until cancelled; a target that is slow misses its turn."""
@@ -107,7 +109,7 @@ class Scraper:
     def due(self, now: float) -> list[Scrape]:
         """Collect gauges, end what is gone, and return the targets to scrape at `now` (Unix seconds)."""
         at = round(now * 1000)
-        self._collect(at)
+        self._gauges.collect(self.gauges(), at)
         wanted = {(from_dict(target.labels), target.url): target for target in self.targets()}
         for key in [key for key in self.scrapes if key not in wanted]:
             self._end(self.scrapes.pop(key), at)
@@ -145,38 +147,19 @@ class Scraper:
         for series, value, own_time in samples:
             if own_time is None:
                 live[series] = None
-            scraped += self._append(series, at if own_time is None else own_time, value)
+            scraped += append(self.store, series, at if own_time is None else own_time, value)
         added = sum(series not in scrape.live for series in live)
         for series in scrape.live:
             if series not in live:
-                self._append(series, at, STALE)
+                append(self.store, series, at, STALE)
         scrape.live = live
         scrape.health, scrape.last_error = ("down", error) if error else ("up", "")
         scrape.last_scrape_s, scrape.last_duration_s = now, time.perf_counter() - begin
         values = (0.0 if error else 1.0, scrape.last_duration_s, len(samples), scraped, added)
         for series, value in zip(scrape.reports, values, strict=True):
-            self._append(series, at, float(value))
+            append(self.store, series, at, float(value))
 
     def _end(self, scrape: Scrape, at: int) -> None:
         for series in (*scrape.live, *scrape.reports):
             if series.times:
-                self._append(series, max(at, series.times[-1] + 1), STALE)
-
-    def _collect(self, at: int) -> None:
-        live: dict[Series, None] = {}
-        for name, labels, value in self.gauges():
-            series = self.store.series(from_dict({**labels, NAME: name}))
-            live[series] = None
-            self._append(series, at, value)
-        for series in self._gauges:
-            if series not in live:
-                self._append(series, at, STALE)
-        self._gauges = live
-
-    def _append(self, series: Series, at: int, value: float) -> bool:
-        """Add a sample; one that comes too late or twice is left out, as Prometheus does (it only counts them)."""
-        try:
-            self.store.append(series, at, value)
-        except OutOfOrderError:
-            return False
-        return True
+                append(self.store, series, max(at, series.times[-1] + 1), STALE)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from midwatch_contracts.clock import Clock
 from midwatch_lab.metrics.api import Api
 from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.gauges import Group
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
-from midwatch_lab.metrics.scraper import Fetch, Gauge, Scraper, fetch_page
+from midwatch_lab.metrics.scraper import Fetch, Scraper, fetch_page
 from midwatch_lab.metrics.store import Store
 from midwatch_lab.metrics.targets import Target
 
@@ -19,7 +20,7 @@ class MetricsService:
     Args:
         clock: tells the time of samples and rules.
         targets: what to scrape, asked at every scrape.
-        gauges: (name, labels, value) of series computed by the lab, collected at every scrape.
+        gauges: series computed by the lab, by the objects that they are about, collected at every scrape.
         interval_s: seconds between scrapes, and between evaluations of groups that name no interval.
         timeout_s: seconds (wall clock) after which a scrape has failed.
         retention_s: seconds that a sample is kept.
@@ -30,7 +31,7 @@ class MetricsService:
         self,
         clock: Clock,
         targets: Callable[[], Sequence[Target]],
-        gauges: Callable[[], Iterable[Gauge]] = tuple,
+        gauges: Callable[[], Iterable[Group]] = tuple,
         *,
         interval_s: float = 1.0,
         timeout_s: float = 1.0,
