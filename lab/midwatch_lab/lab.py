@@ -101,13 +101,14 @@ class Lab:
             self.clock,
             self.plane.recorder,
             self.network,
+            self.plane.usage,
             nodes=options.nodes,
             process_command=options.process_command,
             backoff_start_s=options.backoff_start_s,
         )
         self.balancer = Balancer(self.store, tuple(self.kubelet.nodes.values()))
         self.users, self.tokens = fresh_users()
-        self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet)
+        self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet, self.plane.usage)
         self.faults = Faults(self.registry)
         self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))

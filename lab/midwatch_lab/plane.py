@@ -24,6 +24,7 @@ from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Audit, Origin
 from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.store import Store
+from midwatch_lab.usage import UsageBoard
 
 SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _QUIET_TURNS: Final = 20
@@ -36,6 +37,8 @@ class ControlPlane:
     clock: Clock
     journal: Journal = field(default_factory=NoJournal)
     """Where the objects of an earlier life are found, and those of this one are kept."""
+    usage: UsageBoard = field(default_factory=UsageBoard)
+    """What pods use, as whoever runs them reports it."""
     store: Store = field(init=False)
     registry: Registry = field(init=False)
     recorder: Recorder = field(init=False)

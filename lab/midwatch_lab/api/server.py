@@ -17,6 +17,7 @@ from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wan
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.proxy import Proxy
+from midwatch_lab.api.resource_metrics import NODE_METRICS, POD_METRICS, ResourceMetrics
 from midwatch_lab.api.streams.portforward import PortForward
 from midwatch_lab.api.streams.sessions import Containers, Sessions
 from midwatch_lab.api.streams.upgrade import STREAMED, no_upgrade
@@ -28,6 +29,7 @@ from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import dig
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas import protobuf
+from midwatch_lab.usage import UsageBoard
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _LOG = logging.getLogger(__name__)
@@ -43,14 +45,19 @@ class ApiServer:
     log_source: logs.LogSource
     containers: Containers | None = None
     """Whoever runs containers; None where nobody does."""
+    usage: UsageBoard | None = None
+    """What pods use; None where nobody measures it, and then there is no `metrics.k8s.io`."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, every watch and every stream ends."""
     proxy: Proxy = field(init=False)
     sessions: Sessions = field(init=False)
     port_forward: PortForward = field(init=False)
     openapi: OpenApi = field(init=False)
+    resource_metrics: ResourceMetrics | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if self.usage is not None:
+            self.resource_metrics = ResourceMetrics(self.registry, self.clock, self.usage)
         self.proxy = Proxy(self.registry)
         self.sessions = Sessions(self.registry, self.containers, self.closing)
         self.port_forward = PortForward(self.registry, self.closing)
@@ -148,6 +155,8 @@ class ApiServer:
                 return self._written(call, await write(self.registry, call))
             case _:
                 pass
+        if self.resource_metrics is not None and call.resource in (NODE_METRICS, POD_METRICS):
+            return self._metrics(call, self.resource_metrics)
         if not call.resource.stored:
             return self._written(call, await reviews.serve(self.registry, call))
         return await self._verb(call)
@@ -174,6 +183,11 @@ class ApiServer:
             return self._got(call)
         found, list_meta = reading.list_objects(self.registry.store, call)
         return self._listed(call, found, list_meta)
+
+    def _metrics(self, call: Call, metrics: ResourceMetrics) -> Response:
+        if call.verb == "list":
+            return self._listed(call, metrics.list(call), {})
+        return self._object(call, metrics.get(call), wanted_form(call.request), HTTPStatus.OK, ())
 
     def _got(self, call: Call) -> Response:
         form = wanted_form(call.request)

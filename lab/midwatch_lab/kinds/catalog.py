@@ -28,8 +28,12 @@ def version_order(name: str) -> tuple[int, ...]:
     return (stage, -int(found[1]), -int(found[3] or 0))
 
 
+_LAST: Final = frozenset({"metrics.k8s.io"})
+"""Groups of other servers, which come last."""
+
+
 def _order(row: Resource) -> tuple[int, str, tuple[int, ...], str]:
-    place = _GROUPS.index(row.group) if row.group in _GROUPS else len(_GROUPS)
+    place = _GROUPS.index(row.group) if row.group in _GROUPS else len(_GROUPS) + (row.group in _LAST)
     return place, row.group, version_order(row.version), row.plural
 
 
@@ -39,23 +43,32 @@ class Catalog:
     def __init__(self, rows: Iterable[Resource] = RESOURCES) -> None:
         self.generation = 0
         self._built_in = tuple(rows)
-        self._index(self._built_in)
+        self._custom: tuple[Resource, ...] = ()
+        self._owners: tuple[Resource, ...] = ()
+        self._reindex()
 
     def define(self, served: Iterable[Resource], owners: Iterable[Resource] = ()) -> None:
         """Serve these custom resources from now on, and no others beside the built-in ones.
 
         `owners` are the rows under which their objects lie; their versions need not be served.
         """
-        self.generation += 1
-        self._index((*self._built_in, *served))
-        self._by_storage |= {row.key: row for row in owners}
+        self._custom, self._owners = tuple(served), tuple(owners)
+        self._reindex()
 
-    def _index(self, rows: tuple[Resource, ...]) -> None:
+    def aggregate(self, rows: Iterable[Resource]) -> None:
+        """Serve these resources too, which another server would have on a cluster."""
+        self._built_in = (*self._built_in, *rows)
+        self._reindex()
+
+    def _reindex(self) -> None:
+        self.generation += 1
+        rows = (*self._built_in, *self._custom)
         self.resources = tuple(sorted(rows, key=_order))
         """In the order of discovery."""
         self._by_path = {(row.group, row.version, row.plural): row for row in rows}
         self._by_kind = {(row.api_version, row.kind): row for row in rows}
         self._by_storage = {row.key: row for row in rows if row.stored and row.storage is None}
+        self._by_storage |= {row.key: row for row in self._owners}
 
     def by_path(self, group: str, version: str, plural: str) -> Resource | None:
         """Find a resource by what stands in a request path."""

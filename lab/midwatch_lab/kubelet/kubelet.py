@@ -15,6 +15,7 @@ from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S, Container
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.kubelet.pod_worker import PodWorker
+from midwatch_lab.kubelet.usage import Meter
 from midwatch_lab.network.addresses import KUBELET_PORT, LoopbackNetwork
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, namespace_of, uid_of
 from midwatch_lab.registry.registry import Registry
@@ -22,10 +23,12 @@ from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Change
+from midwatch_lab.usage import UsageBoard
 
 _LOG = logging.getLogger(__name__)
 _LEASE_S: Final = 40
 _RENEW_S: Final = 10.0
+_MEASURE_S: Final = 5.0
 _LEASE_NAMESPACE: Final = "kube-node-lease"
 _LOGS_KEPT: Final = 200
 _ROOM: Final = {"cpu": "16", "memory": "64Gi", "pods": "110", "ephemeral-storage": "100Gi"}
@@ -39,6 +42,7 @@ class Kubelet:
         clock: for pauses and times.
         recorder: where events go.
         network: where pods get their addresses.
+        usage: where it reports what pods use.
         nodes: how many nodes there are; they share this process.
         process_command: from a container to the command line that plays it.
         backoff_start_s: the first pause before a failed container is started again.
@@ -50,6 +54,7 @@ class Kubelet:
         clock: Clock,
         recorder: Recorder,
         network: LoopbackNetwork,
+        usage: UsageBoard,
         *,
         nodes: int = 2,
         process_command: ProcessCommand = serving_command,
@@ -64,13 +69,14 @@ class Kubelet:
         self.backoff_start_s = backoff_start_s
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
         self._stop: Callable[[], None] = lambda: None
-        self._renewing: asyncio.Task[None] | None = None
+        self._meter = Meter(usage, clock)
+        self._chores: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Register the nodes and listen for pods."""
         for name, address in self.nodes.items():
             self._register(name, address)
-        self._renewing = asyncio.create_task(self._renew())
+        self._chores = [asyncio.create_task(self._renew()), asyncio.create_task(self._measure())]
         self._stop = self.registry.store.listen(self._heard)
         for pod in self.registry.store.items(PODS.key):
             self._resume(pod)
@@ -87,8 +93,8 @@ class Kubelet:
     async def stop(self) -> None:
         """End every process: SIGTERM, and SIGKILL a second later. The pods stay in the store."""
         self._stop()
-        if self._renewing is not None:
-            self._renewing.cancel()
+        for chore in self._chores:
+            chore.cancel()
         workers = list(self._workers.values())
         for worker, _ in workers:
             for container in worker.containers:
@@ -164,6 +170,7 @@ class Kubelet:
             _LOG.exception("pod %s/%s failed in the kubelet", namespace_of(worker.pod), name_of(worker.pod))
         finally:
             self._workers.pop(worker.uid, None)
+            self._meter.board.forget(worker.uid)
 
     def _register(self, name: str, address: str) -> None:
         now = self.registry.now_text()
@@ -212,6 +219,11 @@ class Kubelet:
             await self.clock.sleep(_RENEW_S)
             for name in self.nodes:
                 self._lease(name)
+
+    async def _measure(self) -> None:
+        while True:
+            await self.clock.sleep(_MEASURE_S)
+            self._meter.measure((uid, worker.containers) for uid, (worker, _) in self._workers.items())
 
 
 def _is_over(pod: Object) -> bool:

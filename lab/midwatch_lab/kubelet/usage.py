@@ -1,0 +1,90 @@
+"""The kubelet's meter: CPU time and memory of containers, which are process groups, from Linux's `/proc`.
+
+Where there is no `/proc` nothing is read, and the metrics API has nothing to show. Source of the fields: proc(5).
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from midwatch_contracts.clock import Clock
+from midwatch_lab.kubelet.container import Container
+from midwatch_lab.usage import PodUsage, Usage, UsageBoard
+
+_PROC: Final = Path("/proc")
+_WINDOW_MIN_S: Final = 1.0
+"""Below this the clock ticks of the kernel are too coarse for a rate."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a process group has used since it began: seconds of CPU time, and the bytes that it holds in memory."""
+
+    cpu_s: float
+    memory: int
+    age_s: float
+    """How long ago its leader began."""
+
+
+def read_groups(proc: Path = _PROC) -> dict[int, Reading]:
+    """Return the readings of all process groups by their leader's id; empty where there is no `/proc`.
+
+    CPU time of children that have ended is in their parent's; a child that runs counts by itself.
+    """
+    if not proc.is_dir():
+        return {}
+    ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    found: dict[int, Reading] = {}
+    for entry in os.listdir(proc):  # noqa: PTH208 (a thousand names: no Path for each)
+        if not entry.isdecimal():
+            continue
+        # A process may end between being listed and being read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            words = (proc / entry / "stat").read_bytes().rpartition(b")")[2].split()
+            group = int(words[2])
+            before = found.get(group, Reading(0.0, 0, 0.0))
+            cpu = before.cpu_s + sum(map(int, words[11:15])) / ticks
+            age = now - int(words[19]) / ticks if int(entry) == group else before.age_s
+            found[group] = Reading(cpu, before.memory + int(words[21]) * page, age)
+    return found
+
+
+class Meter:
+    """Turns readings into what each container uses: the CPU time between two of them, over the time between them."""
+
+    def __init__(self, board: UsageBoard, clock: Clock) -> None:
+        self.board = board
+        self.clock = clock
+        self._before: dict[tuple[str, str], tuple[int, float, float]] = {}
+        """By pod and container: the process, when it was read, and its CPU time then."""
+
+    def measure(self, pods: Iterable[tuple[str, Iterable[Container]]]) -> None:
+        """Read the containers of every (uid, containers), and report on the pods."""
+        groups, now = read_groups(), self.clock.now()
+        seen: dict[tuple[str, str], tuple[int, float, float]] = {}
+        for uid, containers in pods:
+            used: dict[str, Usage] = {}
+            windows: list[float] = []
+            for container in containers:
+                process = container.process_id
+                reading = groups.get(process) if process is not None else None
+                if process is None or reading is None:
+                    continue
+                key = (uid, container.name)
+                known = self._before.get(key)
+                if known is None or known[0] != process:
+                    known = (process, now - reading.age_s, 0.0)
+                window = now - known[1]
+                if window < _WINDOW_MIN_S:
+                    continue
+                seen[key] = (process, now, reading.cpu_s)
+                used[container.name] = Usage(max(0.0, reading.cpu_s - known[2]) / window, reading.memory)
+                windows.append(window)
+            if used:
+                self.board.report(uid, PodUsage(now, max(windows), used))
+        self._before = seen
