@@ -7,6 +7,8 @@ LabError                    the lab cannot do what was asked
 ├── PatternError            a regular expression is not one of RE2
 ├── SelectorError           a label or field selector does not parse
 ├── StoreError              the file that a lab keeps its objects in cannot be used
+=======
+├── CronError               a schedule of cron, or the name of a time zone, is none
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
 └── ClientError             a running lab cannot be reached, or it refused
@@ -26,6 +28,7 @@ class ApiError(LabError):
         super().__init__(message)
         self.code = code
         self.reason = reason
+        self.warnings: tuple[str, ...] = ()
         self.status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -60,6 +63,10 @@ class SelectorError(LabError):
 
 class StoreError(LabError):
     """The file that a lab keeps its objects in cannot be used: in use, damaged, not ours, or of a newer Midwatch."""
+
+
+class CronError(LabError):
+    """A schedule of cron, or the name of a time zone, is none; the wording is that of the original's parser."""
 
 
 class AddressError(LabError):

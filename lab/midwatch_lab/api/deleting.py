@@ -8,7 +8,8 @@ from midwatch_lab.api.call import Call
 from midwatch_lab.api.reading import list_objects
 from midwatch_lab.api.writing import Written
 from midwatch_lab.errors import ApiError, DecodeError
-from midwatch_lab.kinds.resources import PODS, Resource
+from midwatch_lab.kinds.advice import ORPHANED_JOBS
+from midwatch_lab.kinds.resources import JOBS, PODS, Resource
 from midwatch_lab.objects import Object, dig, name_of, namespace_of
 from midwatch_lab.registry import upkeep
 from midwatch_lab.registry.registry import Registry
@@ -94,10 +95,15 @@ async def delete(registry: Registry, call: Call) -> Written:
     """Delete the object."""
     options, dry_run = await delete_options(registry, call)
     origin = call.origin(dry_run)
-    old = registry.read(call.resource, call.target.namespace, call.target.name)
-    obj, gone = registry.delete(call.resource, old, options, origin)
+    warnings = _warnings(call.resource, options)
+    try:
+        old = registry.read(call.resource, call.target.namespace, call.target.name)
+        obj, gone = registry.delete(call.resource, old, options, origin)
+    except ApiError as error:
+        error.warnings = warnings
+        raise
     if not gone:
-        return Written(obj)
+        return Written(obj, warnings=warnings)
     if call.resource is PODS:
         return Written(upkeep.marked(call.resource, obj, registry.now_text(), 0))
     if call.resource.kind in _SHOWN:
@@ -105,7 +111,14 @@ async def delete(registry: Registry, call: Call) -> Written:
     return Written(_success(call.resource, obj), is_object=False)
 
 
-_SHOWN: Final = frozenset({"Service", "ServiceAccount", "ResourceQuota", "PersistentVolume", "PersistentVolumeClaim"})
+def _warnings(resource: Resource, options: DeleteOptions) -> tuple[str, ...]:
+    """Return what a client is told who does not say what is to become of the pods of a Job."""
+    return (ORPHANED_JOBS,) if resource is JOBS and not options.propagation else ()
+
+
+_SHOWN: Final = frozenset(
+    {"PodTemplate", "Service", "ServiceAccount", "ResourceQuota", "PersistentVolume", "PersistentVolumeClaim"}
+)
 """Kinds whose deletion answers with the object."""
 
 
@@ -115,8 +128,8 @@ def _success(resource: Resource, obj: Object) -> Object:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": shown}
 
 
-async def delete_collection(registry: Registry, call: Call) -> tuple[list[Object], Object]:
-    """Delete every object that the request selects; returns what they were, and the list's metadata."""
+async def delete_collection(registry: Registry, call: Call) -> tuple[list[Object], Object, tuple[str, ...]]:
+    """Delete every object that the request selects; returns what they were, the list's metadata, and warnings."""
     options, dry_run = await delete_options(registry, call)
     origin = call.origin(dry_run)
     found, list_meta = list_objects(registry.store, call)
@@ -124,4 +137,4 @@ async def delete_collection(registry: Registry, call: Call) -> tuple[list[Object
         old = registry.find(call.resource, namespace_of(obj), name_of(obj))
         if old is not None:
             registry.delete(call.resource, old, options, origin)
-    return found, list_meta
+    return found, list_meta, _warnings(call.resource, options)

@@ -9,7 +9,7 @@ from midwatch_lab import status
 from midwatch_lab.api.bodies import SCHEME, parse_yaml
 from midwatch_lab.api.call import Call
 from midwatch_lab.api.go_json import GoJSONError, read
-from midwatch_lab.api.writing import Written, advice, check_place, warnings_of
+from midwatch_lab.api.writing import Written, advice, check_place, told, warnings_of
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, DecodeError, PatchError
@@ -60,8 +60,11 @@ async def patch(registry: Registry, call: Call) -> Written:
         raise _unfit(found.show(), str(error)) from error
     decoded.value["apiVersion"], decoded.value["kind"] = call.resource.api_version, call.resource.kind
     check_place(call, decoded.value, needs_name=True)
-    warnings = patch_warnings(call, found, decoded.unknown)
-    changed = registry.update(call.resource, old, decoded.value, call.origin())
+    # A merge patch is carried out on maps that the original writes anew, in the order of their keys.
+    unknown = sorted(decoded.unknown) if call.content_type == MERGE_PATCH else decoded.unknown
+    warnings = patch_warnings(call, found, unknown)
+    with told(warnings):
+        changed = registry.update(call.resource, old, decoded.value, call.origin())
     return Written(changed, HTTPStatus.OK, (*warnings, *advice(call.resource, changed, old)))
 
 

@@ -60,7 +60,7 @@ def apply(call: Call, old: Object, config: Object) -> AppliedScale:
     changes = wanted != dig(old, "spec", "replicas")
     if changes and others and not call.flag("force"):
         shown: dict[Key, frozenset[Path]] = {
-            (operation, manager, _API_VERSION, ""): frozenset([_REPLICAS]) for operation, manager, _, _ in others
+            (operation, manager, _API_VERSION, under): frozenset([_REPLICAS]) for operation, manager, _, under in others
         }
         raise conflict_of(shown)
     if changes:

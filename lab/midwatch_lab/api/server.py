@@ -73,7 +73,7 @@ class ApiServer:
             response = await self._respond(request)
         except ApiError as error:
             media = YAML if request.headers.get("accept", "").startswith(YAML) else JSON
-            response = answer(request, error.status, error.code, media=media)
+            response = answer(request, error.status, error.code, media=media, warnings=error.warnings)
             seconds = dig(error.status, "details", "retryAfterSeconds")
             if seconds:
                 response.headers["retry-after"] = str(seconds)
@@ -199,10 +199,16 @@ class ApiServer:
         shown = shown_object(call.resource, obj, form, call.query("includeObject"), self.clock.now())
         return answer(call.request, shown, code, media=form.media, warnings=warnings)
 
-    def _listed(self, call: Call, objects: list[dict[str, object]], list_meta: dict[str, object]) -> Response:
+    def _listed(
+        self,
+        call: Call,
+        objects: list[dict[str, object]],
+        list_meta: dict[str, object],
+        warnings: tuple[str, ...] = (),
+    ) -> Response:
         form = wanted_form(call.request)
         shown = shown_list(call.resource, objects, list_meta, form, call.query("includeObject"), self.clock.now())
-        return answer(call.request, shown, media=form.media)
+        return answer(call.request, shown, media=form.media, warnings=warnings)
 
     def _written(self, call: Call, written: writing.Written) -> Response:
         form = wanted_form(call.request)

@@ -10,7 +10,8 @@ from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds.column import Column
 from midwatch_lab.kinds.columns import columns_of
 from midwatch_lab.kinds.resources import Resource
-from midwatch_lab.objects import Object, meta
+from midwatch_lab.kinds.workload_defaults import TEMPLATE_GENERATION
+from midwatch_lab.objects import Object, annotations_of, meta, without
 from midwatch_lab.registry.versions import presented
 
 _INCLUDES: Final = ("None", "Metadata", "Object")
@@ -54,7 +55,12 @@ def _carried(resource: Resource, obj: Object, include: str, form: Form) -> dict[
 
 def partial(obj: Object, version: str) -> Object:
     """Return an object's metadata as a PartialObjectMetadata."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta(obj)}
+    metadata = meta(obj)
+    if TEMPLATE_GENERATION in annotations_of(obj):
+        # To the original this is a field of a DaemonSet, which is an annotation only where the whole object is shown.
+        kept = without(annotations_of(obj), [TEMPLATE_GENERATION])
+        metadata = {**without(metadata, ["annotations"]), **({"annotations": kept} if kept else {})}
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
 
 
 def shown_object(resource: Resource, obj: Object, form: Form, include: str, now: float) -> Object:

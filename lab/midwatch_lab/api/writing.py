@@ -1,5 +1,7 @@
 """create and replace: from the body of a request to the registry, and back to an answer."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -11,6 +13,7 @@ from midwatch_lab.custom import objects
 from midwatch_lab.custom.objects import check_type
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
+from midwatch_lab.kinds import advice as kind_advice
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
@@ -91,8 +94,20 @@ def warnings_of(
 
 
 def advice(resource: Resource, obj: Object, old: Object | None = None) -> tuple[str, ...]:
-    """Return what the writer of a custom resource is told beside its answer."""
-    return objects.warnings(resource, obj, old) if isinstance(resource, CustomResource) else ()
+    """Return what the writer of an object is told beside the answer."""
+    if isinstance(resource, CustomResource):
+        return objects.warnings(resource, obj, old)
+    return tuple(kind_advice.advice(resource.kind, obj, old))
+
+
+@contextmanager
+def told(warnings: tuple[str, ...]) -> Generator[None]:
+    """Let a refusal within the block carry the warnings about the body, as an answer would."""
+    try:
+        yield
+    except ApiError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
 
 
 async def create(registry: Registry, call: Call) -> Written:
@@ -105,7 +120,8 @@ async def create(registry: Registry, call: Call) -> Written:
 
 def _create(registry: Registry, call: Call, obj: Object, warnings: tuple[str, ...]) -> Written:
     obj, doubled = _without_doubled_owners(obj)
-    made = registry.create(call.resource, call.target.namespace, obj, call.origin())
+    with told((*warnings, *doubled)):
+        made = registry.create(call.resource, call.target.namespace, obj, call.origin())
     return Written(made, HTTPStatus.CREATED, (*warnings, *doubled, *advice(call.resource, made)))
 
 
@@ -141,7 +157,8 @@ async def replace(registry: Registry, call: Call) -> Written:
         fault = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise status.invalid(call.resource.plural, call.resource.group, call.target.name, [fault])
     _check_uid(call, body, old)
-    changed = registry.update(call.resource, old, body, call.origin())
+    with told(warnings):
+        changed = registry.update(call.resource, old, body, call.origin())
     return Written(changed, HTTPStatus.OK, (*warnings, *advice(call.resource, changed, old)))
 
 

@@ -150,7 +150,7 @@ class NamespaceController(Controller):
                 left += 1
                 if not is_terminating(obj):
                     origin = self.origin("delete", resource, name, name_of(obj))
-                    _, gone = self.registry.delete(resource, obj, DeleteOptions(), origin)
+                    _, gone = self.registry.delete(resource, obj, DeleteOptions(propagation="Background"), origin)
                     left -= gone
         if not left:
             self.registry.remove(NAMESPACES, namespace, self.origin("delete", NAMESPACES, "", name))

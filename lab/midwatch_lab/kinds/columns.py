@@ -10,6 +10,7 @@ import orjson
 
 from midwatch_lab.kinds import columns_metrics, columns_policy
 from midwatch_lab.kinds.column import AGE, NAME, NONE, WORKLOAD, Column, age, map_text, of, path, shortened
+from midwatch_lab.kinds.columns_workloads import COLUMNS as WORKLOADS
 from midwatch_lab.kinds.pod_status import pod_ready, pod_restarts, pod_status
 from midwatch_lab.objects import Object, dig, labels_of, name_of
 
@@ -191,7 +192,7 @@ def columns_of(kind: str) -> tuple[Column, ...]:
         replace(column, **{key: described[column.name][key] for key in ("type", "format", "description")})
         if column.name in described
         else column
-        for column in _COLUMNS.get(kind, (NAME, AGE))
+        for column in (_COLUMNS | WORKLOADS).get(kind, (NAME, AGE))
     )
 
 

@@ -9,10 +9,14 @@ from midwatch_lab.custom import definition_rules, objects
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import (
     autoscaling_validation,
+    cron_job_validation,
     event_validation,
+    job_updates,
+    job_validation,
     pod_validation,
     policy_validation,
     rules,
+    workload_status,
     workload_validation,
 )
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, EVENTS_V1, Resource
@@ -21,7 +25,7 @@ from midwatch_lab.objects import Object, dig, is_terminating, meta
 from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
 
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_CHECKED_TWICE: Final = frozenset({"ConfigMap"})
+_CHECKED_TWICE: Final = frozenset({"ConfigMap", "ControllerRevision", "Job"})
 """Kinds whose metadata the original checks once more in an update."""
 _DATA_MAX: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable"
@@ -53,21 +57,34 @@ def check(
         return
     own = [*rules.metadata(obj, _name_rule(resource.kind)), *rules.standard_finalizers(obj)]
     faults.extend(own * (2 if old is not None and resource.kind in _CHECKED_TWICE else 1))
-    rule = _RULES.get(resource.kind)
-    if rule is not None and not (resource is CUSTOM_RESOURCE_DEFINITIONS and subresource == "status"):
-        faults.extend(rule(obj))
-    if old is not None:
-        update = _UPDATES.get(resource.kind)
-        if update is not None:
-            faults.extend(update(obj, old))
+    faults.extend(_own(resource, obj, old, subresource))
     if faults:
         raise invalid(resource.kind, resource.group, str(meta(obj).get("name", "")), faults)
+
+
+def _own(resource: Resource, obj: Object, old: Object | None, subresource: str) -> Faults:
+    """Check what the kind itself asks for."""
+    kind = resource.kind
+    if old is not None and subresource == "status" and kind in _STATUS:
+        yield from _STATUS[kind](obj, old)
+        return
+    if old is not None and kind in _WHOLE_UPDATES:
+        yield from _WHOLE_UPDATES[kind](obj, old)
+        return
+    rule = _RULES.get(kind)
+    if rule is not None and not (resource is CUSTOM_RESOURCE_DEFINITIONS and subresource == "status"):
+        yield from rule(obj)
+    update = _UPDATES.get(kind)
+    if old is not None and update is not None:
+        yield from update(obj, old)
 
 
 def _name_rule(kind: str) -> Callable[[str], str | None]:
     match kind:
         case "Service" | "Namespace":
             return names.dns_label_fault
+        case "StatefulSet":
+            return workload_validation.stateful_set_name
         case _:
             return names.dns_subdomain_fault
 
@@ -183,6 +200,12 @@ def _same_secret_type(new: Object, old: Object) -> Faults:
 _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "Deployment": workload_validation.deployment,
     "ReplicaSet": workload_validation.replica_set,
+    "StatefulSet": workload_validation.stateful_set,
+    "DaemonSet": workload_validation.daemon_set,
+    "ControllerRevision": workload_validation.controller_revision,
+    "PodTemplate": workload_validation.pod_template,
+    "Job": job_validation.job,
+    "CronJob": cron_job_validation.cron_job,
     "Pod": _pod,
     "Service": _service,
     "ConfigMap": _config_map,
@@ -193,9 +216,25 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
 _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Deployment": _same_selector,
     "ReplicaSet": _same_selector,
+    "StatefulSet": workload_validation.stateful_set_update,
     "Pod": pod_validation.pod_update,
     "Service": _same_cluster_ip,
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
     "CustomResourceDefinition": definition_rules.check_update,
 }
+_WHOLE_UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
+    "DaemonSet": workload_validation.daemon_set_update,
+    "ControllerRevision": workload_validation.controller_revision_update,
+    "Job": job_updates.job_update,
+}
+"""Updates that are not checked as the kind and then as an update, but in an order of their own."""
+_STATUS: Final[dict[str, Callable[[Object, Object], Faults]]] = {
+    "Deployment": workload_status.deployment,
+    "ReplicaSet": workload_status.replica_set,
+    "StatefulSet": workload_status.stateful_set,
+    "DaemonSet": workload_status.daemon_set,
+    "Job": job_updates.job_status,
+    "CronJob": workload_status.cron_job,
+}
+"""What is checked of an update of the status, and nothing else."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from midwatch_lab.kinds.pod_defaults import filled, pod_spec
 from midwatch_lab.objects import Object, dig
+from midwatch_lab.status import bad_request
 
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 """The annotation as which `apps/v1` still shows how often a DaemonSet's template changed."""
@@ -25,8 +26,6 @@ def stateful_set(obj: Object) -> None:
     filled(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
         strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
-    # A gate of the original that is off by default; it drops the field unread.
-    dig(strategy, "rollingUpdate", default={}).pop("maxUnavailable", None)
     spec.setdefault("revisionHistoryLimit", 10)
     filled(spec.setdefault("persistentVolumeClaimRetentionPolicy", {}), whenDeleted="Retain", whenScaled="Retain")
     for claim in spec.get("volumeClaimTemplates", []):
@@ -37,16 +36,24 @@ def stateful_set(obj: Object) -> None:
 
 
 def daemon_set(obj: Object) -> None:
-    """Fill in a DaemonSet."""
+    """Fill in a DaemonSet.
+
+    Raises:
+        ApiError: 400 when the annotation that counts its templates holds no number.
+    """
     spec = obj.setdefault("spec", {})
     strategy: Object = spec.setdefault("updateStrategy", {})
     filled(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate" or "rollingUpdate" in strategy:
+    rolls = strategy["type"] == "RollingUpdate"
+    if rolls or "rollingUpdate" in strategy:
         rolling: Object = strategy.setdefault("rollingUpdate", {})
-        rolling.setdefault("maxUnavailable", 1)
+        rolling.setdefault("maxUnavailable", 1 if rolls else 0)
         rolling.setdefault("maxSurge", 0)
     spec.setdefault("revisionHistoryLimit", 10)
-    obj["metadata"].setdefault("annotations", {}).setdefault(TEMPLATE_GENERATION, "0")
+    number = obj["metadata"].setdefault("annotations", {}).setdefault(TEMPLATE_GENERATION, "0")
+    if not number.removeprefix("-").isdecimal():
+        why = f'strconv.ParseInt: parsing "{number}": invalid syntax'
+        raise bad_request(f'DaemonSet in version "v1" cannot be handled as a DaemonSet: {why}')
     template(spec)
 
 
@@ -65,6 +72,14 @@ def job(obj: Object) -> None:
         for condition in rule.get("onPodConditions", []):
             filled(condition, status="True")
     template(spec)
+    take_labels(obj)
+
+
+def take_labels(obj: Object) -> None:
+    """Give a Job without labels those of its template: the very map, as the original does, so that they stay alike."""
+    labels = dig(obj, "spec", "template", "metadata", "labels")
+    if labels and not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = labels
 
 
 def cron_job(obj: Object) -> None:

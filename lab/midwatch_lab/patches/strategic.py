@@ -65,6 +65,8 @@ class _Merger:
             old: Any = result.get(key)
             base = cast("Object", old) if isinstance(old, dict) else {}
             wanted = cast("Object", change)
+            if isinstance(old, dict):
+                _check_open(child, wanted)
             merged = self.merge(child, base, wanted)
             if wanted.get(_PATCH) == "delete":
                 result.pop(key, None)
@@ -139,6 +141,13 @@ class _Merger:
                 merged.append(others.pop(0))
             merged.append(item)
         return merged + others
+
+
+def _check_open(schema: Schema | None, change: Object) -> None:
+    """Refuse to merge into what has no fields that are known, such as the data of a ControllerRevision."""
+    if schema is not None and schema.get("$ref", "").endswith(".RawExtension") and change:
+        text = f'unable to find api field in struct RawExtension for the json field "{min(change)}"'
+        raise PatchError(text, internal=True)
 
 
 def _retained(patch: Object) -> list[Any] | None:

@@ -18,6 +18,7 @@ from midwatch_lab.kinds.admission import admit
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES, Resource
+from midwatch_lab.kinds.strategies import prepare_create, prepare_update, settle
 from midwatch_lab.names import generated
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, without
 from midwatch_lab.registry import managed_fields, upkeep, versions
@@ -126,10 +127,12 @@ class Registry:
         if hub.has_status:
             upkeep.begin_status(hub, new, self.decode(hub, {}).value)
         metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
+        prepare_create(hub.kind, new)
         admit(hub.kind, new, self.disabled_plugins)
         if hub is SERVICES:
             self.place_service(new)
         validation.check(hub, new, asked=resource)
+        settle(hub.kind, new)
         if hub.generation:
             metadata["generation"] = 1
         managed_fields.put(new, managers)
@@ -155,6 +158,7 @@ class Registry:
         upkeep.fold_string_data(new)
         if managed is None and managers:
             managers = self._owners(resource, managers, old, new, origin)
+        prepare_update(hub.kind, new, old)
         admit(hub.kind, new, self.disabled_plugins)
         if hub is SERVICES:
             upkeep.keep_addresses(new, old)
@@ -245,7 +249,7 @@ class Registry:
             self._follow(resource, origin)
             return kept, False
         metadata = dict(meta(old))
-        finalizers = upkeep.finalizers_after(options.propagation, metadata.get("finalizers", []))
+        finalizers = upkeep.finalizers_after(resource, options.propagation, metadata.get("finalizers", []))
         metadata["finalizers"] = finalizers
         if not finalizers:
             del metadata["finalizers"]

@@ -11,6 +11,7 @@ from midwatch_lab.custom.status import initial, stored_versions
 from midwatch_lab.kinds.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
@@ -23,6 +24,7 @@ KEPT: Final = (
     "managedFields", "generateName",
 )  # fmt: skip
 """Metadata that an update takes from what is stored, whatever the client sent."""
+_PROPAGATING: Final = frozenset({"foregroundDeletion", "orphan"})
 SERVER_SET: Final = (
     "uid", "resourceVersion", "creationTimestamp", "selfLink", "managedFields", "deletionTimestamp",
     "deletionGracePeriodSeconds",
@@ -193,12 +195,14 @@ def marked(resource: Resource, obj: Object, at: str, grace: int) -> Object:
     return {**obj, "metadata": metadata}
 
 
-def finalizers_after(propagation: str, finalizers: Sequence[str]) -> list[str]:
-    """Return the finalizers that a policy leaves to an object that is deleted."""
+def finalizers_after(resource: Resource, propagation: str, finalizers: Sequence[str]) -> list[str]:
+    """Return the finalizers that a policy leaves to an object that is deleted; Jobs leave their pods unless asked."""
+    if not propagation and resource is JOBS and not _PROPAGATING.intersection(finalizers):
+        propagation = "Orphan"
     wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
     if not propagation or wanted in finalizers:
         return list(finalizers)
-    kept = [finalizer for finalizer in finalizers if finalizer not in ("foregroundDeletion", "orphan")]
+    kept = [finalizer for finalizer in finalizers if finalizer not in _PROPAGATING]
     return [*kept, wanted] if wanted else kept
 
 
