@@ -3,6 +3,7 @@
 LabError                    the lab cannot do what was asked
 ├── ApiError                the Kubernetes API refuses; carries the Status object that the client is sent
 ├── DecodeError             an object does not have the shape of its kind (becomes an ApiError at the door)
+├── ConversionError         an object cannot be shown in another version
 ├── PatchError              a patch cannot be applied (becomes an ApiError at the door)
 ├── PatternError            a regular expression is not one of RE2
 ├── SelectorError           a label or field selector does not parse
@@ -43,6 +44,10 @@ class ApiError(LabError):
 
 class DecodeError(LabError):
     """A value has a type that its field cannot hold; the wording is that of the original's decoder."""
+
+
+class ConversionError(LabError):
+    """An object cannot be shown in another version: there is none, or it does not know a field."""
 
 
 class PatchError(LabError):

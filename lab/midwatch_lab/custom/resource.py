@@ -105,11 +105,14 @@ def definition_name(group: str, version: str, kind: str) -> str:
 
 
 def presented(resource: CustomResource, obj: Object) -> Object:
-    """Return a stored object in the version of a request, with the defaults that its stored version has now."""
-    if not resource.has_defaults:
-        return obj if resource.version == resource.storage_version else {**obj, "apiVersion": resource.api_version}
+    """Return a stored object in the version of a request: with the defaults of its stored version, and known fields."""
+    is_stored = resource.version == resource.storage_version
+    if is_stored and not resource.has_defaults:
+        return obj
     shown = copied({**obj, "apiVersion": resource.api_version})
     apply_defaults(shown, resource.stored_structure)
+    if not is_stored:
+        prune(shown, resource.structure)
     return shown
 
 

@@ -12,7 +12,7 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
 from midwatch_lab.custom import definitions, typed_rules
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.errors import DecodeError
+from midwatch_lab.errors import ConversionError, DecodeError
 from midwatch_lab.kinds import validation
 from midwatch_lab.kinds.admission import admit
 from midwatch_lab.kinds.catalog import Catalog
@@ -23,7 +23,8 @@ from midwatch_lab.names import generated
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, without
 from midwatch_lab.registry import managed_fields, upkeep, versions
 from midwatch_lab.registry.managed_fields import Managers
-from midwatch_lab.registry.server_side_apply import ServerSideApply, comparer
+from midwatch_lab.registry.ownership import after_write
+from midwatch_lab.registry.server_side_apply import ServerSideApply
 from midwatch_lab.registry.upkeep import DeleteOptions, ResetFields
 from midwatch_lab.registry.versions import Versions
 from midwatch_lab.schemas.schema import Decoded, Schemas
@@ -223,7 +224,10 @@ class Registry:
             before = replace(origin, manager=managed_fields.BEFORE_APPLY)
             managers = self._owners(resource, {}, None, old, before)
         live = versions.presented(resource, old)
-        done = side.apply(live, managers, applied, force=force, now=now)
+        try:
+            done = side.apply(live, managers, applied, force=force, now=now)
+        except ConversionError as error:
+            raise status.internal(str(error)) from error
         return self.update(resource, old, done.obj, origin, managed=done.managers), False
 
     def _check_types(self, resource: Resource, applied: Object) -> None:
@@ -303,8 +307,8 @@ class Registry:
         self, resource: Resource, managers: Managers, old: Object | None, new: Object, origin: Origin
     ) -> Managers:
         """Return the managers after a write that is no apply; `old` lies in the store, `new` is about to."""
-        hub, reset = self._hub(resource), ResetFields(resource.has_status, origin.subresource)
+        hub = self._hub(resource)
         before = self.decode(resource, {}).value if old is None else versions.presented(resource, old)
         after = new if hub is resource else versions.presented(resource, new)
-        compare = comparer(self._versions(resource), reset, before, after)
-        return managed_fields.after_update(managers, compare, origin, resource.api_version, self.clock.now())
+        kinds, now = self._versions(resource), self.clock.now()
+        return after_write(kinds, managers, before, after, origin=origin, now=now)

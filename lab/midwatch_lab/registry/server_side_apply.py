@@ -12,6 +12,7 @@ from midwatch_lab.errors import ApiError
 from midwatch_lab.objects import Object, annotations_of, meta
 from midwatch_lab.registry import managed_fields
 from midwatch_lab.registry.managed_fields import APPLY, Key, Managers, Owned
+from midwatch_lab.registry.ownership import comparer, saying
 from midwatch_lab.registry.paths import dotted
 from midwatch_lab.registry.typed import Comparison, Path, Typed
 from midwatch_lab.registry.upkeep import ResetFields
@@ -54,7 +55,10 @@ class ServerSideApply:
 
         Raises:
             ApiError: 409 with a cause a field, when another manager owns a field that would change, without `force`.
+            ConversionError: when a manager's version cannot show the object.
         """
+        for owned in managers.values():
+            self.versions.check(owned.api_version)
         key = managed_fields.key_of(self.origin, APPLY, self.api_version)
         last = managers.get(key)
         wanted = {path for path in self.typed.fields(config) if not self.reset.covers(path)}
@@ -77,8 +81,9 @@ class ServerSideApply:
         """Take away what the manager applied before, unless it is claimed, by this apply or by another manager."""
         if last is None or not last.paths or not self.versions.knows(last.api_version):
             return merged
-        versions, home = self.versions, self.versions.at(last.api_version)
-        before, typed = versions.shown(last.api_version, merged), home.own_typed
+        versions, home, typed = self.versions, self.versions.at(last.api_version), self.versions.typed(last.api_version)
+        with saying("failed to prune fields: failed to convert merged object to last applied version"):
+            before = versions.shown(last.api_version, merged)
         lasting = typed.with_parents(last.paths)
         pruned = typed.remove(before, lasting)
         claims: dict[str, set[Path]] = {last.api_version: set()}
@@ -126,28 +131,6 @@ def _with_claimed(home: Versions, version: str, before: Object, pruned: Object, 
     everything = typed.with_parents(typed.everything(whole))
     gone = everything - (typed.with_parents(typed.everything(part)) | typed.with_parents(claimed))
     return home.back(version, typed.remove(whole, gone))
-
-
-def comparer(versions: Versions, reset: ResetFields, old: Object, new: Object) -> Callable[[str], Comparison | None]:
-    """Return what compares two objects as a version shows them, as far as this door writes; None for no such one."""
-    known: dict[str, Comparison | None] = {}
-
-    def compare(api_version: str) -> Comparison | None:
-        if api_version not in known:
-            known[api_version] = _compared(versions, reset, api_version, old, new)
-        return known[api_version]
-
-    return compare
-
-
-def _compared(versions: Versions, reset: ResetFields, api_version: str, old: Object, new: Object) -> Comparison | None:
-    if not versions.knows(api_version):
-        return None
-    before = versions.shown(api_version, old) if old else {}
-    changes = versions.typed(api_version).compare(before, versions.shown(api_version, new))
-    for paths in (changes.added, changes.modified, changes.removed):
-        paths -= {path for path in paths if reset.covers(path)}
-    return changes
 
 
 def _lost(owned: Owned, compare: Callable[[str], Comparison | None]) -> frozenset[Path]:

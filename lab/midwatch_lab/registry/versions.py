@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from midwatch_lab.custom import resource as custom_resource
+from midwatch_lab.custom import typed_rules
 from midwatch_lab.custom.resource import CustomResource
+from midwatch_lab.errors import ConversionError
 from midwatch_lab.kinds import autoscaling_versions, events
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import AUTOSCALERS, AUTOSCALERS_V1, EVENTS, EVENTS_V1, Resource
@@ -89,16 +91,41 @@ class Versions:
         return Typed(self.schemas, self._known(api_version).schema)
 
     def shown(self, api_version: str, obj: Object) -> Object:
-        """Return an object of the resource's version in another."""
+        """Return an object of the resource's version in another.
+
+        Raises:
+            ConversionError: when that one does not know a field.
+        """
         return self._converted(obj, self.resource, self._known(api_version))
 
     def back(self, api_version: str, obj: Object) -> Object:
-        """Return an object of another version in the resource's."""
+        """Return an object of another version in the resource's.
+
+        Raises:
+            ConversionError: when that one does not know a field.
+        """
         return self._converted(obj, self._known(api_version), self.resource)
 
-    @staticmethod
-    def _converted(obj: Object, source: Resource, target: Resource) -> Object:
-        return obj if source is target else presented(target, as_stored(source, obj))
+    def check(self, api_version: str) -> None:
+        """Check that owners at a version can be judged, or may be forgotten.
+
+        Raises:
+            ConversionError: when a custom resource has the version no more, of which the original knows no way out.
+        """
+        if isinstance(self.resource, CustomResource) and not self.knows(api_version):
+            raise ConversionError(f"request to convert CR to an invalid group/version: {api_version}")
+
+    def _converted(self, obj: Object, source: Resource, target: Resource) -> Object:
+        if source is target:
+            return obj
+        if not isinstance(target, CustomResource):
+            return presented(target, as_stored(source, obj))
+        # On this way the original renames the version and drops nothing.
+        shown = {**obj, "apiVersion": target.api_version}
+        why = typed_rules.fault(self.schemas, target.schema, shown, metadata=False)
+        if why is not None:
+            raise ConversionError(why)
+        return shown
 
     def _row(self, api_version: str) -> Resource | None:
         if api_version == self.resource.api_version:
