@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from midwatch_lab.api.answers import Form
 from midwatch_lab.api.call import Call, parse_path
+from midwatch_lab.api.parts import KeptParts
 from midwatch_lab.api.users import ADMIN
 from midwatch_lab.api.watching import Watch
 from midwatch_lab.kinds.resources import CONFIGMAPS, RESOURCES
@@ -283,7 +284,7 @@ def watch_of(plane: ControlPlane, parameters: dict[str, str], closing: asyncio.E
     }
     target = parse_path(plane.registry.catalog, CONFIGS)
     assert target is not None
-    return Watch(plane.store, plane.clock, Call(Request(scope), ADMIN, target), Form(), closing)
+    return Watch(plane.store, plane.clock, Call(Request(scope), ADMIN, target), Form(), KeptParts(plane.store), closing)
 
 
 def seen(events: list[dict[str, Any]]) -> list[tuple[str, str]]:

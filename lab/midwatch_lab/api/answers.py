@@ -101,12 +101,16 @@ def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
 
 
+def is_pretty(request: Request) -> bool:
+    """Tell whether the client wants JSON with indents."""
+    return request.query_params.get("pretty", "") in ("1", "true")
+
+
 def answer(
     request: Request, value: Any, code: int = HTTPStatus.OK, *, media: str = JSON, warnings: tuple[str, ...] = ()
 ) -> Response:
     """Return a response; each warning becomes a `Warning` header (RFC 9111 §5.5, code 299)."""
-    pretty = request.query_params.get("pretty", "") in ("1", "true")
-    response = Response(encode(value, media, pretty=pretty), status_code=code, media_type=media)
+    response = Response(encode(value, media, pretty=is_pretty(request)), status_code=code, media_type=media)
     response.headers["cache-control"] = "no-cache, private"
     warn(response, warnings)
     return response

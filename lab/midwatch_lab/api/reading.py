@@ -41,6 +41,11 @@ class Filter:
             fields = FieldSelector((*fields.conditions, ("metadata.name", call.target.name, True)))
         return cls(call.resource, call.target.namespace, labels, fields)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether there is more to it than the namespace."""
+        return bool(self.labels.requirements or self.fields.conditions)
+
     def matches(self, obj: Object) -> bool:
         """Tell whether the request is about the object."""
         if self.namespace and namespace_of(obj) != self.namespace:
@@ -84,7 +89,7 @@ def _place(call: Call, obj: Object) -> str:
 
 def _after(call: Call, obj: Object, start: str) -> bool:
     """Tell whether an object comes after the place where a list is continued."""
-    return not start or tuple(_place(call, obj).split("/")) > tuple(start.split("/"))
+    return tuple(_place(call, obj).split("/")) > tuple(start.split("/"))
 
 
 def check_get(call: Call, store: Store) -> None:
@@ -153,12 +158,14 @@ def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
     chosen = Filter.of(call)
     token, limit = call.query("continue"), max(0, call.number("limit") or 0)
     version, start, objects = _state(store, call, token)
-    found = [obj for obj in objects if _after(call, obj, start) and chosen.matches(obj)]
+    found = objects if not start else [obj for obj in objects if _after(call, obj, start)]
+    if chosen.chooses:
+        found = [obj for obj in found if chosen.matches(obj)]
     list_meta: Object = {"resourceVersion": str(version)}
     if limit and len(found) > limit:
         last = found[limit - 1]
         list_meta["continue"] = list_options.write_token(version, _place(call, last))
-        if not chosen.labels.requirements and not chosen.fields.conditions:
+        if not chosen.chooses:
             list_meta["remainingItemCount"] = len(found) - limit
         found = found[:limit]
     return found, list_meta

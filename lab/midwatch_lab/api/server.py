@@ -13,20 +13,21 @@ from starlette.websockets import WebSocket
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
 from midwatch_lab.api import binding, deleting, eviction, logs, patching, plain, reading, reviews, scale, writing
-from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, wanted_form, warn
+from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, is_pretty, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
+from midwatch_lab.api.parts import PLAIN, KeptParts, Parts
 from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.resource_metrics import NODE_METRICS, POD_METRICS, ResourceMetrics
 from midwatch_lab.api.streams.portforward import PortForward
 from midwatch_lab.api.streams.sessions import Containers, Sessions
 from midwatch_lab.api.streams.upgrade import STREAMED, no_upgrade
-from midwatch_lab.api.tables import shown_list, shown_object
+from midwatch_lab.api.tables import Shown, shown_list, shown_object
 from midwatch_lab.api.users import User, Users, check
 from midwatch_lab.api.watching import Watch
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
-from midwatch_lab.objects import dig
+from midwatch_lab.objects import Object, dig
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas import protobuf
 from midwatch_lab.usage import UsageBoard
@@ -54,6 +55,7 @@ class ApiServer:
     port_forward: PortForward = field(init=False)
     openapi: OpenApi = field(init=False)
     resource_metrics: ResourceMetrics | None = field(init=False, default=None)
+    parts: Parts = field(init=False)
 
     def __post_init__(self) -> None:
         if self.usage is not None:
@@ -62,6 +64,7 @@ class ApiServer:
         self.sessions = Sessions(self.registry, self.containers, self.closing)
         self.port_forward = PortForward(self.registry, self.closing)
         self.openapi = OpenApi(self.registry.catalog, self.registry.schemas)
+        self.parts = KeptParts(self.registry.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -177,12 +180,13 @@ class ApiServer:
             form = wanted_form(call.request)
             if form.media == protobuf.MEDIA:
                 raise status.not_acceptable()
-            watch = Watch(self.registry.store, self.clock, call, form, self.closing)
+            parts = self.parts if form.media == JSON else PLAIN
+            watch = Watch(self.registry.store, self.clock, call, form, parts, self.closing)
             return StreamingResponse(watch.stream(), media_type=JSON)
         if call.verb == "get":
             return self._got(call)
         found, list_meta = reading.list_objects(self.registry.store, call)
-        return self._listed(call, found, list_meta)
+        return self._listed(call, found, list_meta, parts=self.parts)
 
     def _metrics(self, call: Call, metrics: ResourceMetrics) -> Response:
         if call.verb == "list":
@@ -196,19 +200,26 @@ class ApiServer:
         return self._object(call, obj, form, HTTPStatus.OK, ())
 
     def _object(self, call: Call, obj: dict[str, object], form: Form, code: int, warnings: tuple[str, ...]) -> Response:
-        shown = shown_object(call.resource, obj, form, call.query("includeObject"), self.clock.now())
+        how = Shown(form, call.query("includeObject"), self.clock.now(), PLAIN)
+        shown = shown_object(call.resource, obj, how)
         return answer(call.request, shown, code, media=form.media, warnings=warnings)
 
     def _listed(
         self,
         call: Call,
-        objects: list[dict[str, object]],
-        list_meta: dict[str, object],
+        objects: list[Object],
+        list_meta: Object,
         warnings: tuple[str, ...] = (),
+        *,
+        parts: Parts = PLAIN,
     ) -> Response:
         form = wanted_form(call.request)
-        shown = shown_list(call.resource, objects, list_meta, form, call.query("includeObject"), self.clock.now())
-        return answer(call.request, shown, media=form.media, warnings=warnings)
+        if form.media != JSON or is_pretty(call.request):
+            parts = PLAIN
+        how = Shown(form, call.query("includeObject"), self.clock.now(), parts)
+        return answer(
+            call.request, shown_list(call.resource, objects, list_meta, how), media=form.media, warnings=warnings
+        )
 
     def _written(self, call: Call, written: writing.Written) -> Response:
         form = wanted_form(call.request)

@@ -3,14 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.api import list_options
 from midwatch_lab.api.answers import Form, encode
 from midwatch_lab.api.call import Call
+from midwatch_lab.api.parts import PLAIN, Parts
 from midwatch_lab.api.reading import Filter, watched_version
-from midwatch_lab.api.tables import shown_object
+from midwatch_lab.api.tables import Shown, shown_object
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS
@@ -33,11 +34,14 @@ def _left(change: Change) -> Object:
 class Watch:
     """One client's watch. It listens once it is streamed; refusals come when it is made, before any answer."""
 
-    def __init__(self, store: Store, clock: Clock, call: Call, form: Form, closing: asyncio.Event) -> None:
+    def __init__(  # noqa: PLR0917 (what a watch is made of)
+        self, store: Store, clock: Clock, call: Call, form: Form, parts: Parts, closing: asyncio.Event
+    ) -> None:
         self.store = store
         self.clock = clock
         self.call = call
         self.form = form
+        self.parts = parts
         self.closing = closing
         list_options.check(call, watch=True)
         self.filter = Filter.of(call)
@@ -56,17 +60,20 @@ class Watch:
         if self.call.flag("sendInitialEvents") or (not stated and not version):
             for obj in self.store.items(self.call.resource.key, self.call.target.namespace):
                 if self.filter.matches(obj):
-                    self._put("ADDED", obj)
+                    self._put("ADDED", obj, self.parts)
             if stated and self.bookmarks:
                 self._put_bookmark({"k8s.io/initial-events-end": "true"})
             return
         try:
             for change in self.store.since(self.call.resource.key, version or 0) if version else ():
-                self._heard(change)
+                self._hear(change, PLAIN)
         except ApiError as error:
             self._fail(error)
 
     def _heard(self, change: Change) -> None:
+        self._hear(change, self.parts)
+
+    def _hear(self, change: Change, parts: Parts) -> None:
         if change.key == CUSTOM_RESOURCE_DEFINITIONS.key and change.type == "DELETED":
             self._ended(name_of(change.obj))
         if change.key != self.call.resource.key or self.overrun:
@@ -74,9 +81,9 @@ class Watch:
         was = change.old is not None and self.filter.matches(change.old)
         matches = change.type != "DELETED" and self.filter.matches(change.obj)
         if matches:
-            self._put("MODIFIED" if was else "ADDED", change.obj)
+            self._put("MODIFIED" if was else "ADDED", change.obj, parts)
         elif was:
-            self._put("DELETED", _left(change))
+            self._put("DELETED", _left(change), PLAIN)
         if len(self.pending) > _BACKLOG:
             self._fail(expired("the watch fell too far behind: list again"))
 
@@ -86,12 +93,13 @@ class Watch:
             self.overrun = True
             self.ready.set()
 
-    def _put(self, kind: str, obj: Object) -> None:
-        self._send({"type": kind, "object": self._shown(obj)})
+    def _put(self, kind: str, obj: Object, parts: Parts) -> None:
+        self._send({"type": kind, "object": self._shown(obj, parts)})
 
-    def _shown(self, obj: Object) -> Object:
+    def _shown(self, obj: Object, parts: Parts) -> Any:
         """Return an object as the client wants it; a Table describes its columns once."""
-        shown = shown_object(self.call.resource, obj, self.form, self.include, self.clock.now())
+        how = Shown(self.form, self.include, self.clock.now(), parts)
+        shown = shown_object(self.call.resource, obj, how)
         if self.form.as_kind == "Table":
             if self.described:
                 shown["columnDefinitions"] = None
@@ -105,7 +113,7 @@ class Watch:
         resource = self.call.resource
         bare: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         if self.form.as_kind:
-            bare = self._shown(bare)
+            bare = self._shown(bare, PLAIN)
         self._send({"type": "BOOKMARK", "object": bare})
 
     def _fail(self, error: ApiError) -> None:

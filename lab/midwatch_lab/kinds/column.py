@@ -2,14 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from midwatch_contracts.times import unix_seconds
 from midwatch_lab.kinds.durations import human_duration
-from midwatch_lab.objects import Object, dig, meta, name_of
+from midwatch_lab.objects import Object, dig, name_of
 
 NONE: Final = "<none>"
 _MANY: Final = 3
+
+
+@dataclass(frozen=True)
+class Timeless:
+    """What reads a cell that does not depend on the time, so that it need not be read again from the same object."""
+
+    read: Callable[[Object], Any]
+
+    def __call__(self, obj: Object, now: float) -> Any:
+        """Read the cell."""
+        del now
+        return self.read(obj)
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,11 @@ class Column:
     description: str = ""
 
     @property
+    def is_timeless(self) -> bool:
+        """Whether its cells do not depend on the time."""
+        return isinstance(self.value, Timeless)
+
+    @property
     def definition(self) -> Object:
         """The column as a Table describes it."""
         form = self.format or ("name" if self.name == "Name" else "")
@@ -31,6 +49,7 @@ class Column:
         return {"name": self.name, "type": self.type, "format": form, "description": text, "priority": self.priority}
 
 
+@lru_cache(maxsize=4096)  # objects of one list often come from the same second
 def age(timestamp: str | None, now: float) -> str:
     """Return how long ago a time of an object is."""
     return human_duration(now - unix_seconds(timestamp)) if timestamp else "<unknown>"
@@ -51,12 +70,12 @@ def selector_text(selector: Object | None) -> str:
 
 def path(*keys: str, default: Any = NONE) -> Callable[[Object, float], Any]:
     """Return what reads the value at a path."""
-    return lambda obj, _now: dig(obj, *keys, default=default)
+    return Timeless(lambda obj: dig(obj, *keys, default=default))
 
 
 def of(function: Callable[[Object], Any]) -> Callable[[Object, float], Any]:
     """Return what reads a cell that does not depend on the time."""
-    return lambda obj, _now: function(obj)
+    return Timeless(function)
 
 
 def _containers(field: str) -> Callable[[Object, float], Any]:
@@ -68,7 +87,7 @@ def _containers(field: str) -> Callable[[Object, float], Any]:
 
 
 NAME: Final = Column("Name", of(name_of))
-AGE: Final = Column("Age", lambda obj, now: age(meta(obj).get("creationTimestamp"), now))
+AGE: Final = Column("Age", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
 WORKLOAD: Final = (
     Column("Containers", _containers("name"), priority=1),
     Column("Images", _containers("image"), priority=1),

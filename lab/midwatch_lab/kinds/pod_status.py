@@ -37,8 +37,10 @@ def pod_restarts(pod: Object, now: float) -> str:
     """Return the restarts of all containers, and how long ago the last one was."""
     statuses: list[Object] = dig(pod, "status", "containerStatuses", default=[])
     restarts = sum(int(item.get("restartCount", 0)) for item in statuses)
+    if not restarts:
+        return "0"
     ends = [dig(item, "lastState", "terminated", "finishedAt") for item in statuses]
     times = [unix_seconds(end) for end in ends if end]
-    if not restarts or not times:
+    if not times:
         return str(restarts)
     return f"{restarts} ({human_duration(now - max(times))} ago)"

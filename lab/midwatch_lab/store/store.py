@@ -26,6 +26,8 @@ class Store:
     audit: Audit
     version: int = field(init=False)
     _objects: dict[Key, dict[Place, Object]] = field(init=False)
+    _order: dict[Key, list[Place]] = field(default_factory=dict[Key, list[Place]])
+    """The places of a resource in order, until one is added or removed."""
     _hashes: dict[tuple[Key, str, str], str] = field(default_factory=dict[tuple[Key, str, str], str])
     _history: deque[Change] = field(init=False)
     _forgotten: int = field(init=False)
@@ -43,8 +45,12 @@ class Store:
 
     def items(self, key: Key, namespace: str = "") -> list[Object]:
         """Return the objects of a resource, of one namespace or of all, in the order of namespace and name."""
-        found = self._objects[key]
-        return [found[place] for place in sorted(found) if not namespace or place[0] == namespace]
+        found, order = self._objects[key], self._order.get(key)
+        if order is None:
+            order = self._order[key] = sorted(found)
+        if not namespace:
+            return [found[place] for place in order]
+        return [found[place] for place in order if place[0] == namespace]
 
     def items_at(self, key: Key, namespace: str, version: int) -> list[Object]:
         """Return what `items` gave when the store had `version`.
@@ -151,6 +157,8 @@ class Store:
         self.audit.keep((entry,))
         self.version = change.version
         place = (namespace_of(change.obj), name_of(change.obj))
+        if change.type != "MODIFIED":
+            self._order.pop(change.key, None)
         if sha256 is None:
             del self._objects[change.key][place]
             self._hashes.pop((change.key, *place), None)
