@@ -8,7 +8,7 @@ ARGS   ?=
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube check fmt bench bench-serving bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql check fmt bench bench-serving bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ contract-kube: $(STAMP) ## the lab's Kubernetes API beside the original kube-api
 	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
 	[ -x "$$assets/kube-apiserver" ] && [ -x "$$assets/etcd" ] || { echo "make: no kube-apiserver and etcd found; name the folder that has them in KUBEBUILDER_ASSETS (setup-envtest, https://book.kubebuilder.io/reference/envtest, fetches one: KUBEBUILDER_ASSETS=\$$(setup-envtest use -p path 1.36.x))" >&2; exit 2; }; \
 	KUBEBUILDER_ASSETS="$$assets" $(BIN)/python -m pytest tests/contract_kube -m original -q --no-skips $(ARGS)
+
+contract-promql: $(STAMP) ## the lab's PromQL and its HTTP API beside the original Prometheus (needs KUBEBUILDER_ASSETS)
+	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
+	[ -x "$$assets/prometheus" ] || { echo "make: no prometheus found; name the folder that has it (3.16) in KUBEBUILDER_ASSETS (https://prometheus.io/download)" >&2; exit 2; }; \
+	KUBEBUILDER_ASSETS="$$assets" $(BIN)/python -m pytest tests/contract_promql -m original -q --no-skips $(ARGS)
 
 check: $(STAMP) ## lint, format, types and import contracts
 	$(BIN)/ruff check .

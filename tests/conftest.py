@@ -64,3 +64,12 @@ def original_binaries() -> Path:
     if not folder or not (Path(folder) / "kube-apiserver").is_file():
         pytest.skip("KUBEBUILDER_ASSETS names no folder with kube-apiserver: the tests against the original need it")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def prometheus_binaries() -> Path:
+    """The folder with `prometheus` and `promtool`."""
+    folder = Path(os.environ.get("KUBEBUILDER_ASSETS", "/nonexistent"))
+    if not (folder / "prometheus").is_file():
+        pytest.skip("KUBEBUILDER_ASSETS names no folder with prometheus: the tests against the original need it")
+    return folder

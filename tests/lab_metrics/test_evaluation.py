@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midwatch_contracts.promql import ValueType
+from midwatch_lab.metrics.engine.deadline import Deadline
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Span, instant, over_range, read
-from midwatch_lab.metrics.errors import BadDataError, ExecutionError, LimitError
+from midwatch_lab.metrics.errors import BadDataError, ExecutionError, LimitError, QueryTimeoutError
 from midwatch_lab.metrics.labels import from_dict
 from midwatch_lab.metrics.store import STALE, Store
 
@@ -137,15 +138,26 @@ def test_at_end_is_the_end_of_the_range_at_every_step() -> None:
     assert result.series == [((), [(0.0, 40.0), (20.0, 20.0), (40.0, 0.0)])]
 
 
-def test_a_modifier_that_is_not_offered_is_refused_by_name() -> None:
-    with pytest.raises(ExecutionError, match="anchored"):
-        _ask({"x": [(0, 1.0)]}, "increase(x[5m] anchored)", 0)
+def test_what_needs_native_histograms_is_refused_by_name() -> None:
+    with pytest.raises(ExecutionError, match="histogram_avg works on native histograms only"):
+        _ask({"x": [(0, 1.0)]}, "histogram_avg(x)", 0)
+
+
+def test_a_query_that_takes_too_long_is_broken_off_while_it_is_evaluated() -> None:
+    store = _store({f"x,i={n}": [(0, 1.0)] for n in range(20)})
+    with pytest.raises(QueryTimeoutError, match=r"^query timed out in query execution$"):
+        instant(store, read("x"), 0, Limits(timeout_s=-1))
+    ticks = iter(range(1000))
+    deadline = Deadline(5, lambda: next(ticks))
+    with pytest.raises(QueryTimeoutError, match=r"^query timed out in expression evaluation$"):
+        list(deadline.over(range(100_000)))
+    assert next(ticks) < 10
 
 
 def test_a_query_that_would_hold_too_much_is_refused() -> None:
     store = _store({f"x,i={n}": [(0, 1.0)] for n in range(20)})
     limits = Limits(samples=100)
-    with pytest.raises(LimitError, match="200 samples"):
+    with pytest.raises(LimitError, match="too many samples into memory"):
         over_range(store, read("x"), Span(0, 9, 1), limits)
     with pytest.raises(LimitError):
         instant(store, read("sum_over_time(vector(1)[1y:1ms])"), 0, limits)

@@ -161,7 +161,7 @@ async def test_metadata_targets_rules_alerts_and_build_are_shown(lab: Lab) -> No
 
 async def test_a_warning_stands_beside_the_answer(lab: Lab) -> None:
     _, body = await lab.ask("/api/v1/query", query="histogram_quantile(2, h_bucket)")
-    assert body["warnings"] == ["PromQL warning: quantile value should be between 0 and 1, got 2"]
+    assert body["warnings"] == ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)"]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

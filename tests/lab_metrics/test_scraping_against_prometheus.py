@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +15,7 @@ from midwatch_lab.metrics.labels import Labels, from_dict
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.store import is_stale
 from midwatch_lab.metrics.targets import Target
-
-if TYPE_CHECKING:
-    from conftest import Original
+from promql_harness.original import Original
 
 pytestmark = [pytest.mark.original, pytest.mark.anyio]
 

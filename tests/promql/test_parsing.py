@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch_contracts.promql import (
+    EVERY_FEATURE,
+    FEATURE_NAMES,
     Aggregate,
     Binary,
+    Expr,
+    Features,
     Matching,
     MatrixSelector,
     NumberLiteral,
@@ -19,12 +23,14 @@ from midwatch_contracts.promql import (
     Unary,
     ValueType,
     VectorSelector,
+    children,
     expr_type,
     format_expr,
     metric_names,
     parse,
     quote_pattern,
     quote_value,
+    resolved,
     selectors,
 )
 
@@ -41,6 +47,7 @@ QUERIES = [
     'label_replace(up, "a", "$1", "b", `(.*)\\d`) + atan2:x',
     "time() > bool 0x1F + 1_000 + 010 + .5e3 + Inf",
     "x[5m * 2 + 1] anchored offset 2",
+    "x @ 3 smoothed offset -step() + deriv(y[(1h)-max_of(step() * 2, range()):-(-5m)] @ end() offset (range()))",
     'count_values("v", SUM(offset offset 5m))',
 ]
 
@@ -96,6 +103,52 @@ def test_durations_are_computed_and_truncated_as_prometheus_does(text: str, mill
     tree = parse(f"x[{text}]")
     assert isinstance(tree, MatrixSelector)
     assert tree.range_ms == milliseconds
+
+
+def test_a_duration_that_depends_on_the_query_is_computed_once_the_query_is_known() -> None:
+    tree = parse("rate(x[step() * 4]) + max_over_time(y[range() + 1m:step()] offset -min_of(step(), 10s))")
+    known = resolved(tree, 30_000, 600_000)
+    assert isinstance(known, Binary)
+    spans = [(m.range_ms, getattr(m, "step_ms", 0), getattr(m, "offset_ms", 0)) for m in _matrices(known)]
+    assert spans == [(120_000, 0, 0), (660_000, 30_000, -10_000)]
+    with pytest.raises(PromqlError, match=r"^7:17: duration must be greater than 0$"):
+        resolved(tree, 0, 0)
+
+
+def _matrices(tree: Expr) -> list[MatrixSelector | Subquery]:
+    here = [tree] if isinstance(tree, MatrixSelector | Subquery) else []
+    return here + [found for child in children(tree) for found in _matrices(child)]
+
+
+EXPERIMENTAL = [
+    'sort_by_label(limitk(3, x), "a", "b") + fill (-0.5) limit_ratio(0.3, y)',
+    "info(x, {a=~'.*'}) * on (a) group_left (b) fill_right (1) y + ignoring () group_right () fill_left (2) z",
+    "double_exponential_smoothing(x[5m], 0.1, 0.5) + fill_left (1) fill_right (2) start() * vector(step())",
+    'histogram_quantiles(x, "q", 0.1, 0.2, 0.3)',
+]
+
+
+@pytest.mark.parametrize("text", EXPERIMENTAL)
+def test_experimental_parts_are_read_where_they_are_on_and_refused_by_name_elsewhere(text: str) -> None:
+    tree = parse(text, EVERY_FEATURE)
+    assert parse(format_expr(tree), EVERY_FEATURE) == tree
+    with pytest.raises(PromqlError, match="experimental: enable it with promql-"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["info(x, y)", "info(x, sum(y))", "x + fill (1) 2", "x and fill (1) y", "x + fill (y) z"]
+)
+def test_experimental_parts_are_checked_too(text: str) -> None:
+    with pytest.raises(PromqlError):
+        parse(text, EVERY_FEATURE)
+
+
+def test_features_are_named_as_the_flag_of_prometheus_names_them() -> None:
+    assert Features.of([]) == Features()
+    assert Features.of([*FEATURE_NAMES, "promql-duration-expr"]) == EVERY_FEATURE
+    with pytest.raises(PromqlError, match="native-histograms is not offered"):
+        Features.of(["native-histograms"])
 
 
 def test_an_offset_takes_a_literal_but_a_parenthesis_starts_a_duration_expression() -> None:
@@ -169,7 +222,6 @@ def test_types_are_known() -> None:
         ("info(x)", 0),
         ("limitk(1, x)", 0),
         ("x + fill(0) y", 4),
-        ("x[step()]", 2),
         ("x[0]", 2),
         ("x[1 / 0]", 4),
         ("x @ inf", 4),

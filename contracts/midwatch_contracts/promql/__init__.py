@@ -1,17 +1,22 @@
 """PromQL as text and as a tree: what the lab evaluates, guides lint and the metrics server checks before sending.
 
-Pure: no clock, no client, no regular-expression engine. The language is that of a default Prometheus 3.16.
+Pure: no clock, no client, no regular-expression engine. The language is that of a default Prometheus 3.16, and with
+`Features` that of one whose experimental parts are on.
 """
 
 from midwatch_contracts.errors import PromqlError
 from midwatch_contracts.promql.ast import (
     AGGREGATIONS,
     COMPARISONS,
+    EXPERIMENTAL_AGGREGATIONS,
     SET_OPERATORS,
     Aggregate,
     AtPoint,
     Binary,
     Call,
+    Duration,
+    DurationLiteral,
+    DurationOperation,
     Expr,
     Matcher,
     Matching,
@@ -26,8 +31,11 @@ from midwatch_contracts.promql.ast import (
     children,
     expr_type,
     metric_names,
+    rewritten,
     selectors,
 )
+from midwatch_contracts.promql.durations import resolved
+from midwatch_contracts.promql.features import DEFAULT_FEATURES, EVERY_FEATURE, FEATURE_NAMES, Features
 from midwatch_contracts.promql.functions import EXPERIMENTAL_FUNCTIONS, FUNCTIONS, Signature
 from midwatch_contracts.promql.literals import (
     duration_literal,
@@ -44,14 +52,22 @@ from midwatch_contracts.promql.regex import matches_empty
 __all__ = [
     "AGGREGATIONS",
     "COMPARISONS",
+    "DEFAULT_FEATURES",
+    "EVERY_FEATURE",
+    "EXPERIMENTAL_AGGREGATIONS",
     "EXPERIMENTAL_FUNCTIONS",
+    "FEATURE_NAMES",
     "FUNCTIONS",
     "SET_OPERATORS",
     "Aggregate",
     "AtPoint",
     "Binary",
     "Call",
+    "Duration",
+    "DurationLiteral",
+    "DurationOperation",
     "Expr",
+    "Features",
     "Matcher",
     "Matching",
     "MatrixSelector",
@@ -76,6 +92,8 @@ __all__ = [
     "parse",
     "quote_pattern",
     "quote_value",
+    "resolved",
+    "rewritten",
     "selectors",
     "unquote",
 ]

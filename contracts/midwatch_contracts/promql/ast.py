@@ -1,9 +1,12 @@
 """The syntax tree of PromQL. Nodes are frozen; `start` and `end` are character offsets and do not count in comparison.
 
-Durations are whole milliseconds, as Prometheus truncates them. Constant duration expressions are already computed.
+Durations are whole milliseconds, as Prometheus truncates them, and constant duration expressions are already computed;
+the `…_expr` beside one says how it was written when it was not a literal. One that depends on the query's step or span
+is 0 until `durations.resolved` has computed it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -26,6 +29,35 @@ Extension = Literal["anchored", "smoothed"] | None
 
 
 @dataclass(frozen=True, slots=True)
+class DurationLiteral:
+    """A duration written as `5m` (`unit`) or as a number of seconds, its sign included."""
+
+    seconds: float
+    unit: bool
+    start: int = field(compare=False)
+    end: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DurationOperation:
+    """A duration that is computed: an arithmetic operator, `min_of`, `max_of`, `step`, `range`, or `group`.
+
+    A sign has no left side, `step` and `range` have none; `group` is a literal in parentheses, its right side.
+    """
+
+    op: str
+    left: "Duration | None"
+    right: "Duration | None"
+    wrapped: bool
+    """It stands in parentheses."""
+    start: int = field(compare=False)
+    end: int = field(compare=False)
+
+
+Duration = DurationLiteral | DurationOperation
+
+
+@dataclass(frozen=True, slots=True)
 class Matcher:
     """One label matcher; `value` is the unquoted text."""
 
@@ -36,11 +68,12 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class NumberLiteral:
-    """A number; durations standing as numbers (`5m` = 300) are numbers too."""
+    """A number; durations standing as numbers (`5m` = 300) are numbers too, `unit` says so."""
 
     value: float
     start: int = field(compare=False)
     end: int = field(compare=False)
+    unit: bool = field(default=False, compare=False)
     type = ValueType.SCALAR
 
 
@@ -66,6 +99,7 @@ class VectorSelector:
     """None: no offset was written."""
     at: AtPoint = None
     extension: Extension = None
+    offset_expr: DurationOperation | None = None
     type = ValueType.VECTOR
 
     def all_matchers(self) -> tuple[Matcher, ...]:
@@ -81,6 +115,7 @@ class MatrixSelector:
     range_ms: int
     start: int = field(compare=False)
     end: int = field(compare=False)
+    range_expr: DurationOperation | None = None
     type = ValueType.MATRIX
 
 
@@ -95,6 +130,9 @@ class Subquery:
     end: int = field(compare=False)
     offset_ms: int | None = None
     at: AtPoint = None
+    range_expr: DurationOperation | None = None
+    step_expr: DurationOperation | None = None
+    offset_expr: DurationOperation | None = None
     type = ValueType.MATRIX
 
 
@@ -127,6 +165,9 @@ class Matching:
     labels: tuple[str, ...]
     group: Literal["left", "right"] | None = None
     include: tuple[str, ...] = ()
+    fill_left: float | None = None
+    """What stands for a series that the left side lacks."""
+    fill_right: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +263,27 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (expr.expr,) if expr.param is None else (expr.param, expr.expr)
         case _:
             return ()
+
+
+def rewritten(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Return a tree in which `change` has been applied to every node, the innermost first."""
+    match expr:
+        case MatrixSelector():
+            selector = rewritten(expr.selector, change)
+            assert isinstance(selector, VectorSelector)  # noqa: S101 (a change keeps the kind of a selector)
+            expr = replace(expr, selector=selector)
+        case Subquery() | Paren() | Unary():
+            expr = replace(expr, expr=rewritten(expr.expr, change))
+        case Binary():
+            expr = replace(expr, left=rewritten(expr.left, change), right=rewritten(expr.right, change))
+        case Call():
+            expr = replace(expr, args=tuple(rewritten(arg, change) for arg in expr.args))
+        case Aggregate():
+            param = None if expr.param is None else rewritten(expr.param, change)
+            expr = replace(expr, param=param, expr=rewritten(expr.expr, change))
+        case _:
+            pass
+    return change(expr)
 
 
 def selectors(expr: Expr) -> list[VectorSelector]:

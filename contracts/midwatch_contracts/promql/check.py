@@ -11,7 +11,8 @@ from midwatch_contracts.promql.ast import (
     ValueType,
     VectorSelector,
 )
-from midwatch_contracts.promql.functions import EXPERIMENTAL_FUNCTIONS, FUNCTIONS, Signature
+from midwatch_contracts.promql.features import Features
+from midwatch_contracts.promql.functions import FUNCTIONS, Signature
 from midwatch_contracts.promql.lexer import Token
 from midwatch_contracts.promql.regex import matches_empty
 
@@ -25,6 +26,8 @@ _NUMERIC = (ValueType.SCALAR, ValueType.VECTOR)
 _PARAMETERS = {
     "topk": ValueType.SCALAR,
     "bottomk": ValueType.SCALAR,
+    "limitk": ValueType.SCALAR,
+    "limit_ratio": ValueType.SCALAR,
     "quantile": ValueType.SCALAR,
     "count_values": ValueType.STRING,
 }
@@ -50,13 +53,15 @@ def not_all_metrics(selector: VectorSelector) -> None:
     raise PromqlError("the selector would match every series: add a metric name or a non-empty matcher", selector.start)
 
 
-def signature(name: Token) -> Signature:
+def signature(name: Token, features: Features) -> Signature:
     """Return the signature of a function."""
     found = FUNCTIONS.get(name.text)
+    if found is not None and found.experimental and not features.experimental_functions:
+        raise PromqlError(
+            f"the function {name.text} is experimental: enable it with promql-experimental-functions", name.start
+        )
     if found is not None:
         return found
-    if name.text in EXPERIMENTAL_FUNCTIONS:
-        raise PromqlError(f"the function {name.text} is experimental, and not offered", name.start)
     near = difflib.get_close_matches(name.text, FUNCTIONS, n=1)
     raise PromqlError(f"unknown function {name.text}" + (f": did you mean {near[0]}?" if near else ""), name.start)
 
@@ -67,6 +72,8 @@ def arguments(name: Token, expected: Signature, args: tuple[Expr, ...]) -> None:
         most = "more" if expected.most is None else str(expected.most)
         wanted = most if expected.most == expected.least else f"{expected.least} to {most}"
         raise PromqlError(f"{name.text} takes {wanted} arguments, not {len(args)}", name.start)
+    if name.text == "info" and len(args) > 1 and (not isinstance(args[1], VectorSelector) or args[1].name is not None):
+        raise PromqlError("info takes label matchers in braces as its second argument", args[1].start)
     for index, arg in enumerate(args):
         wanted_type = expected.args[min(index, len(expected.args) - 1)]
         if arg.type is not wanted_type:
@@ -106,15 +113,26 @@ def operation(
     if kind in COMPARISONS and not return_bool and scalars == 2:  # noqa: PLR2004 (both sides)
         raise PromqlError(f"comparing two scalars needs bool: {kind} bool", operator.start)
     if kind in SET_OPERATORS:
-        if scalars:
-            raise PromqlError(f"{kind} works on instant vectors only", operator.start)
-        if matching is not None and matching.group is not None:
-            raise PromqlError(f"{kind} takes no group_left or group_right", operator.start)
+        _refuse_in_sets(matching, operator, scalars)
+    if scalars or kind in SET_OPERATORS:
+        _refuse_fill(matching, operator)
     if scalars and matching is not None:
         if matching.labels:
             raise PromqlError("labels are matched between instant vectors only", operator.start)
         return None
     return matching
+
+
+def _refuse_in_sets(matching: Matching | None, operator: Token, scalars: int) -> None:
+    if scalars:
+        raise PromqlError(f"{operator.kind} works on instant vectors only", operator.start)
+    if matching is not None and matching.group is not None:
+        raise PromqlError(f"{operator.kind} takes no group_left or group_right", operator.start)
+
+
+def _refuse_fill(matching: Matching | None, operator: Token) -> None:
+    if matching is not None and (matching.fill_left is not None or matching.fill_right is not None):
+        raise PromqlError("fill stands between instant vectors only, and not with and, or, unless", operator.start)
 
 
 def operation_type(left: Expr, right: Expr) -> ValueType:

@@ -9,7 +9,9 @@ _S, _V, _M, _T = ValueType.SCALAR, ValueType.VECTOR, ValueType.MATRIX, ValueType
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`optional` of the last arguments may be left out; -1: the last argument may stand any number of times, or not."""
+    """A function's types. `optional` is Go's `Variadic`: 0, all arguments must stand; n, the last one may stand up to n
+    times, or not; -1, any number of times, or not.
+    """
 
     args: tuple[ValueType, ...]
     returns: ValueType
@@ -19,12 +21,12 @@ class Signature:
     @property
     def least(self) -> int:
         """The smallest number of arguments."""
-        return len(self.args) - (1 if self.optional < 0 else self.optional)
+        return len(self.args) - (self.optional != 0)
 
     @property
     def most(self) -> int | None:
         """The largest number of arguments; None: any."""
-        return None if self.optional < 0 else len(self.args)
+        return None if self.optional < 0 else len(self.args) - (self.optional != 0) + self.optional
 
 
 _VECTOR_TO_VECTOR = (
@@ -36,6 +38,9 @@ _MATRIX_TO_VECTOR = (
     "absent_over_time avg_over_time changes count_over_time delta deriv first_over_time idelta increase irate "
     "last_over_time max_over_time min_over_time present_over_time rate resets stddev_over_time stdvar_over_time "
     "sum_over_time"
+)
+_EXPERIMENTAL_MATRIX = (
+    "mad_over_time ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time"
 )
 _CALENDAR = "day_of_month day_of_week day_of_year days_in_month hour minute month year"
 
@@ -57,28 +62,18 @@ FUNCTIONS: dict[str, Signature] = {
     "round": Signature((_V, _S), _V, optional=1),
     "time": Signature((), _S),
     "vector": Signature((_S,), _V),
+    **{name: Signature((_M,), _V, experimental=True) for name in _EXPERIMENTAL_MATRIX.split()},
+    **{name: Signature((), _S, experimental=True) for name in ("start", "end", "step", "range")},
+    "double_exponential_smoothing": Signature((_M, _S, _S), _V, experimental=True),
+    "histogram_quantiles": Signature((_V, _T, _S, _S), _V, optional=9, experimental=True),
+    "info": Signature((_V, _V), _V, optional=1, experimental=True),
+    "integral": Signature((_M, _S), _V, optional=1, experimental=True),
+    "max_of": Signature((_S, _S), _S, experimental=True),
+    "min_of": Signature((_S, _S), _S, experimental=True),
+    "sort_by_label": Signature((_V, _T), _V, optional=-1, experimental=True),
+    "sort_by_label_desc": Signature((_V, _T), _V, optional=-1, experimental=True),
+    "start_timestamp": Signature((_V,), _V, experimental=True),
 }
 
-EXPERIMENTAL_FUNCTIONS = frozenset(
-    {
-        "double_exponential_smoothing",
-        "end",
-        "histogram_quantiles",
-        "info",
-        "integral",
-        "mad_over_time",
-        "max_of",
-        "min_of",
-        "range",
-        "sort_by_label",
-        "sort_by_label_desc",
-        "start",
-        "start_timestamp",
-        "step",
-        "ts_of_first_over_time",
-        "ts_of_last_over_time",
-        "ts_of_max_over_time",
-        "ts_of_min_over_time",
-    }
-)
+EXPERIMENTAL_FUNCTIONS = frozenset(name for name, signature in FUNCTIONS.items() if signature.experimental)
 """Behind `--enable-feature=promql-experimental-functions`, so a default server refuses them."""

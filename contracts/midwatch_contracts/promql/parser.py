@@ -1,8 +1,8 @@
 """The parser of PromQL, as a default Prometheus 3.16 reads it: precedence climbing over the lexer's tokens.
 
-What a default server refuses (experimental functions and aggregations, fill modifiers, unquoted UTF-8 names) is refused
-by name; so are the few forms it accepts and we do not (`step()` and `range()` in durations, the native histograms'
-operators). Types are checked as nodes are made. Nothing is guessed: what does not parse is an error with a position.
+What a default server refuses (experimental functions and aggregations, fill modifiers) is read where `Features` say so,
+and otherwise refused by name; so are unquoted UTF-8 names and the native histograms' operators, which are not offered.
+Types are checked as nodes are made. Nothing is guessed: what does not parse is an error with a position.
 """
 
 from typing import Literal, cast
@@ -26,8 +26,10 @@ from midwatch_contracts.promql.ast import (
 )
 from midwatch_contracts.promql.cursor import Cursor
 from midwatch_contracts.promql.durations import seconds_of
-from midwatch_contracts.promql.lexer import KEYWORDS, NAMEABLE, POINTS, Token, lex
+from midwatch_contracts.promql.features import DEFAULT_FEATURES, Features
+from midwatch_contracts.promql.lexer import NAMEABLE, POINTS, Token, lex
 from midwatch_contracts.promql.literals import unquote
+from midwatch_contracts.promql.matching import label_names, read_matching
 from midwatch_contracts.promql.selection import POSTFIX, braces, postfix
 
 _PRECEDENCE: dict[str, int] = {
@@ -48,13 +50,13 @@ _PRECEDENCE: dict[str, int] = {
 _POWER = 6
 
 
-def parse(text: str) -> Expr:
-    """Parse and type-check a query.
+def parse(text: str, features: Features = DEFAULT_FEATURES) -> Expr:
+    """Parse and type-check a query in the language of a server with these features on.
 
     Raises:
         PromqlError: with the zero-based character offset of what is wrong; also for a query nested too deep.
     """
-    parser = _Parser(Cursor(lex(text)))
+    parser = _Parser(Cursor(lex(text)), features)
     if parser.cursor.peek.kind == "eof":
         raise PromqlError("the query is empty", 0)
     expr = parser.expression(0, 0)
@@ -66,11 +68,14 @@ def parse(text: str) -> Expr:
 class _Parser:
     """Recursive descent. `height` is that of the tree returned last, so that chains count towards the depth limit."""
 
-    __slots__ = ("cursor", "height")
+    __slots__ = ("any_series", "cursor", "features", "height")
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, features: Features) -> None:
         self.cursor = cursor
+        self.features = features
         self.height = 0
+        self.any_series = False
+        """A selector may select every series: the second argument of `info` only narrows."""
 
     def grown(self, height: int) -> None:
         """Record the height of a node just made."""
@@ -90,7 +95,7 @@ class _Parser:
             cursor.next()
             height = self.height
             return_bool = self.bool_modifier(operator)
-            matching = self.matching()
+            matching = read_matching(cursor, self.features)
             right = self.expression(precedence if precedence == _POWER else precedence + 1, depth + 1)
             left = _binary(operator, left, right, return_bool=return_bool, matching=matching)
             self.grown(max(height, self.height) + 1)
@@ -110,7 +115,7 @@ class _Parser:
 
     def signed(self, sign: Token, expr: Expr) -> Expr:
         if isinstance(expr, NumberLiteral):
-            return NumberLiteral(-expr.value if sign.kind == "-" else expr.value, sign.start, expr.end)
+            return NumberLiteral(-expr.value if sign.kind == "-" else expr.value, sign.start, expr.end, expr.unit)
         check.sign(expr, sign.start)
         self.grown(self.height + 1)
         return Unary(cast("Literal['+', '-']", sign.kind), expr, expr.type, sign.start, expr.end)
@@ -129,7 +134,7 @@ class _Parser:
             cursor.next()
             value = seconds_of(token)
             assert value is not None  # noqa: S101 (both kinds have a value)
-            return NumberLiteral(value, token.start, token.end)
+            return NumberLiteral(value, token.start, token.end, kind == "duration")
         if kind == "(":
             cursor.next()
             inner = self.expression(0, depth + 1)
@@ -152,7 +157,7 @@ class _Parser:
             return self.aggregation(token, depth)
         self.cursor.next()
         if following == "(" and token.kind in POINTS:
-            raise PromqlError(f"the function {token.text} is experimental, and not offered", token.start)
+            return self.call(token, depth)
         return self.selector(token)
 
     def selector(self, name: Token | None) -> VectorSelector:
@@ -165,17 +170,20 @@ class _Parser:
         if name is not None and (named is not None or any(m.name == "__name__" for m in matchers)):
             raise PromqlError(f"the metric's name is set twice: {name.text!r} and inside the braces", start)
         found = VectorSelector(name.text if name is not None else None, matchers, start, end)
-        check.not_all_metrics(found)
+        if not self.any_series:
+            check.not_all_metrics(found)
         return found
 
-    def arguments(self, depth: int, where: str) -> tuple[tuple[Expr, ...], int]:
+    def arguments(self, depth: int, where: str, function: str = "") -> tuple[tuple[Expr, ...], int]:
         """Read `(a, b)`; return the arguments and the offset after the parenthesis."""
         cursor = self.cursor
         cursor.expect("(", where)
         found: list[Expr] = []
         height = 0
         while cursor.peek.kind != ")" or found:
+            self.any_series = function == "info" and len(found) == 1
             found.append(self.expression(0, depth + 1))
+            self.any_series = False
             height = max(height, self.height)
             if not cursor.accept(","):
                 break
@@ -186,49 +194,31 @@ class _Parser:
         return tuple(found), end
 
     def call(self, name: Token, depth: int) -> Call:
-        signature = check.signature(name)
-        args, end = self.arguments(depth, f"after {name.text}")
+        signature = check.signature(name, self.features)
+        args, end = self.arguments(depth, f"after {name.text}", name.text)
         check.arguments(name, signature, args)
         return Call(name.text, args, signature.returns, name.start, end)
 
     def aggregation(self, token: Token, depth: int) -> Aggregate:
         cursor = self.cursor
         cursor.next()
-        if token.kind in EXPERIMENTAL_AGGREGATIONS:
-            raise PromqlError(f"the aggregation {token.text} is experimental, and not offered", token.start)
+        if token.kind in EXPERIMENTAL_AGGREGATIONS and not self.features.experimental_functions:
+            raise PromqlError(
+                f"the aggregation {token.text} is experimental: enable it with promql-experimental-functions",
+                token.start,
+            )
         grouping: tuple[str, ...] | None = None
         without = False
         if cursor.peek.kind != "(":
             without = cursor.next().kind == "without"
-            grouping = self.labels("after by or without")
+            grouping = label_names(cursor, "after by or without")
         args, end = self.arguments(depth, "after the grouping")
         if grouping is None and cursor.peek.kind in ("by", "without"):
             without = cursor.next().kind == "without"
-            grouping = self.labels("after by or without")
+            grouping = label_names(cursor, "after by or without")
             end = cursor.tokens[cursor.index - 1].end
         param, expr = check.aggregation(token, args)
         return Aggregate(token.kind, expr, param, grouping or (), without, token.start, end)
-
-    def labels(self, where: str) -> tuple[str, ...]:
-        """Read `(a, "b", sum)`."""
-        cursor = self.cursor
-        cursor.expect("(", where)
-        names: list[str] = []
-        while cursor.peek.kind != ")":
-            token = cursor.peek
-            if token.kind == "string":
-                names.append(unquote(token.text, token.start))
-            elif token.kind == "name" or token.kind in KEYWORDS:
-                names.append(token.text)
-            else:
-                raise cursor.unexpected("expected a label name or a closing parenthesis")
-            if not names[-1]:
-                raise PromqlError("a label name must not be empty", token.start)
-            cursor.next()
-            if not cursor.accept(","):
-                break
-        cursor.expect(")", "after the label names")
-        return tuple(names)
 
     def bool_modifier(self, operator: Token) -> bool:
         if self.cursor.peek.kind != "bool":
@@ -237,35 +227,6 @@ class _Parser:
             raise PromqlError("bool may stand after a comparison only", operator.start)
         self.cursor.next()
         return True
-
-    def matching(self) -> Matching | None:
-        cursor = self.cursor
-        kind = cursor.peek.kind
-        if kind not in ("on", "ignoring"):
-            self.refuse_fill()
-            return None
-        position = cursor.next().start
-        labels = self.labels(f"after {kind}")
-        group: Literal["left", "right"] | None = None
-        include: tuple[str, ...] = ()
-        grouped = cursor.peek.kind
-        if grouped in ("group_left", "group_right"):
-            group = "left" if grouped == "group_left" else "right"
-            if cursor.after().kind == "(":
-                cursor.next()
-                include = self.labels(f"after {grouped}")
-            else:
-                cursor.next()
-        self.refuse_fill()
-        both = set(labels) & set(include)
-        if kind == "on" and both:
-            raise PromqlError(f"the label {min(both)!r} must not stand in both on and group_{group}", position)
-        return Matching(kind == "on", labels, group, include)
-
-    def refuse_fill(self) -> None:
-        token = self.cursor.peek
-        if token.kind in ("fill", "fill_left", "fill_right") and self.cursor.after().kind == "(":
-            raise PromqlError(f"{token.text} is experimental, and not offered", token.start)
 
 
 def _binary(operator: Token, left: Expr, right: Expr, *, return_bool: bool, matching: Matching | None) -> Binary:

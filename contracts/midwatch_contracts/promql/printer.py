@@ -7,6 +7,9 @@ from midwatch_contracts.promql.ast import (
     AtPoint,
     Binary,
     Call,
+    Duration,
+    DurationLiteral,
+    DurationOperation,
     Expr,
     Matching,
     MatrixSelector,
@@ -25,20 +28,22 @@ _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def format_expr(expr: Expr) -> str:  # noqa: C901, PLR0911 (one case a kind of node)
     """Return a query's canonical text."""
     match expr:
+        case NumberLiteral(unit=True):
+            return duration_literal(round(expr.value * 1000))
         case NumberLiteral():
             return number_literal(expr.value)
         case StringLiteral():
             return quote_value(expr.value)
         case VectorSelector():
-            return _selector(expr) + _modifiers(expr.at, expr.offset_ms)
+            return _bare(expr) + _at(expr.at) + _extension(expr) + _offset(expr.offset_ms, expr.offset_expr)
         case MatrixSelector():
             inner = expr.selector
-            text = f"{_bare(inner)}[{duration_literal(expr.range_ms)}]{_extension(inner)}"
-            return text + _modifiers(inner.at, inner.offset_ms)
+            text = f"{_bare(inner)}[{_duration(expr.range_ms, expr.range_expr)}]{_extension(inner)}"
+            return text + _modifiers(inner.at, inner.offset_ms, inner.offset_expr)
         case Subquery():
-            step = "" if expr.step_ms is None else duration_literal(expr.step_ms)
-            text = f"{format_expr(expr.expr)}[{duration_literal(expr.range_ms)}:{step}]"
-            return text + _modifiers(expr.at, expr.offset_ms)
+            step = "" if expr.step_ms is None else _duration(expr.step_ms, expr.step_expr)
+            text = f"{format_expr(expr.expr)}[{_duration(expr.range_ms, expr.range_expr)}:{step}]"
+            return text + _modifiers(expr.at, expr.offset_ms, expr.offset_expr)
         case Paren():
             return f"({format_expr(expr.expr)})"
         case Unary():
@@ -58,7 +63,7 @@ def label_name(name: str) -> str:
 
 
 def _bare(selector: VectorSelector) -> str:
-    matchers = ", ".join(f"{label_name(m.name)}{m.op}{quote_value(m.value)}" for m in selector.matchers)
+    matchers = ",".join(f"{label_name(m.name)}{m.op}{quote_value(m.value)}" for m in selector.matchers)
     return (selector.name or "") + (f"{{{matchers}}}" if matchers or selector.name is None else "")
 
 
@@ -66,20 +71,43 @@ def _extension(selector: VectorSelector) -> str:
     return "" if selector.extension is None else f" {selector.extension}"
 
 
-def _selector(selector: VectorSelector) -> str:
-    return _bare(selector) + _extension(selector)
+def _modifiers(at: AtPoint, offset: int | None, written: DurationOperation | None) -> str:
+    return _at(at) + _offset(offset, written)
 
 
-def _modifiers(at: AtPoint, offset: int | None) -> str:
-    text = ""
-    if at is not None:
-        text += f" @ {at}()" if isinstance(at, str) else f" @ {_at(at)}"
-    return text if offset is None else f"{text} offset {duration_literal(offset)}"
+def _offset(offset: int | None, written: DurationOperation | None) -> str:
+    return "" if offset is None else f" offset {_duration(offset, written)}"
 
 
-def _at(milliseconds: int) -> str:
-    whole, rest = divmod(abs(milliseconds), 1000)
-    return f"{'-' * (milliseconds < 0)}{whole}.{rest:03d}"
+def _at(at: AtPoint) -> str:
+    if at is None or isinstance(at, str):
+        return "" if at is None else f" @ {at}()"
+    whole, rest = divmod(abs(at), 1000)
+    return f" @ {'-' * (at < 0)}{whole}.{rest:03d}"
+
+
+def _duration(milliseconds: int, written: DurationOperation | None) -> str:
+    return duration_literal(milliseconds) if written is None else _operation(written)
+
+
+def _operation(duration: Duration | None) -> str:
+    if duration is None:
+        return ""
+    if isinstance(duration, DurationLiteral):
+        if duration.unit:
+            return duration_literal(round(duration.seconds * 1000))
+        return number_literal(duration.seconds)
+    left, right = _operation(duration.left), _operation(duration.right)
+    match duration.op:
+        case "step" | "range":
+            text = f"{duration.op}()"
+        case "min_of" | "max_of":
+            text = f"{duration.op}({left}, {right})"
+        case "group":
+            text = right
+        case op:
+            text = f"{left} {op} {right}" if left else op + right
+    return f"({text})" if duration.wrapped else text
 
 
 def _labels(names: tuple[str, ...]) -> str:
@@ -89,8 +117,23 @@ def _labels(names: tuple[str, ...]) -> str:
 def _matching(matching: Matching | None) -> str:
     if matching is None:
         return ""
-    text = f" {'on' if matching.on else 'ignoring'} {_labels(matching.labels)}"
-    return text if matching.group is None else f"{text} group_{matching.group} {_labels(matching.include)}"
+    text = ""
+    if matching.labels or matching.on or matching.group is not None:
+        text = f" {'on' if matching.on else 'ignoring'} {_labels(matching.labels)}"
+    if matching.group is not None:
+        text += f" group_{matching.group} {_labels(matching.include)}"
+    return text + _fill(matching)
+
+
+def _fill(matching: Matching) -> str:
+    left, right = matching.fill_left, matching.fill_right
+    if left is not None and left == right:
+        return f" fill ({number_literal(left)})"
+    return "".join(
+        f" {name} ({number_literal(value)})"
+        for name, value in (("fill_left", left), ("fill_right", right))
+        if value is not None
+    )
 
 
 def _aggregate(expr: Aggregate) -> str:

@@ -71,13 +71,13 @@ def postfix(expr: Expr, cursor: Cursor) -> Expr:
 
 
 def _brackets(expr: Expr, token: Token, cursor: Cursor) -> Expr:
-    span = positive_ms(cursor)
+    span, span_expr = positive_ms(cursor)
     if cursor.accept(":"):
-        step = None if cursor.peek.kind == "]" else positive_ms(cursor)
+        step, step_expr = (None, None) if cursor.peek.kind == "]" else positive_ms(cursor)
         end = cursor.expect("]", "after the step").end
         if expr.type is not ValueType.VECTOR:
             raise PromqlError(f"a subquery needs an instant vector, not a {expr.type}", token.start)
-        return Subquery(expr, span, step, expr.start, end)
+        return Subquery(expr, span, step, expr.start, end, range_expr=span_expr, step_expr=step_expr)
     end = cursor.expect("]", "after the range").end
     if not isinstance(expr, VectorSelector):
         raise PromqlError(
@@ -85,18 +85,18 @@ def _brackets(expr: Expr, token: Token, cursor: Cursor) -> Expr:
         )
     if expr.offset_ms is not None or expr.at is not None:
         raise PromqlError("offset and @ stand after the range, not before it", token.start)
-    return MatrixSelector(expr, span, expr.start, end)
+    return MatrixSelector(expr, span, expr.start, end, span_expr)
 
 
 def _offset(expr: Expr, token: Token, cursor: Cursor) -> Expr:
-    value = offset_ms(cursor)
+    value, written = offset_ms(cursor)
     end = cursor.tokens[cursor.index - 1].end
     target = _target(expr, token)
     if target.offset_ms is not None:
         raise PromqlError("offset stands twice", token.start)
     if isinstance(expr, MatrixSelector):
-        return replace(expr, selector=replace(expr.selector, offset_ms=value), end=end)
-    return replace(target, offset_ms=value, end=end)
+        return replace(expr, selector=replace(expr.selector, offset_ms=value, offset_expr=written), end=end)
+    return replace(target, offset_ms=value, offset_expr=written, end=end)
 
 
 def _at(expr: Expr, token: Token, cursor: Cursor) -> Expr:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.promql import VectorSelector
 from midwatch_lab.metrics import answers
+from midwatch_lab.metrics.engine.annotations import shortened
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
 from midwatch_lab.metrics.errors import BadDataError, MetricsError
@@ -22,11 +23,37 @@ from midwatch_lab.metrics.rules import Rules
 from midwatch_lab.metrics.scraper import Scraper
 from midwatch_lab.metrics.store import Series, Store
 
-_CODES = {"bad_data": 400, "execution": 422, "not_found": 404}
+_CODES = {"bad_data": 400, "execution": 422, "not_found": 404, "timeout": 503}
 VERSION = "3.16.0"
 """The version of Prometheus whose answers these are."""
 
+TRUNCATED = "results truncated due to limit"
+
 Answer = Callable[[Parameters], Any]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a query: `limit` is how many series it may name."""
+
+    query: str
+    result: Result
+    limit: int | None
+
+    def body(self) -> dict[str, Any]:
+        """Return it in Prometheus's envelope, with warnings and infos."""
+        result = self.result
+        warnings: list[str] = []
+        if self.limit is not None and len(result.series) > self.limit:
+            result = replace(result, series=result.series[: self.limit])
+            warnings.append(TRUNCATED)
+        found, infos = result.notes.rendered(self.query)
+        notes = {"warnings": shortened(found + warnings, "warning"), "infos": shortened(infos, "info")}
+        return {
+            "status": "success",
+            "data": answers.result(result),
+            **{name: texts for name, texts in notes.items() if texts},
+        }
 
 
 @dataclass(frozen=True)
@@ -59,15 +86,22 @@ class Api:
         ]
         return Starlette(routes=routes)
 
-    def query(self, parameters: Parameters) -> Result:
+    def query(self, parameters: Parameters) -> Answered:
         """Answer an instant query."""
+        limit = parameters.limit()
         at = parameters.time("time", self.clock.now())
-        return instant(self.store, read(parameters.need("query")), at, self._limits(parameters))
+        limits = self._limits(parameters)
+        expr = read(parameters.text("query"), limits.features)
+        return Answered(parameters.text("query"), instant(self.store, expr, at, limits), limit)
 
-    def query_range(self, parameters: Parameters) -> Result:
+    def query_range(self, parameters: Parameters) -> Answered:
         """Answer a range query."""
+        limit = parameters.limit()
         span = Span(parameters.time("start"), parameters.time("end"), parameters.duration("step"))
-        return over_range(self.store, read(parameters.need("query")), span, self._limits(parameters))
+        span.check(self.limits)
+        limits = self._limits(parameters)
+        expr = read(parameters.text("query"), limits.features)
+        return Answered(parameters.text("query"), over_range(self.store, expr, span, limits), limit)
 
     def series(self, parameters: Parameters) -> list[dict[str, str]]:
         """Return the label sets of the series that `match[]` selects."""
@@ -125,12 +159,13 @@ class Api:
         }
 
     def _limits(self, parameters: Parameters) -> Limits:
-        if parameters.get("lookback_delta") is None:
-            return self.limits
-        lookback = round(parameters.duration("lookback_delta") * 1000)
-        if lookback <= 0:
-            raise BadDataError('invalid parameter "lookback_delta": it must be longer than nothing')
-        return Limits(self.limits.samples, self.limits.steps, lookback, self.limits.step_ms)
+        limits = self.limits
+        if parameters.get("timeout") is not None:
+            limits = replace(limits, timeout_s=min(limits.timeout_s, parameters.duration("timeout")))
+        if parameters.get("lookback_delta") is not None:
+            lookback = round(parameters.duration("lookback_delta") * 1000)
+            limits = replace(limits, lookback_ms=lookback if lookback > 0 else limits.lookback_ms)
+        return limits
 
     def _matching(self, parameters: Parameters, *, required: bool) -> list[Series]:
         """Return the series that `match[]` selects and that have samples between `start` and `end`, sorted."""
@@ -158,9 +193,8 @@ async def _guarded(request: Request, answer: Answer) -> Response:
     except MetricsError as error:
         body = {"status": "error", "errorType": error.kind, "error": str(error)}
         return _json(body, _CODES.get(error.kind, 500))
-    if isinstance(found, Result):
-        notes = {"warnings": list(found.notes)} if found.notes else {}
-        return _json({"status": "success", "data": answers.result(found), **notes})
+    if isinstance(found, Answered):
+        return _json(found.body())
     return _json({"status": "success", "data": found})
 
 

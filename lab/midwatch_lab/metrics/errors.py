@@ -3,7 +3,8 @@
 MetricsError               what a client of the metrics asked for cannot be done; `kind` is Prometheus's errorType
 ├── BadDataError           the request is wrong: a query that does not parse, a time that is none
 ├── ExecutionError         the query parses and fails on the data: many-to-many matching, two series with one label set
-├── LimitError             the answer would be larger than the limits allow
+│   └── LimitError         the answer would be larger than the limits allow
+├── QueryTimeoutError      the query took longer than it may
 ├── OutOfOrderError        a sample is older than the series' newest, or as old and different
 ├── ExpositionError        a scraped page is not the Prometheus text format
 └── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
@@ -32,6 +33,12 @@ class ExecutionError(MetricsError):
 
 class LimitError(ExecutionError):
     """The answer would exceed a limit."""
+
+
+class QueryTimeoutError(MetricsError):
+    """The query took longer than it may."""
+
+    kind = "timeout"
 
 
 class OutOfOrderError(MetricsError):

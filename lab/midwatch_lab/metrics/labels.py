@@ -1,10 +1,14 @@
 """Label sets: tuples of (name, value) pairs, sorted by name, without empty values. Equal sets are equal tuples."""
 
+import re
 from collections.abc import Collection, Mapping
+
+from midwatch_contracts.promql import quote_value
 
 Labels = tuple[tuple[str, str], ...]
 
 NAME = "__name__"
+_LEGACY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 METADATA = frozenset({NAME, "__type__", "__unit__"})
 """What a function that changes a series' meaning drops."""
 
@@ -35,6 +39,17 @@ def drop(labels: Labels, names: Collection[str]) -> Labels:
 def drop_name(labels: Labels) -> Labels:
     """Return the labels without the metric's name and metadata."""
     return tuple(pair for pair in labels if pair[0] not in METADATA)
+
+
+def braced(labels: Labels) -> str:
+    """Return a label set as the original's messages show it: `{__name__="up", job="a"}`."""
+    return (
+        "{"
+        + ", ".join(
+            f"{name if _LEGACY.fullmatch(name) else quote_value(name)}={quote_value(value)}" for name, value in labels
+        )
+        + "}"
+    )
 
 
 def show(labels: Labels) -> str:

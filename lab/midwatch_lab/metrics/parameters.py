@@ -47,6 +47,10 @@ class Parameters:
         """Return the first value of a parameter that is not empty."""
         return next((value for key, value in self.pairs if key == name and value), None)
 
+    def text(self, name: str) -> str:
+        """Return the first value of a parameter, empty where it is missing."""
+        return next((value for key, value in self.pairs if key == name), "")
+
     def need(self, name: str) -> str:
         """Return a parameter's value.
 

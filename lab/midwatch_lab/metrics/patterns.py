@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from midwatch_contracts.promql import Matcher
 from midwatch_lab.errors import PatternError
 from midwatch_lab.expressions import compiled
 from midwatch_lab.metrics.errors import BadDataError
@@ -40,3 +41,14 @@ def pattern(text: str) -> Pattern:
         BadDataError: when RE2 refuses it.
     """
     return Pattern(text)
+
+
+def holds(matcher: Matcher, value: str) -> bool:
+    """Say whether a label's value (empty where it has none) is one that `matcher` matches.
+
+    Raises:
+        BadDataError: when RE2 refuses its pattern.
+    """
+    if matcher.op in ("=", "!="):
+        return (value == matcher.value) == (matcher.op == "=")
+    return pattern(matcher.value).matches(value) == (matcher.op == "=~")

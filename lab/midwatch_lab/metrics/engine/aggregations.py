@@ -6,13 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midwatch_contracts.promql import Aggregate, number_literal
+from midwatch_contracts.promql import Aggregate, number_literal, quote_value
+from midwatch_lab.metrics.engine.annotations import Annotations
+from midwatch_lab.metrics.engine.arguments import bare
+from midwatch_lab.metrics.engine.deadline import Deadline
 from midwatch_lab.metrics.engine.sums import Sums, mean, quantile
 from midwatch_lab.metrics.engine.values import Bools, Floats, Ints, Vector, anywhere, merge
 from midwatch_lab.metrics.errors import ExecutionError
 from midwatch_lab.metrics.labels import METADATA, Labels, drop, from_dict, keep
+from midwatch_lab.metrics.numbers import shortest_text
+from midwatch_lab.metrics.xxhash64 import label_hash
 
 _MAX_K = 2.0**63
+_MAX_HASH = 2.0**64
 
 
 @dataclass
@@ -22,21 +28,22 @@ class Groups:
     vector: Vector
     labels: list[Labels]
     members: list[list[int]]
+    deadline: Deadline
 
     @classmethod
-    def of(cls, vector: Vector, expr: Aggregate) -> "Groups":
+    def of(cls, vector: Vector, expr: Aggregate, deadline: Deadline) -> "Groups":
         """Group a vector's rows as an aggregation says."""
         names = METADATA.union(expr.grouping) if expr.without else frozenset(expr.grouping)
         select = drop if expr.without else keep
         found: dict[Labels, list[int]] = {}
         for row, labels in enumerate(vector.labels):
             found.setdefault(select(labels, names), []).append(row)
-        return cls(vector, list(found), list(found.values()))
+        return cls(vector, list(found), list(found.values()), deadline)
 
     def ranks(self) -> "list[tuple[Ints, Ints]]":
         """Return, for k = 0, 1, …, (groups that have a k-th member, its row)."""
         found: list[tuple[Ints, Ints]] = []
-        for rank in range(max(map(len, self.members), default=0)):
+        for rank in self.deadline.over(range(max(map(len, self.members), default=0))):
             having = [number for number, rows in enumerate(self.members) if len(rows) > rank]
             rows = [self.members[number][rank] for number in having]
             found.append((np.array(having, dtype=np.int64), np.array(rows, dtype=np.int64)))
@@ -64,7 +71,7 @@ class Groups:
         result = np.full((len(self.members), steps), np.nan)
         for number, rows in enumerate(self.members):
             values, present = vector.values[rows], vector.present[rows]
-            for step in np.flatnonzero(anywhere(present)).tolist():
+            for step in self.deadline.over(np.flatnonzero(anywhere(present)).tolist()):
                 result[number, step] = measure(values[present[:, step], step], step)
         return self.made(result)
 
@@ -131,32 +138,47 @@ _PLAIN: dict[str, Callable[[Groups], Vector]] = {
 }
 
 
-def aggregate(vector: Vector, expr: Aggregate, param: Floats | str | None) -> Vector:
+def aggregate(
+    vector: Vector, expr: Aggregate, param: Floats | str | None, notes: Annotations, deadline: Deadline
+) -> Vector:
     """Aggregate a vector; `param` is the parameter (one number a step, or text) of those that take one.
 
     Raises:
         ExecutionError: for a parameter that the aggregation cannot use.
     """
-    groups = Groups.of(vector, expr)
+    groups = Groups.of(vector, expr, deadline)
     if isinstance(param, str):
         return _count_values(groups, param)
     if param is None:
         return _PLAIN[expr.op](groups)
+    assert expr.param is not None  # noqa: S101 (it was evaluated)
+    at = bare(expr.param).start
     if expr.op == "quantile":
+        _note_ranks(param, notes, at)
         return groups.each(lambda values, step: quantile(float(param[step]), values))
-    return _top(groups, param, largest=expr.op == "topk")
+    if expr.op == "limit_ratio":
+        return _sampled(groups, param, notes, at)
+    return _limited(groups, param, expr.op)
+
+
+def _note_ranks(param: Floats, notes: Annotations, at: int) -> None:
+    if np.isnan(param).any():
+        notes.warn("quantile value should be between 0 and 1, got NaN", at)
+    for extreme in (np.max(param), np.min(param)):
+        if not 0 <= extreme <= 1 and not np.isnan(extreme):
+            notes.warn(f"quantile value should be between 0 and 1, got {shortest_text(float(extreme))}", at)
 
 
 def _count_values(groups: Groups, label: str) -> Vector:
     """Count equal values; the value becomes the label."""
     if not label:
-        raise ExecutionError("count_values needs a label name, not an empty string")
+        raise ExecutionError(f"invalid label name {quote_value(label)}")
     vector = groups.vector
     steps = vector.values.shape[1]
     found: dict[Labels, Floats] = {}
     for labels, rows in zip(groups.labels, groups.members, strict=True):
         for row in rows:
-            for step in np.flatnonzero(vector.present[row]).tolist():
+            for step in groups.deadline.over(np.flatnonzero(vector.present[row]).tolist()):
                 text = number_literal(float(vector.values[row, step]))
                 key = from_dict({**dict(labels), label: text})
                 if key not in found:
@@ -166,18 +188,23 @@ def _count_values(groups: Groups, label: str) -> Vector:
     return merge(Vector(list(found), values, values > 0))
 
 
-def _top(groups: Groups, param: Floats, *, largest: bool) -> Vector:
-    """Keep the k largest or smallest of each group; within a group of an instant query, best first."""
-    if np.isnan(param).any():
-        raise ExecutionError("the parameter of topk or bottomk is NaN")
-    if (np.abs(param) >= _MAX_K).any():
-        raise ExecutionError("the parameter of topk or bottomk is too large")
+def _limited(groups: Groups, param: Floats, op: str) -> Vector:
+    """Keep k series of each group: the largest, the smallest, or the first; of an instant query, best first."""
     vector = groups.vector
     kept = np.zeros(vector.present.shape, dtype=np.bool_)
+    # The original looks for the largest parameter first, and where any is NaN it is NaN, which is not less than 1.
+    if np.max(param) < 1:
+        return vector.filtered(kept)
+    if np.isnan(param).any():
+        raise ExecutionError("Parameter value is NaN")
+    if (param <= -_MAX_K).any():
+        raise ExecutionError(f"Scalar value {shortest_text(float(np.min(param)))} underflows int64")
+    if (param >= _MAX_K).any():
+        raise ExecutionError(f"Scalar value {shortest_text(float(np.max(param)))} overflows int64")
     order: list[int] = []
     for rows in groups.members:
-        for step in range(vector.present.shape[1]):
-            best = _best(vector, rows, step, int(param[step]), largest=largest)
+        for step in groups.deadline.over(range(vector.present.shape[1])):
+            best = _best(vector, rows, step, int(param[step]), op)
             kept[best, step] = True
             if vector.present.shape[1] == 1:
                 order += best
@@ -186,12 +213,27 @@ def _top(groups: Groups, param: Floats, *, largest: bool) -> Vector:
     return vector.filtered(kept)
 
 
-def _best(vector: Vector, rows: list[int], step: int, count: int, *, largest: bool) -> list[int]:
+def _sampled(groups: Groups, param: Floats, notes: Annotations, at: int) -> Vector:
+    """Keep the series whose hash lies below a ratio, or, for a negative one, those that its complement leaves."""
+    vector = groups.vector
+    if (param == 0).all():
+        return vector.filtered(np.zeros(vector.present.shape, dtype=np.bool_))
+    if np.isnan(param).any():
+        raise ExecutionError("Ratio value is NaN")
+    for extreme, bound in ((float(np.max(param)), 1.0), (float(np.min(param)), -1.0)):
+        if extreme * bound > 1:
+            shown = f"{shortest_text(extreme)}, capping to {shortest_text(bound)}"
+            notes.warn(f"ratio value should be between -1 and 1, got {shown}", at)
+    ratio = np.clip(param, -1.0, 1.0)[None, :]
+    place = np.array([label_hash(labels) / _MAX_HASH for labels in vector.labels])[:, None]
+    return vector.filtered(np.where(ratio >= 0, place < ratio, place >= 1 + ratio))
+
+
+def _best(vector: Vector, rows: list[int], step: int, count: int, op: str) -> list[int]:
     """Return up to `count` rows, best first; NaN is worst of all."""
     column = vector.values[:, step].tolist()
     there = [row for row in rows if vector.present[row, step]]
-    if largest:
-        there.sort(key=lambda row: (math.isnan(column[row]), -column[row]))
-    else:
-        there.sort(key=lambda row: (math.isnan(column[row]), column[row]))
+    if op != "limitk":
+        sign = -1 if op == "topk" else 1
+        there.sort(key=lambda row: (math.isnan(column[row]), sign * column[row]))
     return there[: max(count, 0)]

@@ -1,65 +1,34 @@
-"""Function calls: which Python function answers which PromQL function."""
+"""The functions of a default server, one Python function each."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
-from midwatch_contracts.promql import Call, Expr, MatrixSelector, Paren, StringLiteral, VectorSelector
-from midwatch_lab.metrics.engine import over_time, rates, relabel
-from midwatch_lab.metrics.engine.elementwise import CALENDAR, MATHEMATICS, larger, nearest, smaller
-from midwatch_lab.metrics.engine.histograms import over_histograms
-from midwatch_lab.metrics.engine.values import Floats, Ints, Vector, anywhere
+from midwatch_contracts.promql import Call, Expr, MatrixSelector, VectorSelector, quote_value
+from midwatch_lab.metrics.engine import extended, over_time, rates, relabel
+from midwatch_lab.metrics.engine.arguments import Evaluator, bare, position, text
+from midwatch_lab.metrics.engine.elementwise import CALENDAR, MATHEMATICS, dated, larger, nearest, smaller
+from midwatch_lab.metrics.engine.histograms import Buckets, Histograms
+from midwatch_lab.metrics.engine.values import Floats, Vector, anywhere, of_scalar, unnamed
 from midwatch_lab.metrics.engine.windows import Windows
 from midwatch_lab.metrics.errors import ExecutionError
-from midwatch_lab.metrics.labels import NAME, Labels, drop_name, from_dict
-
-
-class Evaluator(Protocol):
-    """What a function needs of the evaluator."""
-
-    times: Ints
-
-    def scalar(self, expr: Expr) -> Floats:
-        """Evaluate a scalar: one number a step."""
-        ...
-
-    def vector(self, expr: Expr) -> Vector:
-        """Evaluate an instant vector."""
-        ...
-
-    def windows(self, expr: Expr) -> Windows:
-        """Evaluate a range vector."""
-        ...
-
-    def sample_times(self, selector: VectorSelector) -> Vector:
-        """Return a selector's samples with their own times (s) as values."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Add a warning to the answer."""
-        ...
-
+from midwatch_lab.metrics.labels import NAME, Labels, from_dict, value_of
+from midwatch_lab.metrics.numbers import shortest_text
 
 Function = Callable[[Evaluator, Call], Vector]
+_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 
 
-def unnamed(vector: Vector) -> Vector:
-    """Return a vector without metric names."""
-    return vector.relabelled([drop_name(labels) for labels in vector.labels])
-
-
-def text(expr: Expr) -> str:
-    """Return a string argument."""
-    while isinstance(expr, Paren):
-        expr = expr.expr
-    assert isinstance(expr, StringLiteral)  # noqa: S101 (the parser checked the type)
-    return expr.value
+def range_of(evaluator: Evaluator, call: Call, index: int = 0) -> Windows:
+    """Evaluate a call's range vector; `anchored` and `smoothed` go with some functions only."""
+    selector = bare(call.args[index])
+    extended.check(selector.selector.extension if isinstance(selector, MatrixSelector) else None, call.function)
+    return evaluator.windows(selector)
 
 
 def _of_windows(function: Callable[[Windows], Vector], *, keeps_name: bool = False) -> Function:
     def call(evaluator: Evaluator, expr: Call) -> Vector:
-        found = function(evaluator.windows(expr.args[0]))
+        found = function(range_of(evaluator, expr))
         return found if keeps_name else unnamed(found)
 
     return call
@@ -76,15 +45,10 @@ def _of_values(function: Callable[[Floats], Floats]) -> Function:
 def _calendar(function: Callable[[Floats], Floats]) -> Function:
     def call(evaluator: Evaluator, expr: Call) -> Vector:
         vector = evaluator.vector(expr.args[0]) if expr.args else of_scalar(evaluator.times / 1000)
-        shown = np.where(np.isfinite(vector.values), function(vector.values), np.nan)
+        shown = np.where(dated(vector.values), function(vector.values), np.nan)
         return unnamed(vector.with_values(shown))
 
     return call
-
-
-def of_scalar(values: Floats) -> Vector:
-    """Return one series without labels."""
-    return Vector([()], values[None, :], np.ones((1, len(values)), dtype=np.bool_))
 
 
 def _vector(evaluator: Evaluator, expr: Call) -> Vector:
@@ -110,19 +74,22 @@ def _clamp(evaluator: Evaluator, expr: Call) -> Vector:
 
 
 def _timestamp(evaluator: Evaluator, expr: Call) -> Vector:
-    inner = expr.args[0]
-    while isinstance(inner, Paren):
-        inner = inner.expr
+    inner = bare(expr.args[0])
     if isinstance(inner, VectorSelector):
         return unnamed(evaluator.sample_times(inner))
     vector = evaluator.vector(inner)
     return unnamed(vector.with_values(np.broadcast_to(evaluator.times / 1000, vector.values.shape)))
 
 
+def warn_unsorted(evaluator: Evaluator, expr: Call) -> None:
+    """Warn that a range query is not sorted."""
+    evaluator.notes.warn("sort is ineffective for range queries since results are always ordered by labels", expr.start)
+
+
 def _sort(evaluator: Evaluator, expr: Call) -> Vector:
     vector = evaluator.vector(expr.args[0])
     if len(evaluator.times) != 1:
-        evaluator.note(f"PromQL warning: {expr.function} has no effect on a range query")
+        warn_unsorted(evaluator, expr)
         return vector
     column = vector.values[:, 0]
     signed = -column if expr.function == "sort_desc" else column
@@ -131,11 +98,11 @@ def _sort(evaluator: Evaluator, expr: Call) -> Vector:
 
 
 def _absent(evaluator: Evaluator, expr: Call) -> Vector:
-    inner = expr.args[0]
+    inner = bare(expr.args[0])
     if expr.function == "absent":
         present = anywhere(evaluator.vector(inner).present)
     else:
-        present = anywhere(evaluator.windows(inner).count > 0)
+        present = anywhere(range_of(evaluator, expr).count > 0)
     values = np.ones((1, len(evaluator.times)))
     return Vector([_absent_labels(inner)], values, ~present[None, :])
 
@@ -158,34 +125,93 @@ def _absent_labels(expr: Expr) -> Labels:
     return from_dict(found)
 
 
+def histograms(evaluator: Evaluator, call: Call, index: int) -> Histograms:
+    """Evaluate a call's classic histograms."""
+    found = Histograms.of(evaluator.vector(call.args[index]))
+    for warning in found.warning():
+        evaluator.notes.warn(warning, position(call, index))
+    return found
+
+
+def quantile_of(evaluator: Evaluator, buckets: Buckets, rank: float, step: int, at: int | None) -> float:
+    """Return a histogram's quantile; note, at the position `at`, where its counts had to be made to rise."""
+    if not 0 <= rank <= 1:
+        return np.nan if np.isnan(rank) else np.copysign(np.inf, rank)
+    risen, forced = buckets.risen(int(evaluator.times[step]))
+    if forced is not None and at is not None:
+        evaluator.notes.force(forced, at)
+    return risen.quantile(rank)
+
+
 def _histogram_quantile(evaluator: Evaluator, expr: Call) -> Vector:
     rank = evaluator.scalar(expr.args[0])
-    _note_rank(evaluator, rank)
-    return over_histograms(evaluator.vector(expr.args[1]), lambda buckets, step: buckets.quantile(float(rank[step])))
+    note_rank(evaluator, rank, position(expr, 0))
+    at = position(expr, 1)
+    return histograms(evaluator, expr, 1).measured(
+        evaluator.deadline, lambda buckets, step: quantile_of(evaluator, buckets, float(rank[step]), step, at)
+    )
 
 
 def _histogram_fraction(evaluator: Evaluator, expr: Call) -> Vector:
     lower, upper = evaluator.scalar(expr.args[0]), evaluator.scalar(expr.args[1])
-    return over_histograms(
-        evaluator.vector(expr.args[2]), lambda buckets, step: buckets.fraction(float(lower[step]), float(upper[step]))
+    return histograms(evaluator, expr, 2).measured(
+        evaluator.deadline, lambda buckets, step: buckets.fraction(float(lower[step]), float(upper[step]))
     )
 
 
-def _note_rank(evaluator: Evaluator, rank: Floats) -> None:
-    outside = rank[~((rank >= 0) & (rank <= 1))]
-    if len(outside):
-        evaluator.note(f"PromQL warning: quantile value should be between 0 and 1, got {outside[0]:g}")
+def note_rank(evaluator: Evaluator, rank: Floats, at: int) -> None:
+    """Warn of ranks that are none."""
+    for outside in dict.fromkeys(map(shortest_text, rank[~((rank >= 0) & (rank <= 1))].tolist())):
+        evaluator.notes.warn(f"quantile value should be between 0 and 1, got {outside}", at)
 
 
 def _quantile_over_time(evaluator: Evaluator, expr: Call) -> Vector:
     rank = evaluator.scalar(expr.args[0])
-    _note_rank(evaluator, rank)
-    return unnamed(over_time.quantile_over_time(evaluator.windows(expr.args[1]), rank))
+    windows = range_of(evaluator, expr, 1)
+    note_rank(evaluator, rank[anywhere(windows.count > 0)], position(expr, 0))
+    return unnamed(over_time.quantile_over_time(windows, rank))
+
+
+def _counter_rate(evaluator: Evaluator, expr: Call) -> Vector:
+    """Answer `rate`, `increase` and `delta`."""
+    counter, per_second = expr.function != "delta", expr.function == "rate"
+    windows = range_of(evaluator, expr)
+    if windows.marks is None:
+        found = rates.extrapolated(windows, counter=counter, per_second=per_second)
+    else:
+        smoothed = _extension(expr) == "smoothed"
+        found = extended.rate(windows, smoothed=smoothed, counter=counter, per_second=per_second)
+    if counter:
+        _note_gauges(evaluator, found, position(expr, 0))
+    return unnamed(found)
+
+
+def _note_gauges(evaluator: Evaluator, found: Vector, at: int) -> None:
+    for labels, present in zip(found.labels, found.present, strict=True):
+        name = value_of(labels, NAME)
+        if name and not name.endswith(_COUNTERS) and present.any():
+            evaluator.notes.inform(
+                f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quote_value(name)}",
+                at,
+            )
+
+
+def _extension(expr: Call) -> str | None:
+    selector = bare(expr.args[0])
+    return selector.selector.extension if isinstance(selector, MatrixSelector) else None
+
+
+def _events(evaluator: Evaluator, expr: Call) -> Vector:
+    """Answer `changes` and `resets`."""
+    windows = range_of(evaluator, expr)
+    if windows.marks is not None:
+        windows = extended.anchored_low(windows)
+    return unnamed((rates.changes if expr.function == "changes" else rates.resets)(windows))
 
 
 def _predict_linear(evaluator: Evaluator, expr: Call) -> Vector:
     ahead = evaluator.scalar(expr.args[1])
-    return unnamed(rates.predict_linear(evaluator.windows(expr.args[0]), evaluator.times, ahead))
+    return unnamed(rates.predict_linear(range_of(evaluator, expr), evaluator.times, ahead))
 
 
 def _label_replace(evaluator: Evaluator, expr: Call) -> Vector:
@@ -214,23 +240,23 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "absent": _absent,
     "absent_over_time": _absent,
-    "changes": _of_windows(rates.changes),
+    "changes": _events,
     "clamp": _clamp,
     "clamp_max": _clamp,
     "clamp_min": _clamp,
-    "delta": _of_windows(lambda windows: rates.extrapolated(windows, counter=False, per_second=False)),
+    "delta": _counter_rate,
     "deriv": _of_windows(rates.deriv),
     "histogram_fraction": _histogram_fraction,
     "histogram_quantile": _histogram_quantile,
     "idelta": _of_windows(lambda windows: rates.instant(windows, rate=False)),
-    "increase": _of_windows(lambda windows: rates.extrapolated(windows, counter=True, per_second=False)),
+    "increase": _counter_rate,
     "irate": _of_windows(lambda windows: rates.instant(windows, rate=True)),
     "label_join": _label_join,
     "label_replace": _label_replace,
     "predict_linear": _predict_linear,
     "quantile_over_time": _quantile_over_time,
-    "rate": _of_windows(lambda windows: rates.extrapolated(windows, counter=True, per_second=True)),
-    "resets": _of_windows(rates.resets),
+    "rate": _counter_rate,
+    "resets": _events,
     "round": _round,
     "sort": _sort,
     "sort_desc": _sort,

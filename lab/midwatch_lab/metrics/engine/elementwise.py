@@ -56,11 +56,17 @@ MATHEMATICS: dict[str, Unary] = {
     "tanh": np.tanh,
 }
 
-_DAY = np.timedelta64(1, "D")
+_MAX_SECONDS = 2.0**55
+"""What NumPy's calendar can hold in days, hours and minutes."""
+
+
+def dated(values: Floats) -> Bools:
+    """Say which values are times that the calendar knows."""
+    return np.abs(values) < _MAX_SECONDS
 
 
 def _seconds(values: Floats) -> "np.typing.NDArray[np.datetime64]":
-    whole = np.where(np.isfinite(values), np.trunc(values), 0.0)
+    whole = np.where(dated(values), np.trunc(values), 0.0)
     return whole.astype(np.int64).astype("datetime64[s]")
 
 

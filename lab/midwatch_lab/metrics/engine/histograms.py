@@ -1,31 +1,34 @@
 """Quantiles and fractions of classic histograms: series that share all labels but `le`, one a bucket."""
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from midwatch_lab.metrics.engine.values import Floats, Vector, anywhere
+from midwatch_contracts.promql import quote_value
+from midwatch_lab.metrics.engine.annotations import Forced
+from midwatch_lab.metrics.engine.deadline import Deadline
+from midwatch_lab.metrics.engine.values import Floats, Vector, anywhere, merge
 from midwatch_lab.metrics.labels import METADATA, Labels, drop, value_of
 
 _TOLERANCE = 1e-12
 """Relative differences between neighbouring buckets up to this size are taken for rounding."""
 _SMALLEST_NORMAL = 2.2250738585072014e-308
-_DROPPED = METADATA | {"le"}
+_HEX = re.compile(r"[+-]?0[xX][0-9a-fA-F.]+[pP][+-]?[0-9]+")
 
 
 @dataclass
 class Buckets:
-    """One histogram at one step: rising upper bounds and cumulative counts."""
+    """One histogram at one step: rising upper bounds, the last `+Inf`, and cumulative counts."""
 
     bounds: list[float]
     counts: list[float]
 
     @classmethod
-    def cleaned(cls, pairs: list[tuple[float, float]]) -> "Buckets | None":
-        """Merge equal bounds and force counts to rise; None where there is no histogram (`+Inf` is missing)."""
+    def of(cls, pairs: list[tuple[float, float]]) -> "Buckets | None":
+        """Make one of (bound, count) pairs in any order; None where `+Inf` is missing."""
         pairs.sort(key=lambda pair: pair[0])
         if pairs[-1][0] != math.inf:
             return None
@@ -37,62 +40,81 @@ class Buckets:
             else:
                 bounds.append(bound)
                 counts.append(count)
+        return cls(bounds, counts)
+
+    def risen(self, time_ms: int) -> "tuple[Buckets, Forced | None]":
+        """Return it with counts that do not fall, and what had to be changed for it beyond rounding."""
+        counts = list(self.counts)
+        forced: Forced | None = None
         before = counts[0]
         for index in range(1, len(counts)):
             count = counts[index]
             if count == before:
                 continue
-            if _almost_equal(before, count) or count < before:
+            if _almost_equal(before, count):
                 counts[index] = before
+            elif count < before:
+                counts[index] = before
+                change = Forced(time_ms, time_ms, self.bounds[index], self.bounds[index], before - count)
+                if forced is None:
+                    forced = change
+                else:
+                    forced.add(change)
+                    forced.samples = 1
             else:
                 before = count
-        return cls(bounds, counts)
+        return Buckets(self.bounds, counts), forced
 
-    def quantile(self, rank: float) -> float:  # noqa: PLR0911 (one return a special case)
-        """Return the quantile, linear within its bucket."""
-        if math.isnan(rank):
-            return math.nan
-        if rank < 0:
-            return -math.inf
-        if rank > 1:
-            return math.inf
+    def quantile(self, rank: float) -> float:
+        """Return the quantile for a rank from 0 to 1, linear within its bucket."""
         bounds, counts = self.bounds, self.counts
-        if len(bounds) < 2 or counts[-1] == 0 or math.isnan(counts[-1]):  # noqa: PLR2004 (+Inf alone says nothing)
+        if len(bounds) < 2 or counts[-1] == 0:  # noqa: PLR2004 (+Inf alone says nothing)
             return math.nan
         wanted = rank * counts[-1]
-        index = bisect_left(counts, wanted, 0, len(counts) - 1)
+        index = _first(counts, wanted)
         if index == len(counts) - 1:
             return bounds[-2]
-        if index == 0:
-            if bounds[0] <= 0:
-                return bounds[0]
-            return bounds[0] * (wanted / counts[0]) if counts[0] else math.nan
-        below = counts[index - 1]
-        share = (wanted - below) / (counts[index] - below)
-        return bounds[index - 1] + (bounds[index] - bounds[index - 1]) * share
+        if index == 0 and bounds[0] <= 0:
+            return bounds[0]
+        low, below = (bounds[index - 1], counts[index - 1]) if index else (0.0, 0.0)
+        inside = counts[index] - below
+        share = (wanted - below) / inside if inside else math.nan
+        return low + (bounds[index] - low) * share
 
     def fraction(self, lower: float, upper: float) -> float:
         """Return the estimated share of observations in `(lower, upper]`."""
-        if math.isnan(lower) or math.isnan(upper) or self.counts[-1] == 0 or math.isnan(self.counts[-1]):
+        count = self.counts[-1]
+        if count == 0 or math.isnan(lower) or math.isnan(upper):
             return math.nan
         if lower >= upper:
             return 0.0
-        return (self._rank(upper) - self._rank(lower)) / self.counts[-1]
+        return (self._rank(upper) - self._rank(lower)) / count
 
     def _rank(self, bound: float) -> float:
-        """Return the estimated number of observations up to `bound`."""
-        if bound == -math.inf:
-            return 0.0
-        low = min(0.0, self.bounds[0]) if self.bounds[0] > 0 else -math.inf
-        below = 0.0
+        """Return the estimated number of observations up to `bound`; never more than there are."""
+        low, below = (-math.inf if self.bounds[0] <= 0 else 0.0), 0.0
         for upper, count in zip(self.bounds, self.counts, strict=True):
-            if bound >= upper:
-                low, below = upper, count
-                continue
-            if bound <= low or math.isinf(low) or math.isinf(upper):
-                return below
-            return below + (count - below) * (bound - low) / (upper - low)
-        return below
+            if low >= bound:
+                break
+            if upper > bound:
+                inside = count if math.isinf(low) else below + (count - below) * (bound - low) / (upper - low)
+                return min(inside, self.counts[-1])
+            low, below = upper, count
+        else:
+            return self.counts[-1]
+        return min(below, self.counts[-1])
+
+
+def _first(counts: list[float], wanted: float) -> int:
+    """Return the first bucket that reaches `wanted`, by the original's search: NaN counts mislead it the same way."""
+    low, high = 0, len(counts) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if counts[middle] >= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _almost_equal(a: float, b: float) -> bool:
@@ -106,35 +128,66 @@ def _almost_equal(a: float, b: float) -> bool:
 
 def _bound(text: str) -> float | None:
     """Return an `le` as a number, None where it is none."""
-    if "_" in text or text != text.strip():
+    if "_" in text or text != text.strip() or not text.isascii():
         return None
     try:
-        found = float(text)
-    except ValueError:
+        found = float.fromhex(text) if _HEX.fullmatch(text) else float(text)
+    except (ValueError, OverflowError):
         return None
     return None if math.isnan(found) else found
 
 
-def over_histograms(vector: Vector, measure: Callable[[Buckets, int], float]) -> Vector:
-    """Return one series a histogram, with `measure(buckets, step)` wherever it has buckets."""
-    groups: dict[Labels, list[tuple[float, int]]] = {}
-    for row, labels in enumerate(vector.labels):
-        bound = _bound(value_of(labels, "le"))
-        if bound is not None:
-            groups.setdefault(drop(labels, _DROPPED), []).append((bound, row))
-    steps = vector.values.shape[1]
-    values: Floats = np.full((len(groups), steps), np.nan)
-    present = np.zeros((len(groups), steps), dtype=np.bool_)
-    for number, members in enumerate(groups.values()):
-        rows = [row for _, row in members]
-        shown = vector.present[rows]
-        counts = vector.values[rows].T.tolist()
-        for step in np.flatnonzero(anywhere(shown)).tolist():
-            here = shown[:, step].tolist()
-            pairs = [
-                (bound, count) for (bound, _), count, there in zip(members, counts[step], here, strict=True) if there
-            ]
-            buckets = Buckets.cleaned(pairs)
+@dataclass
+class Histograms:
+    """The histograms of a vector: their labels, name included, and the (bound, row) pairs of each."""
+
+    vector: Vector
+    groups: dict[Labels, list[tuple[float, int]]] = field(default_factory=dict[Labels, "list[tuple[float, int]]"])
+    malformed: list[str] = field(default_factory=list[str])
+    """Every text of an `le` that is missing or no number, where a sample has it."""
+
+    @classmethod
+    def of(cls, vector: Vector) -> "Histograms":
+        """Group a vector's rows."""
+        found = cls(vector)
+        for row, labels in enumerate(vector.labels):
+            text = value_of(labels, "le")
+            bound = _bound(text)
+            if bound is not None:
+                found.groups.setdefault(drop(labels, ("le",)), []).append((bound, row))
+            elif vector.present[row].any():
+                found.malformed.append(text)
+        return found
+
+    def warning(self) -> list[str]:
+        """Return a warning for each malformed `le`."""
+        return [f'bucket label "le" is missing or has a malformed value of {quote_value(t)}' for t in self.malformed]
+
+    def each(self, deadline: Deadline) -> Iterator[tuple[int, int, Buckets | None]]:
+        """Return (number of the histogram, step, its buckets) wherever there is one."""
+        for number, members in enumerate(self.groups.values()):
+            rows = [row for _, row in members]
+            shown = self.vector.present[rows]
+            counts = self.vector.values[rows].T.tolist()
+            for step in deadline.over(np.flatnonzero(anywhere(shown)).tolist()):
+                here = shown[:, step].tolist()
+                pairs = [
+                    (bound, count)
+                    for (bound, _), count, there in zip(members, counts[step], here, strict=True)
+                    if there
+                ]
+                yield number, step, Buckets.of(pairs)
+
+    def measured(self, deadline: Deadline, measure: Callable[[Buckets, int], float]) -> Vector:
+        """Return one series a histogram without its name, NaN where it has no `+Inf`.
+
+        Raises:
+            ExecutionError: when two histograms differ in their names only.
+        """
+        steps = self.vector.values.shape[1]
+        values: Floats = np.full((len(self.groups), steps), np.nan)
+        present = np.zeros((len(self.groups), steps), dtype=np.bool_)
+        for number, step, buckets in self.each(deadline):
             values[number, step] = math.nan if buckets is None else measure(buckets, step)
             present[number, step] = True
-    return Vector(list(groups), values, present)
+        return merge(Vector([drop(labels, METADATA) for labels in self.groups], values, present))

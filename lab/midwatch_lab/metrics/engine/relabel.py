@@ -22,11 +22,11 @@ def expand(template: str, groups: dict[str, str]) -> str:
 
 def label_replace(vector: Vector, target: str, template: str, source: str, text: str) -> Vector:
     """Set `target` to the filled template wherever the whole of `source` matches."""
-    _check(target, "label_replace")
     try:
         compiled = pattern(text)
     except BadDataError as error:
-        raise ExecutionError(f"label_replace: {error}") from error
+        raise ExecutionError(f"invalid regular expression in label_replace(): {text}") from error
+    _check(target, "destination", "label_replace")
     changed: list[Labels] = []
     for labels in vector.labels:
         groups = compiled.groups(value_of(labels, source))
@@ -36,9 +36,9 @@ def label_replace(vector: Vector, target: str, template: str, source: str, text:
 
 def label_join(vector: Vector, target: str, separator: str, sources: list[str]) -> Vector:
     """Set `target` to the values of `sources`, joined."""
-    _check(target, "label_join")
     for source in sources:
-        _check(source, "label_join")
+        _check(source, "source", "label_join")
+    _check(target, "destination", "label_join")
     changed = [
         from_dict({**dict(labels), target: separator.join(value_of(labels, source) for source in sources)})
         for labels in vector.labels
@@ -46,6 +46,6 @@ def label_join(vector: Vector, target: str, separator: str, sources: list[str]) 
     return vector.relabelled(changed)
 
 
-def _check(name: str, function: str) -> None:
+def _check(name: str, role: str, function: str) -> None:
     if not name:
-        raise ExecutionError(f"invalid label name in {function}: it must not be empty")
+        raise ExecutionError(f"invalid {role} label name in {function}(): {name}")

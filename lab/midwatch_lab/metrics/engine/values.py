@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midwatch_lab.metrics.errors import ExecutionError
-from midwatch_lab.metrics.labels import Labels, show
+from midwatch_lab.metrics.labels import Labels, drop_name
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -78,11 +78,25 @@ def merge(vector: Vector) -> Vector:
         return vector
     values = np.empty((len(rows), vector.values.shape[1]))
     present = np.empty(values.shape, dtype=np.bool_)
-    for position, (labels, members) in enumerate(rows.items()):
+    for position, members in enumerate(rows.values()):
         values[position], present[position] = joined(vector, members)
         if int(vector.present[members].sum(axis=0).max(initial=0)) > 1:
-            raise ExecutionError(f"vector cannot contain metrics with the same labelset: {show(labels)} stands twice")
+            raise ExecutionError("vector cannot contain metrics with the same labelset")
     return Vector(list(rows), values, present)
+
+
+def unnamed(vector: Vector) -> Vector:
+    """Return a vector without metric names.
+
+    Raises:
+        ExecutionError: when two series then share their labels at the same step.
+    """
+    return vector.relabelled([drop_name(labels) for labels in vector.labels])
+
+
+def of_scalar(values: Floats) -> Vector:
+    """Return one series without labels."""
+    return Vector([()], values[None, :], np.ones((1, len(values)), dtype=np.bool_))
 
 
 def joined(vector: Vector, members: Sequence[int]) -> tuple[Floats, Bools]:

@@ -10,6 +10,9 @@ NAMED_MAX: Final = 15
 class Tally:
     """Counts of cases that agreed, that did not, and that differ for a named reason."""
 
+    title: str
+    """What the line begins with."""
+    named_max: int
     passed: int = 0
     failed: int = 0
     named: list[str] = field(default_factory=list[str])
@@ -22,13 +25,13 @@ class Tally:
     @property
     def green(self) -> bool:
         """Whether the contract holds: nothing failed, and few enough differences have a name."""
-        return not self.failed and len(self.named) <= NAMED_MAX
+        return not self.failed and len(self.named) <= self.named_max
 
     @property
     def line(self) -> str:
         """The line."""
-        return f"contract kube: {self.passed} passed, {self.failed} failed, {len(self.named)} named differences"
+        return f"{self.title}: {self.passed} passed, {self.failed} failed, {len(self.named)} named differences"
 
 
-TALLY: Final = Tally()
+TALLY: Final = Tally("contract kube", NAMED_MAX)
 """Of this run of pytest."""
