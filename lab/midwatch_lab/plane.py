@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from midwatch_contracts.clock import Clock
+from midwatch_lab.controllers.autoscaler import AutoscalerController
 from midwatch_lab.controllers.deployment import DeploymentController
 from midwatch_lab.controllers.disruption import DisruptionController
 from midwatch_lab.controllers.endpoints import EndpointsController
@@ -56,6 +57,7 @@ class ControlPlane:
             Scheduler(registry, clock, recorder),
             EndpointsController(registry, clock),
             DisruptionController(registry, clock, recorder),
+            AutoscalerController(registry, clock, recorder, self.usage),
             GarbageCollector(registry, clock),
         )
         self.loops = tuple(ControllerLoop(controller) for controller in controllers)

@@ -77,6 +77,20 @@ class LabelSelector:
         return cls(tuple(Requirement(*term) for term in label_syntax.parse(text)))
 
 
+def go_text(selector: Object | None) -> str:
+    """Return a LabelSelector as Go prints the structure."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted(dig(selector, "matchLabels", default={}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{item['key']},Operator:{item['operator']},"
+        f"Values:[{' '.join(item.get('values', []))}],}},"
+        for item in dig(selector, "matchExpressions", default=[])
+    )
+    inner = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},"
+    return f"&LabelSelector{{{inner}}}"
+
+
 @dataclass(frozen=True)
 class FieldSelector:
     """Conditions on fields: (path, value, whether they must be equal)."""

@@ -32,7 +32,7 @@ from midwatch_lab.objects import (
 from midwatch_lab.registry.eviction import DISRUPTION_ALLOWED
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.scale import has_scale, scale_of
-from midwatch_lab.selectors import LabelSelector
+from midwatch_lab.selectors import LabelSelector, go_text
 from midwatch_lab.store.store import Change
 
 _COMPONENT: Final = "controllermanager"
@@ -199,20 +199,8 @@ def _selector(budget: Object) -> LabelSelector | None:
 
 def _unmanaged_text(budget: Object) -> str:
     return (
-        f"Pods selected by this PodDisruptionBudget (selector: {_go_selector(dig(budget, 'spec', 'selector'))}) were "
+        f"Pods selected by this PodDisruptionBudget (selector: {go_text(dig(budget, 'spec', 'selector'))}) were "
         "found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in "
         'undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer '
         "value."
     )
-
-
-def _go_selector(selector: Object) -> str:
-    """Return a selector as Go prints the structure."""
-    labels = "".join(f"{key}: {value}," for key, value in sorted(dig(selector, "matchLabels", default={}).items()))
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{item['key']},Operator:{item['operator']},"
-        f"Values:[{' '.join(item.get('values', []))}],}},"
-        for item in dig(selector, "matchExpressions", default=[])
-    )
-    inner = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},"
-    return f"&LabelSelector{{{inner}}}"
