@@ -33,7 +33,7 @@ class LabClient:
 
     Args:
         info: where the lab answers.
-        user: as whom to act: `admin`, `midwatch` or `viewer`.
+        user: as whom to act: `admin`, `midwatch`, `editor`, `viewer` or `nobody`.
     """
 
     def __init__(self, info: LabInfo, *, user: str = "admin") -> None:

@@ -6,6 +6,7 @@ LabError                    the lab cannot do what was asked
 ├── ConversionError         an object cannot be shown in another version
 ├── PatchError              a patch cannot be applied (becomes an ApiError at the door)
 ├── PatternError            a regular expression is not one of RE2
+├── TokenError              a bearer token is nobody's, or not good (becomes a 401, or the words of a TokenReview)
 ├── SelectorError           a label or field selector does not parse
 ├── StoreError              the file that a lab keeps its objects in cannot be used
 =======
@@ -60,6 +61,10 @@ class PatchError(LabError):
 
 class PatternError(LabError):
     """A regular expression is not one of RE2; the wording is Go's."""
+
+
+class TokenError(LabError):
+    """A bearer token is nobody's, or not good for what it is used for."""
 
 
 class SelectorError(LabError):

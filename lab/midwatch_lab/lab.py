@@ -19,7 +19,7 @@ from midwatch_contracts.clock import Clock, WallClock
 from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_connections
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
-from midwatch_lab.api.users import fresh_users
+from midwatch_lab.api.users import bind_users, fresh_users
 from midwatch_lab.errors import AddressError, LabError
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
@@ -108,6 +108,7 @@ class Lab:
         )
         self.balancer = Balancer(self.store, tuple(self.kubelet.nodes.values()))
         self.users, self.tokens = fresh_users()
+        bind_users(self.registry)
         self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet, self.plane.usage)
         self.faults = Faults(self.registry)
         self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))

@@ -65,6 +65,13 @@ def dns_subdomain_fault(text: str) -> str | None:
     )
 
 
+def path_segment_fault(text: str) -> str | None:
+    """Say why the text cannot stand in a path by itself, or None where it can: what the names of roles must do."""
+    if text in (".", ".."):
+        return f"may not be '{text}'"
+    return next((f"may not contain '{char}'" for char in "/%" if char in text), None)
+
+
 def dns_1035_fault(text: str) -> str | None:
     """Say why the text is no RFC 1035 label, or None where it is one."""
     if len(text) > _LABEL_MAX:

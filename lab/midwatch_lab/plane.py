@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from midwatch_contracts.clock import Clock
+from midwatch_lab.access.bootstrap import made_by_server, make_roles
+from midwatch_lab.controllers.aggregation import AggregationController
 from midwatch_lab.controllers.autoscaler import AutoscalerController
 from midwatch_lab.controllers.deployment import DeploymentController
 from midwatch_lab.controllers.disruption import DisruptionController
@@ -22,7 +24,7 @@ from midwatch_lab.controllers.scheduler import Scheduler
 from midwatch_lab.kinds.resources import NAMESPACES
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas.schema import schemas
-from midwatch_lab.store.audit import Audit, Origin
+from midwatch_lab.store.audit import Audit
 from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.store import Store
 from midwatch_lab.usage import UsageBoard
@@ -59,14 +61,14 @@ class ControlPlane:
             DisruptionController(registry, clock, recorder),
             AutoscalerController(registry, clock, recorder, self.usage),
             GarbageCollector(registry, clock),
+            AggregationController(registry, clock),
         )
         self.loops = tuple(ControllerLoop(controller) for controller in controllers)
         registry.resume()
         for name in SYSTEM_NAMESPACES:
-            if registry.find(NAMESPACES, "", name) is not None:
-                continue
-            origin = Origin("system:apiserver", "create", NAMESPACES.path(""), manager="kube-apiserver")
-            registry.create(NAMESPACES, "", {"metadata": {"name": name}}, origin)
+            if registry.find(NAMESPACES, "", name) is None:
+                registry.create(NAMESPACES, "", {"metadata": {"name": name}}, made_by_server(NAMESPACES))
+        make_roles(registry)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

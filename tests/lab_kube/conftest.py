@@ -8,7 +8,8 @@ import pytest
 
 from midwatch_contracts.clock import VirtualClock
 from midwatch_lab.api.server import ApiServer
-from midwatch_lab.api.users import fresh_users
+from midwatch_lab.api.users import bind_users, fresh_users
+from midwatch_lab.controllers.aggregation import AggregationController
 from midwatch_lab.kinds.resources import NAMESPACES, NODES
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.plane import ControlPlane
@@ -54,6 +55,10 @@ def with_node(plane: ControlPlane) -> ControlPlane:
 def client_of(plane: ControlPlane) -> Callable[[str | None], httpx2.AsyncClient]:
     """Makes a client of the plane's API server, as a user; None sends no token."""
     users, tokens = fresh_users()
+    bind_users(plane.registry)
+    aggregation = AggregationController(plane.registry, plane.clock)
+    for role in ("view", "edit", "admin"):
+        aggregation.reconcile(("", role))
     transport = httpx2.ASGITransport(ApiServer(plane.registry, plane.clock, users, NoLogs()))
 
     def client(user: str | None) -> httpx2.AsyncClient:

@@ -36,12 +36,14 @@ def configure(plane: ControlPlane, *names: str) -> None:
         plane.registry.create(CONFIGMAPS, "llm", {"metadata": {"name": name, "labels": {"n": name}}}, TESTER)
 
 
-async def test_a_request_without_a_known_token_is_unauthorized(client_of: Clients) -> None:
+async def test_a_token_that_nobody_has_is_unauthorized_and_no_token_is_anonymous(client_of: Clients) -> None:
     async with client_of(None) as client:
-        for headers in ({}, {"Authorization": "Bearer nobody"}, {"Authorization": "Basic abc"}):
+        response = await client.get(HOME, headers={"Authorization": "Bearer nobody"})
+        assert (response.status_code, response.json()["reason"]) == (401, "Unauthorized")
+        for headers in ({}, {"Authorization": "Basic abc"}):
             response = await client.get(HOME, headers=headers)
-            assert response.status_code == 401
-            assert response.json()["reason"] == "Unauthorized"
+            assert (response.status_code, response.json()["reason"]) == (403, "Forbidden")
+            assert 'User "system:anonymous" cannot list' in response.json()["message"]
 
 
 async def test_a_viewer_reads_and_may_not_write(client_of: Clients, chat: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ def test_its_files_are_private_and_say_where_it_answers(tmp_path: Path, start: S
     private = load_pem_private_key((folder / "lab.key").read_bytes(), password=None)
     public = load_pem_public_key((folder / "lab.pub").read_bytes())
     assert private.public_key() == public
-    assert set(info.tokens) == {"admin", "midwatch", "viewer"}
+    assert set(info.tokens) == {"admin", "midwatch", "editor", "viewer", "nobody"}
 
 
 def test_status_tells_a_running_lab_from_none(tmp_path: Path, start: Start) -> None:

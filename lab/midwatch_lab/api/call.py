@@ -7,8 +7,8 @@ from typing import Final
 from starlette.requests import Request
 
 from midwatch_lab import status
+from midwatch_lab.access.user import User
 from midwatch_lab.api.bodies import Body, read_body
-from midwatch_lab.api.users import User
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.resources import Resource
@@ -145,6 +145,7 @@ class Call:
             manager=self.query("fieldManager") or agent,
             dry_run=bool(given),
             subresource=self.target.subresource,
+            user=self.user,
         )
 
     @property

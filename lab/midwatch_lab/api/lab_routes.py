@@ -12,7 +12,7 @@ from starlette.routing import Route
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.errors import ContractError
 from midwatch_lab import status
-from midwatch_lab.api.users import Users
+from midwatch_lab.access.authentication import StaticTokens, bearer_token
 from midwatch_lab.errors import ApiError, FaultError, LabError
 from midwatch_lab.faults import Faults
 from midwatch_lab.store.audit import Audit
@@ -42,10 +42,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class LabRoutes:
-    """The handlers; all but `healthz` answer only users who may run the lab."""
+    """The handlers; all but `healthz` answer superusers only, who run the lab."""
 
     def __init__(  # noqa: PLR0917 (the parts of a lab)
-        self, users: Users, audit: Audit, faults: Faults, loads: Loads, rules: RuleHolder, health: Mapping[str, Any]
+        self,
+        users: StaticTokens,
+        audit: Audit,
+        faults: Faults,
+        loads: Loads,
+        rules: RuleHolder,
+        health: Mapping[str, Any],
     ) -> None:
         self.users = users
         self.audit = audit
@@ -68,8 +74,10 @@ class LabRoutes:
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
             try:
-                user = self.users.of(request)
-                if not user.may_run_the_lab:
+                user = self.users.find(bearer_token(request))
+                if user is None:
+                    raise status.unauthorized()
+                if not user.is_superuser:
                     path = request.url.path
                     raise status.forbidden("lab", "", "", f'User "{user.name}" cannot {request.method.lower()} {path}')
                 return await handler(request)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -12,18 +12,23 @@ from starlette.websockets import WebSocket
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab import status
-from midwatch_lab.api import binding, deleting, eviction, logs, patching, plain, reading, reviews, scale, writing
+from midwatch_lab.access.attributes import Attributes, of_request
+from midwatch_lab.access.authentication import Authentication, StaticTokens
+from midwatch_lab.access.impersonation import Impersonation
+from midwatch_lab.access.service_tokens import ServiceTokens
+from midwatch_lab.api import binding, deleting, eviction, logs, patching, plain, reading, scale, writing
 from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, is_pretty, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.parts import PLAIN, KeptParts, Parts
 from midwatch_lab.api.proxy import Proxy
 from midwatch_lab.api.resource_metrics import NODE_METRICS, POD_METRICS, ResourceMetrics
+from midwatch_lab.api.reviews import Reviews
 from midwatch_lab.api.streams.portforward import PortForward
 from midwatch_lab.api.streams.sessions import Containers, Sessions
 from midwatch_lab.api.streams.upgrade import STREAMED, no_upgrade
 from midwatch_lab.api.tables import Shown, shown_list, shown_object
-from midwatch_lab.api.users import User, Users, check
+from midwatch_lab.api.token_requests import TokenRequests
 from midwatch_lab.api.watching import Watch
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError
@@ -42,7 +47,7 @@ class ApiServer:
 
     registry: Registry
     clock: Clock
-    users: Users
+    users: StaticTokens
     log_source: logs.LogSource
     containers: Containers | None = None
     """Whoever runs containers; None where nobody does."""
@@ -56,10 +61,19 @@ class ApiServer:
     openapi: OpenApi = field(init=False)
     resource_metrics: ResourceMetrics | None = field(init=False, default=None)
     parts: Parts = field(init=False)
+    authentication: Authentication = field(init=False)
+    impersonation: Impersonation = field(init=False)
+    reviews: Reviews = field(init=False)
+    token_requests: TokenRequests = field(init=False)
 
     def __post_init__(self) -> None:
         if self.usage is not None:
             self.resource_metrics = ResourceMetrics(self.registry, self.clock, self.usage)
+        tokens = ServiceTokens(self.registry.store, self.clock)
+        self.authentication = Authentication(self.users, tokens)
+        self.impersonation = Impersonation(self.registry.authorizer)
+        self.reviews = Reviews(self.registry, self.authentication)
+        self.token_requests = TokenRequests(self.registry, tokens)
         self.proxy = Proxy(self.registry)
         self.sessions = Sessions(self.registry, self.containers, self.closing)
         self.port_forward = PortForward(self.registry, self.closing)
@@ -90,20 +104,20 @@ class ApiServer:
         """Serve a WebSocket: exec, attach or port-forward. What is refused is answered as a request is."""
         request = Request({**socket.scope, "type": "http", "method": "GET"})
         try:
-            user = self.users.of(request)
+            wanted = self._authorize(request)
             target = parse_path(self.registry.catalog, request.url.path)
             if target is None or target.subresource not in STREAMED:
                 raise status.no_such_resource()
-            call = Call(request, user, target)
-            self._admit(call, user)
+            call = Call(request, wanted.user, target)
+            self._admit(call)
             # A stream is opened by GET, but does what only those may who may create.
-            check(user, "create", target.resource, target.namespace, target.name, target.subresource)
+            self.registry.authorizer.check(replace(wanted, verb="create"))
             await (self.port_forward if target.subresource == "portforward" else self.sessions).serve(call, socket)
         except ApiError as error:
             await socket.send_denial_response(answer(request, error.status, error.code))
 
     async def _respond(self, request: Request) -> Response:
-        user = self.users.of(request)
+        user = self._authorize(request).user
         target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
             return plain.respond(self.openapi, request)
@@ -112,18 +126,31 @@ class ApiServer:
             raise status.method_not_allowed()
         if target.subresource in ("", "status", "scale", "binding", "eviction"):
             check_accept(request, listing=request.method == "GET" and not target.name)
-        self._admit(call, user)
+        self._admit(call)
         response = await self._serve(call, target)
         if call.resource.deprecation:
             warn(response, (call.resource.deprecation,))
         return response
 
+    def _authorize(self, request: Request) -> Attributes:
+        """Return what a request wants, of the user that it is made as.
+
+        Raises:
+            ApiError: 401, or 403; before anybody looks whether there is such a path.
+        """
+        wanted = of_request(request, self.authentication.of(request))
+        wanted = replace(wanted, user=self.impersonation.user_of(request, wanted))
+        self.registry.authorizer.check(wanted)
+        return wanted
+
     @staticmethod
-    def _admit(call: Call, user: User) -> None:
+    def _admit(call: Call) -> None:
         resource, target = call.resource, call.target
         allowed = resource.verbs
         if target.subresource:
             allowed = next(sub.verbs for sub in resource.subresources if sub.name == target.subresource)
+        if target.name and resource.verbs == ("create",):
+            raise status.no_such_resource()
         verb = call.verb
         custom = isinstance(resource, CustomResource)
         if verb not in allowed:
@@ -139,7 +166,6 @@ class ApiServer:
                 raise status.method_not_allowed()
             if target.name:
                 raise status.no_such_resource()
-        check(user, verb, resource, target.namespace, target.name, target.subresource)
 
     async def _serve(self, call: Call, target: Target) -> Response:
         match target.subresource:
@@ -160,8 +186,9 @@ class ApiServer:
                 pass
         if self.resource_metrics is not None and call.resource in (NODE_METRICS, POD_METRICS):
             return self._metrics(call, self.resource_metrics)
-        if not call.resource.stored:
-            return self._written(call, await reviews.serve(self.registry, call))
+        if not call.resource.stored or target.subresource == "token":
+            asked = self.reviews if not call.resource.stored else self.token_requests
+            return self._written(call, await asked.serve(call))
         return await self._verb(call)
 
     async def _verb(self, call: Call) -> Response:

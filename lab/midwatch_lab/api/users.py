@@ -1,76 +1,59 @@
-"""Who may do what: bearer tokens name users, and each user has a role that is a function of the request."""
+"""The lab's own users: their tokens, and the bindings that give them their rights."""
 
 import secrets
-from dataclasses import dataclass, field
+from typing import Final
 
-from starlette.requests import Request
-
-from midwatch_lab import status
-from midwatch_lab.kinds.resources import Resource
-
-_READ_VERBS = frozenset({"get", "list", "watch"})
-_HIDDEN_FROM_VIEWERS = frozenset({"secrets"})
-_CLOSED_TO_VIEWERS = frozenset({"proxy", "exec", "attach", "portforward"})
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody with a token. `may_write` is false for those who only look."""
-
-    name: str
-    groups: tuple[str, ...]
-    may_write: bool
-    may_run_the_lab: bool = False
-    """Whether `/lab/*` answers this user."""
-
-    def may(self, verb: str, resource: Resource, subresource: str = "") -> bool:
-        """Tell whether the user may do `verb` to a resource, as the roles `cluster-admin` and `view` have it."""
-        if self.may_write or not resource.stored:
-            return True
-        hidden = resource.plural in _HIDDEN_FROM_VIEWERS or subresource in _CLOSED_TO_VIEWERS
-        return verb in _READ_VERBS and not hidden
+from midwatch_lab.access.authentication import StaticTokens
+from midwatch_lab.access.bootstrap import made_by_server
+from midwatch_lab.access.user import AUTHENTICATED, SUPERUSERS, User
+from midwatch_lab.kinds.access_validation import GROUP
+from midwatch_lab.kinds.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Resource
+from midwatch_lab.objects import Object, name_of
+from midwatch_lab.registry.registry import Registry
 
 
-@dataclass(frozen=True)
-class Users:
-    """The users by token."""
-
-    by_token: dict[str, User] = field(repr=False)
-
-    def of(self, request: Request) -> User:
-        """Return who sent a request.
-
-        Raises:
-            ApiError: 401 when the token is missing or nobody's.
-        """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            for known, user in self.by_token.items():
-                if secrets.compare_digest(known.encode(), token.strip().encode()):
-                    return user
-        raise status.unauthorized()
+def _user(name: str, group: str) -> User:
+    return User(name, (group, AUTHENTICATED), name)
 
 
-ADMIN = User("admin", ("system:masters", "system:authenticated"), may_write=True, may_run_the_lab=True)
-MIDWATCH = User("midwatch", ("midwatch", "system:authenticated"), may_write=True)
-VIEWER = User("viewer", ("viewers", "system:authenticated"), may_write=False)
+ADMIN: Final = _user("admin", SUPERUSERS)
+MIDWATCH: Final = _user("midwatch", "midwatch")
+EDITOR: Final = _user("editor", "editors")
+VIEWER: Final = _user("viewer", "viewers")
+NOBODY: Final = _user("nobody", "nobodies")
+_USERS: Final = (ADMIN, MIDWATCH, EDITOR, VIEWER, NOBODY)
+_ROLES: Final = {"midwatch": "cluster-admin", "editors": "edit", "viewers": "view"}
+"""The cluster role of each group."""
 
 
-def fresh_users() -> tuple[Users, dict[str, str]]:
+def fresh_users() -> tuple[StaticTokens, dict[str, str]]:
     """Return the lab's users under new random tokens, and the token of each by name."""
-    tokens = {user.name: secrets.token_hex(16) for user in (ADMIN, MIDWATCH, VIEWER)}
-    return Users({tokens[user.name]: user for user in (ADMIN, MIDWATCH, VIEWER)}), tokens
+    tokens = {user.name: secrets.token_hex(16) for user in _USERS}
+    return StaticTokens({tokens[user.name]: user for user in _USERS}), tokens
 
 
-def check(user: User, verb: str, resource: Resource, namespace: str, name: str, subresource: str) -> None:  # noqa: PLR0917 (one request, spelt out)
-    """Refuse what the user may not do.
+_METRICS_READER: Final[Object] = {
+    "metadata": {
+        "name": "system:aggregated-metrics-reader",
+        "labels": {f"{GROUP}/aggregate-to-{role}": "true" for role in ("admin", "edit", "view")},
+    },
+    "rules": [{"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]}],
+}
+"""What metrics-server brings, whose part the lab plays: whoever may view may see what pods use."""
 
-    Raises:
-        ApiError: 403.
-    """
-    if user.may(verb, resource, subresource):
-        return
-    what = f"{resource.plural}/{subresource}" if subresource else resource.plural
-    where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
-    message = f'User "{user.name}" cannot {verb} resource "{what}" in API group "{resource.group}"{where}'
-    raise status.forbidden(resource.plural, resource.group, name, message)
+
+def bind_users(registry: Registry) -> None:
+    """Give the lab's users their rights: one ClusterRoleBinding a group, named after it. What is there stays."""
+    _make(registry, CLUSTER_ROLES, _METRICS_READER)
+    for group, role in _ROLES.items():
+        binding: Object = {
+            "metadata": {"name": group},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": group}],
+        }
+        _make(registry, CLUSTER_ROLE_BINDINGS, binding)
+
+
+def _make(registry: Registry, resource: Resource, obj: Object) -> None:
+    if registry.find(resource, "", name_of(obj)) is None:
+        registry.create(resource, "", obj, made_by_server(resource))

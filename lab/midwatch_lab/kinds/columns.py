@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from midwatch_lab.kinds import columns_metrics, columns_policy
+from midwatch_lab.kinds import columns_metrics, columns_policy, columns_rbac
 from midwatch_lab.kinds.column import AGE, NAME, NONE, WORKLOAD, Column, age, map_text, of, path, shortened
 from midwatch_lab.kinds.columns_workloads import COLUMNS as WORKLOADS
 from midwatch_lab.kinds.pod_status import pod_ready, pod_restarts, pod_status
@@ -109,6 +109,7 @@ _EVENT: Final = (
 _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     **columns_metrics.COLUMNS,
     **columns_policy.COLUMNS,
+    **columns_rbac.COLUMNS,
     "Namespace": (NAME, Column("Status", path("status", "phase")), AGE),
     "Node": (
         NAME,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from midwatch_lab.kinds import workload_defaults
+from midwatch_lab.kinds.access_validation import GROUP
 from midwatch_lab.kinds.autoscaling_validation import autoscaler_defaults
 from midwatch_lab.kinds.pod_defaults import filled, pod_spec
 from midwatch_lab.objects import Object, dig
@@ -112,6 +113,13 @@ def _custom_resource_definition(obj: Object) -> None:
     filled(spec.setdefault("conversion", {}), strategy="None")
 
 
+def _binding(obj: Object) -> None:
+    filled(obj.setdefault("roleRef", {}), apiGroup=GROUP)
+    for subject in obj.get("subjects", []):
+        if subject.get("kind") in ("User", "Group"):
+            filled(subject, apiGroup=GROUP)
+
+
 _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "Pod": _pod,
     "Deployment": _deployment,
@@ -128,4 +136,6 @@ _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "HorizontalPodAutoscaler": autoscaler_defaults,
     "Namespace": _namespace,
     "CustomResourceDefinition": _custom_resource_definition,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
 }

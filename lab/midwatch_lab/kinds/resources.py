@@ -119,8 +119,9 @@ ENDPOINTS: Final = Resource(
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "configmap", "ConfigMap", _CORE + "ConfigMap", short=("cm",))
 SECRETS: Final = Resource("", "v1", "secrets", "secret", "Secret", _CORE + "Secret")
 SERVICE_ACCOUNTS: Final = Resource(
-    "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", _CORE + "ServiceAccount", short=("sa",)
-)
+    "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", _CORE + "ServiceAccount", short=("sa",),
+    subresources=(Subresource("token", "TokenRequest", ("create",), group="authentication.k8s.io", version="v1"),),
+)  # fmt: skip
 EVENTS: Final = Resource("", "v1", "events", "event", "Event", _CORE + "Event", short=("ev",))
 EVENTS_V1: Final = Resource(
     "events.k8s.io", "v1", "events", "event", "Event", "io.k8s.api.events.v1.Event", short=("ev",),
@@ -252,6 +253,8 @@ TOKEN_REVIEWS: Final = _review("authentication.k8s.io", "TokenReview")
 ACCESS_REVIEWS: Final = _review("authorization.k8s.io", "SelfSubjectAccessReview")
 RULES_REVIEWS: Final = _review("authorization.k8s.io", "SelfSubjectRulesReview")
 SUBJECT_REVIEWS: Final = _review("authentication.k8s.io", "SelfSubjectReview")
+TOKEN_REQUESTS: Final = _review("authentication.k8s.io", "TokenRequest")
+"""The body of `serviceaccounts/token`, which is served nowhere else."""
 
 RESOURCES: Final[tuple[Resource, ...]] = (
     CONFIGMAPS, ENDPOINTS, EVENTS, LIMIT_RANGES, NAMESPACES, NODES, VOLUME_CLAIMS, VOLUMES, PODS, POD_TEMPLATES,
@@ -278,5 +281,6 @@ EXTRA_DEFINITIONS: Final = (
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
     "io.k8s.api.core.v1.Binding",
     "io.k8s.api.policy.v1.Eviction",
+    "io.k8s.api.authentication.v1.TokenRequest",
 )
 """Definitions of bodies that are no resource of their own."""

@@ -8,6 +8,7 @@ from midwatch_lab import names
 from midwatch_lab.custom import definition_rules, objects
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.kinds import (
+    access_validation,
     autoscaling_validation,
     cron_job_validation,
     event_validation,
@@ -85,6 +86,8 @@ def _name_rule(kind: str) -> Callable[[str], str | None]:
             return names.dns_label_fault
         case "StatefulSet":
             return workload_validation.stateful_set_name
+        case "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding":
+            return names.path_segment_fault
         case _:
             return names.dns_subdomain_fault
 
@@ -212,6 +215,10 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "HorizontalPodAutoscaler": autoscaling_validation.autoscaler,
     "PodDisruptionBudget": policy_validation.budget,
     "CustomResourceDefinition": definition_rules.check,
+    "Role": access_validation.role,
+    "ClusterRole": access_validation.cluster_role,
+    "RoleBinding": access_validation.binding,
+    "ClusterRoleBinding": access_validation.binding,
 }
 _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Deployment": _same_selector,
@@ -222,6 +229,8 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
     "CustomResourceDefinition": definition_rules.check_update,
+    "RoleBinding": access_validation.binding_update,
+    "ClusterRoleBinding": access_validation.binding_update,
 }
 _WHOLE_UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "DaemonSet": workload_validation.daemon_set_update,

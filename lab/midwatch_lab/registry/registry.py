@@ -10,6 +10,8 @@ from uuid import uuid4
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
+from midwatch_lab.access import escalation
+from midwatch_lab.access.authorizer import Authorizer
 from midwatch_lab.custom import definitions, typed_rules
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ConversionError, DecodeError
@@ -47,9 +49,11 @@ class Registry:
     catalog: Catalog = field(default_factory=Catalog)
     disabled_plugins: frozenset[str] = frozenset()
     """Admission plugins that are off, as `--disable-admission-plugins` has it."""
+    authorizer: Authorizer = field(init=False)
     _following: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        self.authorizer = Authorizer(self.store)
         definitions.serve(self)
 
     def resume(self) -> None:
@@ -116,6 +120,7 @@ class Registry:
         metadata = without(meta(new), upkeep.SERVER_SET)
         new["metadata"] = metadata
         self._settle_namespace(resource, namespace, metadata)
+        escalation.guard(self.authorizer, resource, new, None, origin)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated(metadata["generateName"])
         hub = self._hub(resource)
@@ -133,6 +138,7 @@ class Registry:
         if hub is SERVICES:
             self.place_service(new)
         validation.check(hub, new, asked=resource)
+        escalation.check_may_create(self.authorizer, resource, new, origin)
         settle(hub.kind, new)
         if hub.generation:
             metadata["generation"] = 1
@@ -151,6 +157,7 @@ class Registry:
         """
         new = self.decode(resource, obj, drop_nulls=managed is None).value
         managers = managed_fields.stated(new, old) if managed is None else managed
+        escalation.guard(self.authorizer, resource, new, old, origin)
         upkeep.settle_metadata(resource, new, old)
         hub = self._hub(resource)
         new = new if hub is resource else versions.as_stored(resource, new)
@@ -302,6 +309,15 @@ class Registry:
             raise status.not_found(NAMESPACES, namespace)
         if is_terminating(home):
             raise status.terminating(resource, str(metadata.get("name", "")), namespace)
+
+    def with_owners(self, resource: Resource, obj: Object, origin: Origin, blank: Object | None = None) -> Object:
+        """Return an object that is answered and not stored, with its managedFields.
+
+        `blank` is what is there before anybody gives anything.
+        """
+        owned = {**obj, "metadata": dict(meta(obj))}
+        managed_fields.put(owned, self._owners(resource, {}, blank, obj, origin))
+        return owned
 
     def _owners(
         self, resource: Resource, managers: Managers, old: Object | None, new: Object, origin: Origin

@@ -14,7 +14,7 @@ from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ConversionError
 from midwatch_lab.kinds import autoscaling_versions, events
 from midwatch_lab.kinds.catalog import Catalog
-from midwatch_lab.kinds.resources import AUTOSCALERS, AUTOSCALERS_V1, EVENTS, EVENTS_V1, Resource
+from midwatch_lab.kinds.resources import AUTOSCALERS, AUTOSCALERS_V1, CLUSTER_ROLES, EVENTS, EVENTS_V1, ROLES, Resource
 from midwatch_lab.objects import Object
 from midwatch_lab.registry.typed import Typed
 from midwatch_lab.schemas.schema import Schemas
@@ -28,9 +28,20 @@ class Conversion:
     from_stored: Callable[[Object], Object]
 
 
+def _as_it_is(obj: Object) -> Object:
+    return obj
+
+
+def _without_empty_rules(role: Object) -> Object:
+    """Return a role whose empty list of rules is null, as the original's store cannot tell them apart."""
+    return {**role, "rules": role.get("rules") or None}
+
+
 _CONVERSIONS: Final[dict[str, Conversion]] = {
     AUTOSCALERS_V1.schema: Conversion(autoscaling_versions.as_v2, autoscaling_versions.as_v1),
     EVENTS_V1.schema: Conversion(events.as_core, events.as_events_v1),
+    ROLES.schema: Conversion(_without_empty_rules, _as_it_is),
+    CLUSTER_ROLES.schema: Conversion(_without_empty_rules, _as_it_is),
 }
 """By the name of the version's definition."""
 _BLANKS: Final[dict[str, Callable[[Object], None]]] = {

@@ -29,6 +29,8 @@ _CRD: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _JSON_SCHEMA: Final = _CRD + "JSONSchemaProps"
 _SCHEMA_OR: Final = frozenset({_CRD + "JSONSchemaPropsOrArray", _CRD + "JSONSchemaPropsOrBool"})
 _BOUNDS: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_NEVER_LEFT_OUT: Final = frozenset({("Role", "rules"), ("ClusterRole", "rules")})
+"""Lists that the original writes as null where they are not given, though nothing requires them."""
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -149,7 +151,8 @@ class _Decoder:
                 self.unknown.append(where)
             elif item is not None:
                 decoded = self.value(properties[key], item, where, owner, owner)
-                if decoded not in ([], {}) or key in schema.get("required", ()) or _is_struct(properties[key]):
+                kept = key in schema.get("required", ()) or (owner, key) in _NEVER_LEFT_OUT
+                if kept or _is_struct(properties[key]) or decoded not in ([], {}):
                     out[key] = decoded
         self._fill(out, schema, owner)
         return out
@@ -164,7 +167,7 @@ class _Decoder:
                 out[key] = self._object(self.schemas.resolve(item), {}, "", item["$ref"].rpartition(".")[2], "")
             elif "default" in item and (key in schema.get("required", ()) or not item["default"]):
                 out[key] = item["default"]
-            elif owner.endswith("Condition") and _is_time(item):
+            elif (owner, key) in _NEVER_LEFT_OUT or (owner.endswith("Condition") and _is_time(item)):
                 out[key] = None
 
     def _map(self, schema: Schema, given: Object, path: str, owner: str, struct: str) -> Any:

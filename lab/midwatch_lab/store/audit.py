@@ -8,6 +8,7 @@ from typing import Any
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.times import rfc3339
+from midwatch_lab.access.user import User
 from midwatch_lab.store.journal import AUDITED, Journal, NoJournal
 
 
@@ -21,6 +22,8 @@ class Origin:
     manager: str = "unknown"
     dry_run: bool = False
     subresource: str = ""
+    user: User | None = None
+    """Who asked by the API; None for the lab itself, whose rights nobody asks about."""
 
 
 @dataclass

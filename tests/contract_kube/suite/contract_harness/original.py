@@ -4,18 +4,32 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-USERS: Final = {"admin": "system:masters", "midwatch": "midwatch", "viewer": "viewers", "nobody": "nobodies"}
+USERS: Final = {
+    "admin": "system:masters",
+    "midwatch": "midwatch",
+    "editor": "editors",
+    "viewer": "viewers",
+    "nobody": "nobodies",
+}
 """Each user's group. Token `t-NAME` is theirs."""
-ROLES: Final = {"midwatch": "cluster-admin", "viewers": "view"}
+_VIEW: Final = "system:aggregate-to-view"
+ROLES: Final = (
+    ("midwatch", "midwatch", "cluster-admin"),
+    ("viewers", "viewers", _VIEW),
+    ("editors", "editors", "system:aggregate-to-edit"),
+    ("editors-view", "editors", _VIEW),
+)
+"""(binding, group, role): parts of `view` and `edit`, which stay empty themselves until a controller fills them."""
+BINDINGS: Final = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 _STARTED_S: Final = 60
 
 
@@ -48,10 +62,12 @@ def running(binaries: Path, folder: Path) -> Generator[str]:
     server = [
         str(binaries / "kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{client}",
         "--bind-address=127.0.0.1", f"--secure-port={api}", f"--cert-dir={folder / 'certs'}",
-        f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC", "--anonymous-auth=false",
+        f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={folder / 'sa.key'}",
         f"--service-account-signing-key-file={folder / 'sa.key'}", "--service-cluster-ip-range=10.96.0.0/16",
         "--disable-admission-plugins=ServiceAccount",
+        # Else the oldest versions go after five minutes, and cases differ on a slow machine.
+        "--etcd-compaction-interval=0",
     ]  # fmt: skip
     url = f"https://127.0.0.1:{api}"
     with (folder / "log").open("wb") as log:
@@ -84,10 +100,15 @@ def _answers(url: str) -> bool:
         return False
 
 
+def bindings() -> Iterator[dict[str, Any]]:
+    """Yield the bindings that give the users their rights, as both sides are sent them."""
+    for name, group, role in ROLES:
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        yield {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+
+
 def _give_roles(url: str) -> None:
     with httpx2.Client(base_url=url, verify=unverified(), headers=headers_of("admin")) as http:
-        for group, role in ROLES.items():
-            subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
-            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-            body = {"metadata": {"name": group}, "roleRef": reference, "subjects": [subject]}
-            http.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", json=body).raise_for_status()
+        for body in bindings():
+            http.post(BINDINGS, json=body).raise_for_status()
