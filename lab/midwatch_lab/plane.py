@@ -13,6 +13,7 @@ from midwatch_contracts.clock import Clock
 from midwatch_lab.access.bootstrap import made_by_server, make_roles
 from midwatch_lab.controllers.aggregation import AggregationController
 from midwatch_lab.controllers.autoscaler import AutoscalerController
+from midwatch_lab.controllers.daemonset import DaemonSetController
 from midwatch_lab.controllers.deployment import DeploymentController
 from midwatch_lab.controllers.disruption import DisruptionController
 from midwatch_lab.controllers.endpoints import EndpointsController
@@ -21,6 +22,7 @@ from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.replicaset import ReplicaSetController
 from midwatch_lab.controllers.runtime import Controller, ControllerLoop
 from midwatch_lab.controllers.scheduler import Scheduler
+from midwatch_lab.controllers.statefulset import StatefulSetController
 from midwatch_lab.kinds.resources import NAMESPACES
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas.schema import schemas
@@ -56,6 +58,8 @@ class ControlPlane:
             NamespaceController(registry, clock),
             DeploymentController(registry, clock, recorder),
             ReplicaSetController(registry, clock, recorder),
+            StatefulSetController(registry, clock, recorder),
+            DaemonSetController(registry, clock, recorder),
             Scheduler(registry, clock, recorder),
             EndpointsController(registry, clock),
             DisruptionController(registry, clock, recorder),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from midwatch_contracts.clock import Clock
+from midwatch_lab.controllers.placement import NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE, is_attracted, untolerated
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.runtime import Controller, Key
 from midwatch_lab.kinds.resources import NODES, PODS
@@ -14,14 +15,12 @@ from midwatch_lab.objects import (
     dig,
     is_condition_true,
     is_terminating,
-    labels_of,
     name_of,
     namespace_of,
     set_condition,
 )
 from midwatch_lab.quantity import parse
 from midwatch_lab.registry.registry import Registry
-from midwatch_lab.selectors import LabelSelector
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Change
 
@@ -107,13 +106,22 @@ def _is_done(pod: Object) -> bool:
     return dig(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
-def _misfit(pod: Object, node: Object, there: list[Object]) -> str | None:
-    if dig(node, "spec", "unschedulable"):
+def _unfit(spec: Object, node: Object) -> str | None:
+    """Say why a node is none for a pod, however much room it has."""
+    taints = untolerated(spec, node, (NO_SCHEDULE, NO_EXECUTE))
+    if any(taint.get("key") == UNSCHEDULABLE for taint in taints):
         return "node(s) were unschedulable"
     if not is_condition_true(node, "Ready"):
         return "node(s) were not ready"
-    if not LabelSelector.of_map(dig(pod, "spec", "nodeSelector")).matches(labels_of(node)):
-        return "node(s) didn't match Pod's node affinity/selector"
+    if taints:
+        return "node(s) had untolerated taint(s)"
+    return None if is_attracted(spec, node) else "node(s) didn't match Pod's node affinity/selector"
+
+
+def _misfit(pod: Object, node: Object, there: list[Object]) -> str | None:
+    fault = _unfit(dig(pod, "spec", default={}), node)
+    if fault is not None:
+        return fault
     room: Object = dig(node, "status", "allocatable", default={})
     if len(there) >= int(parse(room.get("pods", 0))):
         return "Too many pods"
