@@ -23,7 +23,8 @@ from midwatch_lab.controllers.replicaset import ReplicaSetController
 from midwatch_lab.controllers.runtime import Controller, ControllerLoop
 from midwatch_lab.controllers.scheduler import Scheduler
 from midwatch_lab.controllers.statefulset import StatefulSetController
-from midwatch_lab.kinds.resources import NAMESPACES
+from midwatch_lab.kinds.first_objects import first_objects
+from midwatch_lab.objects import name_of
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Audit
@@ -31,7 +32,6 @@ from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.store import Store
 from midwatch_lab.usage import UsageBoard
 
-SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _QUIET_TURNS: Final = 20
 
 
@@ -69,9 +69,9 @@ class ControlPlane:
         )
         self.loops = tuple(ControllerLoop(controller) for controller in controllers)
         registry.resume()
-        for name in SYSTEM_NAMESPACES:
-            if registry.find(NAMESPACES, "", name) is None:
-                registry.create(NAMESPACES, "", {"metadata": {"name": name}}, made_by_server(NAMESPACES))
+        for resource, obj in first_objects():
+            if registry.find(resource, "", name_of(obj)) is None:
+                registry.create(resource, "", obj, made_by_server(resource))
         make_roles(registry)
 
     @asynccontextmanager

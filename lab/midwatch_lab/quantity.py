@@ -38,15 +38,33 @@ def canonical(value: str | float) -> str:
     """Return the quantity as the API server writes it: no fraction, the largest suffix of the same family."""
     number, suffix = _split(str(value))
     if suffix in _BINARY:
-        amount = number * _BINARY[suffix]
-        if amount == 0 or amount != amount.to_integral_value():
-            return _decimal(amount)
-        whole = int(amount)
-        for name, size in reversed(_BINARY.items()):
-            if whole % size == 0:
-                return f"{whole // size}{name}"
-        return str(whole)
+        return _binary(number * _BINARY[suffix])
     return _decimal(number.scaleb(_DECIMAL[suffix]))
+
+
+def added(one: str, two: str) -> str:
+    """Return a sum, in the family of suffixes of the first that is not zero."""
+    return _in_family_of(one if parse(one) else two, parse(one) + parse(two))
+
+
+def subtracted(one: str, two: str) -> str:
+    """Return a difference, in the family of suffixes of the first that is not zero."""
+    return _in_family_of(one if parse(one) else two, parse(one) - parse(two))
+
+
+def _in_family_of(text: str, amount: Decimal) -> str:
+    # Below 1024 either way the original writes plain numbers, which keep no family.
+    return _binary(amount) if _split(text)[1] in _BINARY else _decimal(amount)
+
+
+def _binary(amount: Decimal) -> str:
+    if amount == 0 or amount != amount.to_integral_value():
+        return _decimal(amount)
+    whole = int(amount)
+    for name, size in reversed(_BINARY.items()):
+        if whole % size == 0:
+            return f"{whole // size}{name}"
+    return str(whole)
 
 
 def _decimal(amount: Decimal) -> str:

@@ -1,6 +1,6 @@
 """The refusals that the API server makes, in the original's words and shapes (reason, details, causes)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -67,7 +67,14 @@ def _printable(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 (ASCII, the first plane)
 
 
-def go_json(value: Any) -> str:
+@dataclass(frozen=True)
+class Struct:
+    """One of Go's structures, whose fields a message shows in their own order."""
+
+    fields: tuple[tuple[str, Any], ...]
+
+
+def go_json(value: Any) -> str:  # noqa: PLR0911 (one case a type)
     """Return a value as the original prints it in a message: compact JSON."""
     match value:
         case None:
@@ -76,22 +83,14 @@ def go_json(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return quoted(value)
+        case Struct():
+            return "{" + ",".join(f'"{name}":{go_json(item)}' for name, item in value.fields) + "}"
         case dict():
             return "{" + ",".join(f"{go_json(k)}:{go_json(v)}" for k, v in sorted(value.items())) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] (JSON)
         case list():
             return "[" + ",".join(go_json(item) for item in value) + "]"  # pyright: ignore[reportUnknownVariableType] (JSON of unknown shape)
         case _:
             return str(value)
-
-
-def go_struct(fields: Iterable[tuple[str, Any]]) -> str:
-    """Return one of Go's structures as the original prints it in a message: its fields in their own order."""
-    return "{" + ",".join(f'"{name}":{go_json(value)}' for name, value in fields) + "}"
-
-
-def invalid_struct(field: str, fields: Iterable[tuple[str, Any]], detail: str) -> FieldFault:
-    """Report a structure that may not be."""
-    return FieldFault(field, "FieldValueInvalid", f"Invalid value: {go_struct(fields)}: {detail}")
 
 
 def json_type(value: Any) -> str:

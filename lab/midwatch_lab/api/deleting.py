@@ -116,9 +116,10 @@ def _warnings(resource: Resource, options: DeleteOptions) -> tuple[str, ...]:
     return (ORPHANED_JOBS,) if resource is JOBS and not options.propagation else ()
 
 
-_SHOWN: Final = frozenset(
-    {"PodTemplate", "Service", "ServiceAccount", "ResourceQuota", "PersistentVolume", "PersistentVolumeClaim"}
-)
+_SHOWN: Final = frozenset({
+    "PodTemplate", "Service", "ServiceAccount", "ResourceQuota", "PersistentVolume", "PersistentVolumeClaim",
+    "StorageClass",
+})  # fmt: skip
 """Kinds whose deletion answers with the object."""
 
 

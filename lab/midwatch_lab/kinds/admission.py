@@ -27,8 +27,6 @@ def admit(kind: str, obj: Object, disabled: frozenset[str] = frozenset()) -> Non
 def _pod(obj: Object) -> None:
     """Add what every pod gets (but for the token volume, which nothing here reads)."""
     spec: Object = obj["spec"]
-    spec["preemptionPolicy"] = spec.get("preemptionPolicy") or "PreemptLowerPriority"
-    spec.setdefault("priority", 0)
     tolerations: list[Object] = spec.setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(item.get("key") == key for item in tolerations):
@@ -50,4 +48,33 @@ def _namespace(obj: Object) -> None:
     obj.setdefault("status", {}).setdefault("phase", "Active")
 
 
-_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {"Pod": _pod, "Service": _service, "Namespace": _namespace}
+def _claim(obj: Object) -> None:
+    """Say where a claim's data comes from in both places, and that it is not bound yet."""
+    obj.setdefault("status", {}).setdefault("phase", "Pending")
+    spec: Object = obj.get("spec", {})
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None and (source.get("kind"), source.get("apiGroup")) not in _DATA_SOURCES:
+        source = None
+        del spec["dataSource"]
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None and not reference.get("namespace"):
+        spec["dataSource"] = dict(reference)
+
+
+def _volume(obj: Object) -> None:
+    status: Object = obj.setdefault("status", {})
+    if not status.get("phase"):
+        status.update(phase="Pending", lastPhaseTransitionTime=obj["metadata"]["creationTimestamp"])
+
+
+_DATA_SOURCES: Final = (
+    ("PersistentVolumeClaim", None), ("PersistentVolumeClaim", ""), ("VolumeSnapshot", "snapshot.storage.k8s.io"),
+)  # fmt: skip
+_ADMISSION: Final[dict[str, Callable[[Object], None]]] = {
+    "Pod": _pod,
+    "Service": _service,
+    "Namespace": _namespace,
+    "PersistentVolumeClaim": _claim,
+    "PersistentVolume": _volume,
+}

@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 
 from midwatch_lab import names
-from midwatch_lab.objects import Object, dig, name_of
+from midwatch_lab.objects import Object, annotations_of, dig, name_of
 
 ORPHANED_JOBS = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
     "propagationPolicy=Orphan to suppress this warning"
 )
+_RECYCLE = (
+    "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach "
+    "is to use dynamic provisioning."
+)
+_INGRESS_CLASS = "kubernetes.io/ingress.class"
 _COMPLETIONS_TOLD = 100_000
 _PARALLELISM_TOLD = 10_000
 
@@ -26,6 +31,12 @@ def advice(kind: str, obj: Object, old: Object | None) -> Iterator[str]:
             if dig(obj, "spec", "revisionHistoryLimit", default=0) < 0:
                 text = "a negative value retains all historical revisions; a value >= 0 is recommended"
                 yield f"spec.revisionHistoryLimit: {text}"
+        case "PersistentVolume":
+            if dig(obj, "spec", "persistentVolumeReclaimPolicy") == "Recycle":
+                yield _RECYCLE
+        case "Ingress":
+            if _INGRESS_CLASS in annotations_of(obj):
+                yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
         case _:
             pass
 

@@ -6,9 +6,8 @@ Each writes into a decoded copy. Pod templates get what any pod specification ge
 from collections.abc import Callable
 from typing import Final
 
-from midwatch_lab.kinds import workload_defaults
+from midwatch_lab.kinds import policy_defaults, workload_defaults
 from midwatch_lab.kinds.access_validation import GROUP
-from midwatch_lab.kinds.autoscaling_validation import autoscaler_defaults
 from midwatch_lab.kinds.pod_defaults import filled, pod_spec
 from midwatch_lab.objects import Object, dig
 from midwatch_lab.quantity import parse
@@ -121,6 +120,7 @@ def _binding(obj: Object) -> None:
 
 
 _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
+    **policy_defaults.DEFAULTS,
     "Pod": _pod,
     "Deployment": _deployment,
     "ReplicaSet": _replica_set,
@@ -133,7 +133,6 @@ _DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "Endpoints": _endpoints,
     "EndpointSlice": _endpoint_slice,
     "Secret": _secret,
-    "HorizontalPodAutoscaler": autoscaler_defaults,
     "Namespace": _namespace,
     "CustomResourceDefinition": _custom_resource_definition,
     "RoleBinding": _binding,

@@ -7,7 +7,7 @@ from midwatch_lab import names
 from midwatch_lab.kinds import rules
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, namespace_of
-from midwatch_lab.status import FieldFault, go_json, go_struct, invalid_value, required
+from midwatch_lab.status import Struct, invalid_value, required
 
 _SHORT: Final = 128
 _NOTE: Final = 1024
@@ -43,16 +43,16 @@ def group(event: Object, old: Object | None) -> Faults:
     for key in _FIXED:
         if event.get(key) != old.get(key):
             shown = "reportingController" if key == "reportingComponent" else key
-            yield FieldFault(shown, "FieldValueInvalid", f"Invalid value: {_text(event.get(key))}: field is immutable")
+            yield invalid_value(shown, _shown(event.get(key)), "field is immutable")
 
 
-def _text(value: Any) -> str:
-    """Return a value as the original shows it; a reference has the order of its own structure."""
+def _shown(value: Any) -> Any:
+    """Return a value as a message has it: a reference in the order of the original's structure."""
     if not isinstance(value, dict):
-        return go_json(value)
+        return value
     given: Object = value  # pyright: ignore[reportUnknownVariableType] (JSON)
     known = {key.lower(): item for key, item in given.items()}
-    return go_struct((name, known.get(name.lower(), "")) for name in _REFERENCE)
+    return Struct(tuple((name, known.get(name.lower(), "")) for name in _REFERENCE))
 
 
 def _series(event: Object) -> Faults:

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from midwatch_lab import names
 from midwatch_lab.objects import Object, annotations_of, dig, meta
-from midwatch_lab.status import FieldFault, duplicate, go_struct, invalid_value, required, unsupported
+from midwatch_lab.status import FieldFault, Struct, duplicate, invalid_value, required, unsupported
 
 Faults: TypeAlias = Iterator[FieldFault]
 
@@ -60,14 +60,13 @@ def _owners(owners: list[Object], path: str) -> Faults:
         detail = (
             f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
         )
-        shown = "[" + ",".join(_owner_text(owner) for owner in owners) + "]"
-        yield FieldFault(path, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
+        yield invalid_value(path, [_owner(owner) for owner in owners], detail)
 
 
-def _owner_text(owner: Object) -> str:
-    """Return a reference as JSON, in the order of the original's structure."""
+def _owner(owner: Object) -> Struct:
+    """Return a reference in the order of the original's structure."""
     keys = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
-    return go_struct((key, owner[key]) for key in keys if key in owner)
+    return Struct(tuple((key, owner[key]) for key in keys if key in owner))
 
 
 def standard_finalizers(obj: Object) -> Faults:
@@ -98,7 +97,7 @@ def one_of(obj: Object, key: str, path: str, allowed: Sequence[str]) -> Faults:
     """Check that a word, where given, is one of a closed set."""
     value = obj.get(key)
     if value and value not in allowed:
-        yield unsupported(f"{path}.{key}", value, allowed)
+        yield unsupported(f"{path}.{key}" if path else key, value, allowed)
 
 
 def port_number(value: Any, path: str) -> Faults:

@@ -17,6 +17,7 @@ from midwatch_lab.kinds import (
     pod_validation,
     policy_validation,
     rules,
+    storage_validation,
     workload_status,
     workload_validation,
 )
@@ -214,6 +215,12 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "ConfigMap": _config_map,
     "HorizontalPodAutoscaler": autoscaling_validation.autoscaler,
     "PodDisruptionBudget": policy_validation.budget,
+    "ResourceQuota": policy_validation.quota,
+    "LimitRange": policy_validation.limit_range,
+    "PriorityClass": policy_validation.priority_class,
+    "PersistentVolumeClaim": storage_validation.claim,
+    "PersistentVolume": storage_validation.volume,
+    "StorageClass": storage_validation.storage_class,
     "CustomResourceDefinition": definition_rules.check,
     "Role": access_validation.role,
     "ClusterRole": access_validation.cluster_role,
@@ -228,6 +235,9 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Service": _same_cluster_ip,
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
+    "ResourceQuota": policy_validation.quota_update,
+    "PersistentVolumeClaim": storage_validation.claim_update,
+    "PersistentVolume": storage_validation.volume_update,
     "CustomResourceDefinition": definition_rules.check_update,
     "RoleBinding": access_validation.binding_update,
     "ClusterRoleBinding": access_validation.binding_update,
@@ -236,6 +246,8 @@ _WHOLE_UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "DaemonSet": workload_validation.daemon_set_update,
     "ControllerRevision": workload_validation.controller_revision_update,
     "Job": job_updates.job_update,
+    "PriorityClass": policy_validation.priority_class_update,
+    "StorageClass": storage_validation.storage_class_update,
 }
 """Updates that are not checked as the kind and then as an update, but in an order of their own."""
 _STATUS: Final[dict[str, Callable[[Object, Object], Faults]]] = {

@@ -4,7 +4,7 @@ The API server and the lab's own controllers use it alike. Nothing awaits, so ea
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from midwatch_contracts.clock import Clock
@@ -12,22 +12,30 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
 from midwatch_lab.access import escalation
 from midwatch_lab.access.authorizer import Authorizer
-from midwatch_lab.custom import definitions, typed_rules
+from midwatch_lab.admission import chain
+from midwatch_lab.admission.quota import Charge
+from midwatch_lab.admission.request import Request
+from midwatch_lab.custom import definitions
 from midwatch_lab.custom.resource import CustomResource
-from midwatch_lab.errors import ConversionError, DecodeError
+from midwatch_lab.errors import DecodeError
 from midwatch_lab.kinds import validation
 from midwatch_lab.kinds.admission import admit
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.kinds.defaults import apply_defaults
-from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES, Resource
+from midwatch_lab.kinds.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    RESOURCE_QUOTAS,
+    SERVICES,
+    Resource,
+)
 from midwatch_lab.kinds.strategies import prepare_create, prepare_update, settle
 from midwatch_lab.names import generated
-from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, without
-from midwatch_lab.registry import managed_fields, upkeep, versions
+from midwatch_lab.objects import Object, copied, is_terminating, meta, name_of, namespace_of, without
+from midwatch_lab.registry import applying, managed_fields, upkeep, versions
 from midwatch_lab.registry.managed_fields import Managers
 from midwatch_lab.registry.ownership import after_write
-from midwatch_lab.registry.server_side_apply import ServerSideApply
-from midwatch_lab.registry.upkeep import DeleteOptions, ResetFields
+from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.registry.versions import Versions
 from midwatch_lab.schemas.schema import Decoded, Schemas
 from midwatch_lab.store.audit import Origin
@@ -102,7 +110,8 @@ class Registry:
             return resource
         return self.catalog.by_storage(resource.key) or resource
 
-    def _versions(self, resource: Resource) -> Versions:
+    def versions(self, resource: Resource) -> Versions:
+        """Return the versions of a resource's kind."""
         return Versions(self.catalog, self.schemas, resource)
 
     def create(
@@ -129,16 +138,22 @@ class Registry:
         apply_defaults(hub.kind, new)
         upkeep.fold_string_data(new)
         if managed is None:
-            managers = self._owners(resource, managers, None, new, origin)
+            managers = self.owners(resource, managers, None, new, origin)
         if hub.has_status:
             upkeep.begin_status(hub, new, self.decode(hub, {}).value)
         metadata.update(uid=str(uuid4()), creationTimestamp=self.now_text())
+        request = Request(hub, new)
+        chain.mutate(request, self.store)
         prepare_create(hub.kind, new)
         admit(hub.kind, new, self.disabled_plugins)
         if hub is SERVICES:
             self.place_service(new)
         validation.check(hub, new, asked=resource)
         escalation.check_may_create(self.authorizer, resource, new, origin)
+        charges = chain.validate(request, self.store)
+        if self.find(hub, namespace, name_of(new)) is not None:
+            raise status.already_exists(hub, name_of(new))
+        self._charge(charges, origin)
         settle(hub.kind, new)
         if hub.generation:
             metadata["generation"] = 1
@@ -162,16 +177,18 @@ class Registry:
         hub = self._hub(resource)
         new = new if hub is resource else versions.as_stored(resource, new)
         upkeep.divide(hub, new, old, origin.subresource)
+        upkeep.stamp_phase(hub, new, old, self.now_text())
         apply_defaults(hub.kind, new)
         upkeep.fold_string_data(new)
         if managed is None and managers:
-            managers = self._owners(resource, managers, old, new, origin)
+            managers = self.owners(resource, managers, old, new, origin)
         prepare_update(hub.kind, new, old)
         admit(hub.kind, new, self.disabled_plugins)
         if hub is SERVICES:
             upkeep.keep_addresses(new, old)
             self.place_service(new)
         validation.check(hub, new, old, origin.subresource, asked=resource)
+        self._charge(chain.validate(Request(hub, new, old, origin.subresource), self.store), origin)
         if upkeep.counts_as_change(hub, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1
         managed_fields.put(new, managers)
@@ -187,6 +204,15 @@ class Registry:
         if resource is CUSTOM_RESOURCE_DEFINITIONS:
             self._follow(resource, origin)
         return changed
+
+    def _charge(self, charges: list[Charge], origin: Origin) -> None:
+        """Count what a write uses of quotas, in the same transaction."""
+        for charge in charges if not origin.dry_run else ():
+            quota = charge.quota
+            path = RESOURCE_QUOTAS.path(namespace_of(quota), name_of(quota), "status")
+            by_server = Origin("system:apiserver", "update", path, manager="kube-apiserver", subresource="status")
+            counted = {**quota, "status": {**quota["status"], "used": charge.used}}
+            self.update(RESOURCE_QUOTAS, quota, counted, by_server)
 
     def modify(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], origin: Origin
@@ -209,43 +235,7 @@ class Registry:
         Raises:
             ApiError: 400, 409 with one cause a conflicting field, or 422.
         """
-        if isinstance(resource, CustomResource):
-            self.decode(resource, applied)
-        self._check_types(resource, applied)
-        reset = ResetFields(resource.has_status, origin.subresource)
-        side = ServerSideApply(self._versions(resource), reset, origin)
-        old = self.find(resource, namespace, name)
-        now = self.clock.now()
-        if old is None:
-            if uid := meta(applied).get("uid"):
-                text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-                raise status.conflict(resource, name, text)
-            if not meta(applied).get("name"):
-                text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-                raise status.bad_request(text)
-            fresh = {**applied, "metadata": without(meta(applied), ["resourceVersion"])}
-            made = side.apply({}, {}, fresh, force=force, now=now)
-            return self.create(resource, namespace, made.obj, origin, managed=made.managers), True
-        managers = managed_fields.read(meta(old).get("managedFields", []))
-        if not managers:
-            before = replace(origin, manager=managed_fields.BEFORE_APPLY)
-            managers = self._owners(resource, {}, None, old, before)
-        live = versions.presented(resource, old)
-        try:
-            done = side.apply(live, managers, applied, force=force, now=now)
-        except ConversionError as error:
-            raise status.internal(str(error)) from error
-        return self.update(resource, old, done.obj, origin, managed=done.managers), False
-
-    def _check_types(self, resource: Resource, applied: Object) -> None:
-        custom = isinstance(resource, CustomResource)
-        why = typed_rules.fault(self.schemas, resource.schema, applied, metadata=not custom)
-        if why is not None:
-            place = (
-                f"{dig(applied, 'metadata', 'namespace', default='')}/{dig(applied, 'metadata', 'name', default='')}"
-            )
-            what = f"({place}; {resource.group}/{resource.version}, Kind={resource.kind})"
-            raise status.internal(f"failed to create typed patch object {what}: {why}")
+        return applying.apply(self, resource, namespace, name, applied, origin, force=force)
 
     def delete(self, resource: Resource, old: Object, options: DeleteOptions, origin: Origin) -> tuple[Object, bool]:
         """Delete an object, or mark it for deletion; returns its state, and whether it is gone.
@@ -316,15 +306,15 @@ class Registry:
         `blank` is what is there before anybody gives anything.
         """
         owned = {**obj, "metadata": dict(meta(obj))}
-        managed_fields.put(owned, self._owners(resource, {}, blank, obj, origin))
+        managed_fields.put(owned, self.owners(resource, {}, blank, obj, origin))
         return owned
 
-    def _owners(
+    def owners(
         self, resource: Resource, managers: Managers, old: Object | None, new: Object, origin: Origin
     ) -> Managers:
         """Return the managers after a write that is no apply; `old` lies in the store, `new` is about to."""
         hub = self._hub(resource)
         before = self.decode(resource, {}).value if old is None else versions.presented(resource, old)
         after = new if hub is resource else versions.presented(resource, new)
-        kinds, now = self._versions(resource), self.clock.now()
+        kinds, now = self.versions(resource), self.clock.now()
         return after_write(kinds, managers, before, after, origin=origin, now=now)

@@ -15,6 +15,8 @@ from midwatch_lab.kinds.resources import (
     NAMESPACES,
     NODES,
     PODS,
+    PRIORITY_CLASSES,
+    VOLUMES,
     Resource,
 )
 from midwatch_lab.objects import Object, annotations_of, copied, dig, is_terminating, meta, name_of, without
@@ -91,6 +93,12 @@ def divide(resource: Resource, new: Object, old: Object, subresource: str) -> No
         new.pop("status", None)
 
 
+def stamp_phase(resource: Resource, new: Object, old: Object, now: str) -> None:
+    """Note when a volume's phase changed (in place)."""
+    if resource is VOLUMES and dig(new, "status", "phase") != dig(old, "status", "phase"):
+        new["status"]["lastPhaseTransitionTime"] = now
+
+
 def settle_metadata(resource: Resource, new: Object, old: Object) -> None:
     """Give an update the metadata that the server keeps (in place).
 
@@ -129,7 +137,7 @@ def spec_part(obj: Object) -> Object:
 
 def counts_as_change(resource: Resource, new: Object, old: Object, subresource: str) -> bool:
     """Tell whether an update makes a new generation; new annotations of a Deployment do (its ReplicaSets copy them)."""
-    if not resource.generation or subresource == "status":
+    if not resource.generation or subresource == "status" or resource is PRIORITY_CLASSES:
         return False
     if isinstance(resource, CustomResource) and not resource.has_status:
         return spec_part(new) != spec_part(old) or new.get("status") != old.get("status")
