@@ -18,6 +18,7 @@ from midwatch_lab.controllers.deployment import DeploymentController
 from midwatch_lab.controllers.disruption import DisruptionController
 from midwatch_lab.controllers.endpoints import EndpointsController
 from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
+from midwatch_lab.controllers.job import JobController
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.replicaset import ReplicaSetController
 from midwatch_lab.controllers.runtime import Controller, ControllerLoop
@@ -60,6 +61,7 @@ class ControlPlane:
             ReplicaSetController(registry, clock, recorder),
             StatefulSetController(registry, clock, recorder),
             DaemonSetController(registry, clock, recorder),
+            JobController(registry, clock, recorder),
             Scheduler(registry, clock, recorder),
             EndpointsController(registry, clock),
             DisruptionController(registry, clock, recorder),

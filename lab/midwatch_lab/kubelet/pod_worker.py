@@ -13,6 +13,8 @@ from midwatch_lab.store.audit import Origin
 _ROUTES_SETTLE_S: Final = 0.1
 """Pause before SIGTERM in which Services stop sending to the pod, lest a rollout refuse requests."""
 
+_COMPLETED: Final = "PodCompleted"
+
 
 class Node(Surroundings, Protocol):
     """What a pod needs of its kubelet."""
@@ -161,16 +163,21 @@ class PodWorker:
         begun = any(c.container_id or c.restarts for c in self.containers)
         return "Running" if begun else "Pending"
 
+    def _unready(self) -> Object:
+        """Say why the pod is not ready: its work is done, or which containers are not."""
+        phase = self._phase()
+        if phase in ("Succeeded", "Failed") and self._grace is None:
+            return {"reason": _COMPLETED if phase == "Succeeded" else "PodFailed"}
+        unready = [container.name for container in self.containers if not container.ready]
+        text = f"containers with unready status: [{' '.join(unready)}]"
+        return {"reason": "ContainersNotReady", "message": text}
+
     def _conditions(self, old: Object, generation: int) -> list[Object]:
         ready = all(container.ready for container in self.containers) and self._grace is None
-        unready = [container.name for container in self.containers if not container.ready]
-        why: Object = {} if ready else {
-            "reason": "ContainersNotReady",
-            "message": f"containers with unready status: [{' '.join(unready)}]",
-        }  # fmt: skip
+        why: Object = {} if ready else self._unready()
         wanted: list[Object] = [
             {"type": "PodReadyToStartContainers", "status": "True"},
-            {"type": "Initialized", "status": "True"},
+            {"type": "Initialized", "status": "True", **(why if why.get("reason") == _COMPLETED else {})},
             {"type": "Ready", "status": "True" if ready else "False", **why},
             {"type": "ContainersReady", "status": "True" if ready else "False", **why},
         ]
@@ -180,5 +187,5 @@ class PodWorker:
             known = before.pop(item["type"], None)
             same = known is not None and known.get("status") == item["status"]
             since = known["lastTransitionTime"] if same and known is not None else self.node.registry.now_text()
-            found.append({**item, "lastTransitionTime": since, "observedGeneration": generation})
+            found.append({**item, "lastProbeTime": None, "lastTransitionTime": since, "observedGeneration": generation})
         return [*found, *before.values()]

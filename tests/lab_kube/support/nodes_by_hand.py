@@ -10,7 +10,7 @@ from midwatch_lab.store.audit import Origin
 
 NAMESPACE = "llm"
 TESTER = Origin("tester", "create", "/test", manager="tester")
-_KUBELET = Origin("system:node:n1", "patch", "/x", manager="kubelet", subresource="status")
+KUBELET = Origin("system:node:n1", "patch", "/x", manager="kubelet", subresource="status")
 _ROOM = {"cpu": "8", "memory": "16Gi", "pods": "50"}
 
 
@@ -49,7 +49,7 @@ def report(plane: ControlPlane, name: str, phase: str, *, ready: bool = False, c
                 for item in obj["spec"]["containers"]
             ]
 
-    plane.registry.modify(PODS, NAMESPACE, name, change, _KUBELET)
+    plane.registry.modify(PODS, NAMESPACE, name, change, KUBELET)
 
 
 def succeed(plane: ControlPlane, name: str) -> None:
@@ -69,7 +69,7 @@ async def let_go(plane: ControlPlane) -> None:
         if is_terminating(pod):
             draft = copied(pod)
             draft["status"]["phase"] = "Failed" if dig(pod, "spec", "restartPolicy") != "Always" else "Running"
-            ended = plane.registry.update(PODS, pod, draft, _KUBELET)
+            ended = plane.registry.update(PODS, pod, draft, KUBELET)
             plane.registry.delete(PODS, ended, DeleteOptions(grace=0), TESTER)
     await plane.settle()
 
