@@ -19,6 +19,7 @@ from midwatch_lab.controllers.disruption import DisruptionController
 from midwatch_lab.controllers.endpoints import EndpointsController
 from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceController
 from midwatch_lab.controllers.job import JobController
+from midwatch_lab.controllers.protection import ClaimProtection, VolumeProtection
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.replicaset import ReplicaSetController
 from midwatch_lab.controllers.runtime import Controller, ControllerLoop
@@ -62,6 +63,8 @@ class ControlPlane:
             StatefulSetController(registry, clock, recorder),
             DaemonSetController(registry, clock, recorder),
             JobController(registry, clock, recorder),
+            ClaimProtection(registry, clock),
+            VolumeProtection(registry, clock),
             Scheduler(registry, clock, recorder),
             EndpointsController(registry, clock),
             DisruptionController(registry, clock, recorder),
