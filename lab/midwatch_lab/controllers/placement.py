@@ -22,9 +22,14 @@ def taints_of(node: Object) -> list[Object]:
     return taints
 
 
+def tolerations_of(spec: Object, taint: Object) -> list[Object]:
+    """Return the tolerations of a pod's specification that fit a taint."""
+    return [toleration for toleration in spec.get("tolerations", []) if _tolerates(toleration, taint)]
+
+
 def is_tolerated(spec: Object, taint: Object) -> bool:
     """Tell whether a pod's specification tolerates a taint."""
-    return any(_tolerates(toleration, taint) for toleration in spec.get("tolerations", []))
+    return bool(tolerations_of(spec, taint))
 
 
 def _tolerates(toleration: Object, taint: Object) -> bool:

@@ -4,6 +4,7 @@ The original calls this a resource's strategy. It comes after managedFields are 
 """
 
 from midwatch_lab.kinds.job_validation import CONTROLLER_UID, generated_labels
+from midwatch_lab.kinds.node_rules import taint_new
 from midwatch_lab.kinds.workload_defaults import TEMPLATE_GENERATION, take_labels
 from midwatch_lab.objects import Object, annotations_of, dig, name_of, uid_of
 
@@ -13,6 +14,8 @@ def prepare_create(kind: str, obj: Object) -> None:
     match kind:
         case "Job":
             _select_own_pods(obj)
+        case "Node":
+            taint_new(obj)
         case "StatefulSet":
             _drop_gated(obj)
         case "DaemonSet":

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import platform
 from collections.abc import Callable
 from typing import Final
 
@@ -11,16 +10,16 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.errors import AddressError
 from midwatch_lab.kinds.resources import LEASES, NODES, PODS
+from midwatch_lab.kubelet import node_status
 from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S, Container
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.kubelet.pod_worker import PodWorker
 from midwatch_lab.kubelet.usage import Meter
-from midwatch_lab.network.addresses import KUBELET_PORT, LoopbackNetwork
+from midwatch_lab.network.addresses import LoopbackNetwork
 from midwatch_lab.objects import Object, copied, dig, is_terminating, meta, name_of, namespace_of, uid_of
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
-from midwatch_lab.schemas.schema import schemas
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Change
 from midwatch_lab.usage import UsageBoard
@@ -31,7 +30,6 @@ _RENEW_S: Final = 10.0
 _MEASURE_S: Final = 5.0
 _LEASE_NAMESPACE: Final = "kube-node-lease"
 _LOGS_KEPT: Final = 200
-_ROOM: Final = {"cpu": "16", "memory": "64Gi", "pods": "110", "ephemeral-storage": "100Gi"}
 
 
 class Kubelet:
@@ -173,34 +171,29 @@ class Kubelet:
             self._meter.board.forget(worker.uid)
 
     def _register(self, name: str, address: str) -> None:
-        now = self.registry.now_text()
-        labels = {
-            "kubernetes.io/hostname": name,
-            "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": "amd64" if platform.machine() == "x86_64" else platform.machine(),
-            "midwatch.lab/node": "true",
-        }
-        node: Object = {
-            "metadata": {"name": name, "labels": labels},
-            "spec": {},
-            "status": {
-                "capacity": _ROOM,
-                "allocatable": _ROOM,
-                "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
-                "conditions": _node_conditions(now),
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
-                "nodeInfo": _node_info(),
-            },
-        }
+        node = node_status.node(name, address, self.registry.now_text())
         old = self.registry.find(NODES, "", name)
         if old is None:
             origin = Origin(f"system:node:{name}", "create", NODES.path(""), manager="kubelet")
             self.registry.create(NODES, "", node, origin)
         else:
-            path = NODES.path("", name, "status")
-            origin = Origin(f"system:node:{name}", "patch", path, manager="kubelet", subresource="status")
-            self.registry.update(NODES, old, {**old, "status": old.get("status", {}) | node["status"]}, origin)
+            self._post(old, old.get("status", {}) | node["status"])
         self._lease(name)
+
+    def _post(self, node: Object, status: Object) -> None:
+        name = name_of(node)
+        path = NODES.path("", name, "status")
+        origin = Origin(f"system:node:{name}", "patch", path, manager="kubelet", subresource="status")
+        self.registry.update(NODES, node, {**node, "status": status}, origin)
+
+    def _beat(self, name: str) -> None:
+        """Renew a node's lease, and post its conditions where they are old or somebody else's."""
+        self._lease(name)
+        node = self.registry.find(NODES, "", name)
+        if node is not None and node_status.is_to_be_posted(node, self.clock.now()):
+            status: Object = node.get("status", {})
+            found = node_status.conditions(status.get("conditions", []), self.registry.now_text())
+            self._post(node, {**status, "conditions": found})
 
     def _lease(self, name: str) -> None:
         moment = rfc3339(self.clock.now()).removesuffix("Z") + "000Z"
@@ -218,7 +211,7 @@ class Kubelet:
         while True:
             await self.clock.sleep(_RENEW_S)
             for name in self.nodes:
-                self._lease(name)
+                self._beat(name)
 
     async def _measure(self) -> None:
         while True:
@@ -228,29 +221,3 @@ class Kubelet:
 
 def _is_over(pod: Object) -> bool:
     return dig(pod, "status", "phase") in ("Succeeded", "Failed")
-
-
-def _node_conditions(now: str) -> list[Object]:
-    words = (
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-    )
-    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
-    return [{"type": t, "status": s, "reason": r, "message": m, **times} for t, s, r, m in words]
-
-
-def _node_info() -> Object:
-    return {
-        "machineID": "",
-        "systemUUID": "",
-        "bootID": "",
-        "kernelVersion": platform.release(),
-        "osImage": "midwatch lab",
-        "containerRuntimeVersion": "midwatch-lab://0.1",
-        "kubeletVersion": f"{schemas().version}+midwatch",
-        "kubeProxyVersion": "",
-        "operatingSystem": "linux",
-        "architecture": "amd64" if platform.machine() == "x86_64" else platform.machine(),
-    }
