@@ -21,6 +21,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
 
 
+def configure_bench(parser: argparse.ArgumentParser) -> None:
+    """Add the sizes of the comparison with the original."""
+    parser.add_argument("--pods", type=int, default=5000, metavar="N", help="pods on each side (default: %(default)s)")
+    parser.add_argument("--watchers", type=int, default=50, metavar="N", help="open watches (default: %(default)s)")
+    parser.add_argument(
+        "--writes", type=int, default=500, metavar="N", help="writes they hear of (default: %(default)s)"
+    )
+
+
+bench_lab = Command(
+    summary="the lab beside the original kube-apiserver (in KUBEBUILDER_ASSETS): lists, watches, memory",
+    target="midwatch_lab.bench.beside_original:main",
+    configure=configure_bench,
+)
 lab = Command(
     summary="a Kubernetes cluster to practise on: real API, real pods as local processes, metrics, load, faults",
     target="midwatch_lab.launch:main",

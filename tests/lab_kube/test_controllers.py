@@ -271,3 +271,13 @@ async def test_controllers_write_as_the_system(with_node: ControlPlane, chat: di
     principals = {entry["principal"] for entry in with_node.store.audit.entries(after=start)}
     assert principals - {"tester"} != set()
     assert all(name.startswith("system:") for name in principals - {"tester"})
+
+
+async def test_a_pod_that_names_another_scheduler_is_left_to_it(with_node: ControlPlane) -> None:
+    plane = with_node
+    for name, scheduler in (("ours", {}), ("theirs", {"schedulerName": "their-scheduler"})):
+        spec = {"containers": [{"name": "c", "image": "i"}], **scheduler}
+        plane.registry.create(PODS, "llm", {"metadata": {"name": name}, "spec": spec}, TESTER)
+    async with plane.running():
+        await plane.settle()
+    assert {name_of(pod): dig(pod, "spec", "nodeName") for pod in pods(plane)} == {"ours": "n1", "theirs": None}

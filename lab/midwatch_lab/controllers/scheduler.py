@@ -25,6 +25,7 @@ from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Change
 
 _RETRY_S: Final = 5.0
+_NAME: Final = "default-scheduler"
 _MEASURED: Final = ("cpu", "memory")
 
 
@@ -36,6 +37,11 @@ def bind(registry: Registry, pod: Object, node: str, origin: Origin) -> None:
     conditions: list[Object] = draft.setdefault("status", {}).setdefault("conditions", [])
     set_condition(conditions, {key: value for key, value in new.items() if value is not None})
     registry.store.update(PODS, draft, pod, origin)
+
+
+def _is_ours(pod: Object) -> bool:
+    """Tell whether a pod waits for this scheduler, and not for another that it names."""
+    return not dig(pod, "spec", "nodeName") and dig(pod, "spec", "schedulerName", default=_NAME) == _NAME
 
 
 def requests_of(pod: Object) -> dict[str, Decimal]:
@@ -59,17 +65,17 @@ class Scheduler(Controller):
 
     def interested(self, change: Change) -> Iterable[Key]:
         """Return a pod without a node; every such pod when a node changes."""
-        if change.key == PODS.key and change.type != "DELETED" and not dig(change.obj, "spec", "nodeName"):
+        if change.key == PODS.key and change.type != "DELETED" and _is_ours(change.obj):
             yield namespace_of(change.obj), name_of(change.obj)
         elif change.key == NODES.key:
             for pod in self.registry.store.items(PODS.key):
-                if not dig(pod, "spec", "nodeName"):
+                if _is_ours(pod):
                     yield namespace_of(pod), name_of(pod)
 
     def reconcile(self, key: Key) -> float | None:
         """Bind the pod, or say why it cannot be."""
         pod = self.registry.find(PODS, *key)
-        if pod is None or is_terminating(pod) or dig(pod, "spec", "nodeName"):
+        if pod is None or is_terminating(pod) or not _is_ours(pod):
             return None
         faults: dict[str, int] = {}
         fitting: list[tuple[int, str]] = []

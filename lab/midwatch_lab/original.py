@@ -1,0 +1,123 @@
+"""The original: a kube-apiserver over its etcd, without controllers, so that what is written is what is read.
+
+Contract tests and benchmarks hold the lab against it. Token `t-NAME` is that of the user NAME.
+"""
+
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from midwatch_lab.errors import OriginalError
+
+_ADMIN: Final = {"admin": "system:masters"}
+_STARTED_S: Final = 60
+
+
+@dataclass(frozen=True)
+class Original:
+    """A running original."""
+
+    url: str
+    pids: tuple[int, ...]
+    """Of etcd and of kube-apiserver."""
+
+
+def binaries() -> Path:
+    """Return the folder of the programs, which KUBEBUILDER_ASSETS names.
+
+    Raises:
+        OriginalError: when they are not there.
+    """
+    folder = os.environ.get("KUBEBUILDER_ASSETS")
+    if not folder or not all((Path(folder) / name).is_file() for name in ("kube-apiserver", "etcd")):
+        raise OriginalError(
+            "no kube-apiserver and etcd to hold the lab against: name their folder in KUBEBUILDER_ASSETS"
+        )
+    return Path(folder)
+
+
+def headers_of(user: str | None) -> dict[str, str]:
+    """Return the headers by which a user is known; None sends none."""
+    return {"Authorization": f"Bearer t-{user}"} if user else {}
+
+
+def unverified() -> ssl.SSLContext:
+    """Return a context that trusts any certificate: the server makes its own at each start."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) -> Generator[Original]:
+    """Run the programs in a folder of their own until the block ends.
+
+    Args:
+        programs: folder of kube-apiserver and etcd.
+        folder: an empty one, for their files.
+        users: each user's group.
+
+    Raises:
+        OriginalError: when they do not come up.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    (folder / "sa.key").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    tokens = "".join(f't-{user},{user},{user},"{group}"\n' for user, group in users.items())
+    (folder / "tokens.csv").write_text(tokens)
+    client, peer, api = _free_port(), _free_port(), _free_port()
+    etcd = [
+        str(programs / "etcd"), f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync",
+        f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer}",
+    ]  # fmt: skip
+    server = [
+        str(programs / "kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{client}",
+        "--bind-address=127.0.0.1", f"--secure-port={api}", f"--cert-dir={folder / 'certs'}",
+        f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={folder / 'sa.key'}",
+        f"--service-account-signing-key-file={folder / 'sa.key'}", "--service-cluster-ip-range=10.96.0.0/16",
+        "--disable-admission-plugins=ServiceAccount",
+        # Else the oldest versions go after five minutes, and cases differ on a slow machine.
+        "--etcd-compaction-interval=0",
+    ]  # fmt: skip
+    url = f"https://127.0.0.1:{api}"
+    with (folder / "log").open("wb") as log:
+        processes = [subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) for command in (etcd, server)]
+        try:
+            deadline = time.monotonic() + _STARTED_S
+            while not _answers(url):
+                if time.monotonic() > deadline:
+                    raise OriginalError(f"kube-apiserver did not come up: {(folder / 'log').read_text()[-2000:]}")
+                time.sleep(0.1)
+            yield Original(url, tuple(process.pid for process in processes))
+        finally:
+            for process in reversed(processes):
+                process.kill()
+            for process in processes:
+                process.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with httpx2.Client(verify=unverified(), headers=headers_of("admin")) as http:
+            return http.get(f"{url}/readyz").is_success
+    except httpx2.HTTPError:
+        return False
