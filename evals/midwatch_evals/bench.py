@@ -31,7 +31,12 @@ def bench(arguments: argparse.Namespace, settings: Settings) -> int:
     for entry in wanted:
         benchmark: Benchmark = entry.load()
         sys.stderr.write(f"{entry.name} …\n")
-        for figure in benchmark():
-            sys.stdout.write(figure.model_dump_json() + "\n")
-            sys.stdout.flush()
+        try:
+            for figure in benchmark():
+                sys.stdout.write(figure.model_dump_json() + "\n")
+                sys.stdout.flush()
+        except CommandError as error:
+            if only is not None:
+                raise
+            sys.stderr.write(f"{entry.name} was not measured: {error}\n")
     return Exit.OK

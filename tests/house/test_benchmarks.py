@@ -11,9 +11,11 @@ from midwatch_contracts.figure import Figure
 
 
 @pytest.mark.slow
+@pytest.mark.original
+@pytest.mark.usefixtures("original_binaries")
 def test_every_benchmark_prints_one_json_line_under_its_own_name() -> None:
     command = [sys.executable, "-m", "midwatch_agents", "bench"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     figures = [Figure.model_validate(json.loads(line)) for line in done.stdout.splitlines()]
     assert [figure.name for figure in figures] == sorted(e.name for e in entry_points(group="midwatch.benchmarks"))

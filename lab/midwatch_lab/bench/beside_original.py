@@ -11,7 +11,7 @@ from midwatch_contracts.figure import Figure
 from midwatch_lab.bench.lists import COMMAND, TABLE, compare
 from midwatch_lab.bench.sides import Side, both, fill
 from midwatch_lab.bench.watchers import measure, percentile
-from midwatch_lab.errors import LabError
+from midwatch_lab.errors import LabError, OriginalError
 
 PODS = 5000
 
@@ -20,7 +20,7 @@ def table_ratio() -> Iterable[Figure]:
     """Measure a Table of 5,000 pods from the lab ÷ that from the original, both over TLS, in the same run.
 
     Raises:
-        OriginalError: when the original is not there.
+        CommandError: when the original is not there.
     """
 
     async def run() -> Figure:
@@ -29,7 +29,10 @@ def table_ratio() -> Iterable[Figure]:
             found = [figure async for figure in compare(ours, theirs, PODS, (TABLE,))]
             return _ratio(found[0])
 
-    return [asyncio.run(run())]
+    try:
+        return [asyncio.run(run())]
+    except OriginalError as error:
+        raise CommandError(str(error)) from error
 
 
 def _ratio(table: Figure) -> Figure:
