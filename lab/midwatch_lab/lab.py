@@ -16,10 +16,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from midwatch_contracts.clock import Clock, WallClock
+from midwatch_lab.access.bootstrap import made_by_server
 from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_connections
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import bind_users, fresh_users
+from midwatch_lab.controllers.volumes import STANDARD
 from midwatch_lab.errors import AddressError, LabError
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
@@ -35,7 +37,7 @@ from midwatch_lab.files import (
     write_lab_key,
     write_private,
 )
-from midwatch_lab.kinds.resources import NAMESPACES, SERVICES
+from midwatch_lab.kinds.resources import NAMESPACES, SERVICES, STORAGE_CLASSES
 from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S
 from midwatch_lab.kubelet.kubelet import Kubelet
@@ -44,7 +46,7 @@ from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.network.balancer import Balancer
 from midwatch_lab.network.earlier import earlier_network, move_services
-from midwatch_lab.objects import uid_of
+from midwatch_lab.objects import name_of, uid_of
 from midwatch_lab.plane import ControlPlane
 from midwatch_lab.scraping import scrape_targets, service_url
 from midwatch_lab.state_metrics import state_gauges
@@ -109,6 +111,8 @@ class Lab:
         self.balancer = Balancer(self.store, tuple(self.kubelet.nodes.values()))
         self.users, self.tokens = fresh_users()
         bind_users(self.registry)
+        if self.registry.find(STORAGE_CLASSES, "", name_of(STANDARD)) is None:
+            self.registry.create(STORAGE_CLASSES, "", STANDARD, made_by_server(STORAGE_CLASSES))
         self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet, self.plane.usage)
         self.faults = Faults(self.registry)
         self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))

@@ -21,12 +21,14 @@ from midwatch_lab.controllers.garbage import GarbageCollector, NamespaceControll
 from midwatch_lab.controllers.job import JobController
 from midwatch_lab.controllers.nodes import NodeController
 from midwatch_lab.controllers.protection import ClaimProtection, VolumeProtection
+from midwatch_lab.controllers.quota import QuotaController
 from midwatch_lab.controllers.recorder import Recorder
 from midwatch_lab.controllers.replicaset import ReplicaSetController
 from midwatch_lab.controllers.runtime import Controller, ControllerLoop
 from midwatch_lab.controllers.scheduler import Scheduler
 from midwatch_lab.controllers.statefulset import StatefulSetController
 from midwatch_lab.controllers.taint_eviction import TaintEvictionController
+from midwatch_lab.controllers.volumes import VolumeController
 from midwatch_lab.kinds.first_objects import first_objects
 from midwatch_lab.objects import name_of
 from midwatch_lab.registry.registry import Registry
@@ -73,6 +75,8 @@ class ControlPlane:
             AutoscalerController(registry, clock, recorder, self.usage),
             NodeController(registry, clock, recorder),
             TaintEvictionController(registry, clock, recorder),
+            QuotaController(registry, clock),
+            VolumeController(registry, clock, recorder),
             GarbageCollector(registry, clock),
             AggregationController(registry, clock),
         )

@@ -31,7 +31,8 @@ def charges(request: Request, contents: Contents) -> list[Charge]:
     if request.subresource or not resource.namespaced or not (request.creates or resource in _UPDATED):
         return []
     quotas = contents.items(RESOURCE_QUOTAS.key, request.namespace)
-    concerned = [quota for quota in quotas if usage.matches(quota, resource, request.obj) and _hard(quota)]
+    counting = [quota for quota in quotas if usage.covered(resource, _hard(quota))]
+    concerned = [quota for quota in counting if usage.matches(quota, resource, request.obj)]
     for quota in concerned:
         _check_stated(request, quota)
     delta = usage.usage(resource, request.obj)

@@ -99,9 +99,7 @@ def _covers(resource: Resource, name: str) -> bool:
 
 
 def matches(quota: Object, resource: Resource, obj: Object) -> bool:
-    """Tell whether a quota is about an object, by its resources and its scopes."""
-    if not covered(resource, dig(quota, "status", "hard", default={}) or dig(quota, "spec", "hard", default={})):
-        return False
+    """Tell whether a quota is about an object of a resource that it counts, by its scopes."""
     spec: Object = quota.get("spec", {})
     scopes = [{"scopeName": scope, "operator": "Exists"} for scope in dig(spec, "scopes", default=[])]
     selected: list[Object] = [*scopes, *dig(spec, "scopeSelector", "matchExpressions", default=[])]

@@ -1,4 +1,4 @@
-"""Protection of storage in use: deleted claims go once no pod uses them, deleted volumes once no claim is bound to them.
+"""Protection of storage in use: deleted claims go once no pod uses them, deleted volumes once no claim is bound to one.
 
 Admission gives both a finalizer; here it is taken off.
 """
@@ -24,13 +24,13 @@ class ClaimProtection(Controller):
             if is_terminating(change.obj):
                 yield namespace_of(change.obj), name_of(change.obj)
         elif change.key == PODS.key and (change.type == "DELETED" or _is_over(change.obj)):
-            yield from ((namespace_of(change.obj), name) for name in _claims_of(change.obj))
+            yield from ((namespace_of(change.obj), name) for name in claims_of(change.obj))
 
     def reconcile(self, key: Key) -> float | None:
         """Take the finalizer off, unless a pod uses the claim."""
         claim = self.registry.find(VOLUME_CLAIMS, *key)
         pods = self.registry.store.items(PODS.key, key[0])
-        if claim is not None and not any(key[1] in _claims_of(pod) and not _is_over(pod) for pod in pods):
+        if claim is not None and not any(key[1] in claims_of(pod) and _is_on_node(pod) for pod in pods):
             release(self, VOLUME_CLAIMS, claim, CLAIM_PROTECTION)
         return None
 
@@ -67,6 +67,12 @@ def _is_over(pod: Object) -> bool:
     return dig(pod, "status", "phase") in FINISHED
 
 
-def _claims_of(pod: Object) -> list[str]:
+def _is_on_node(pod: Object) -> bool:
+    """Tell whether a pod may use what it mounts: one that no kubelet has seen will not start with a deleted claim."""
+    return bool(dig(pod, "spec", "nodeName")) and not _is_over(pod)
+
+
+def claims_of(pod: Object) -> list[str]:
+    """Return the names of the claims that a pod mounts."""
     volumes: list[Object] = dig(pod, "spec", "volumes", default=[])
     return [str(name) for volume in volumes if (name := dig(volume, "persistentVolumeClaim", "claimName"))]
