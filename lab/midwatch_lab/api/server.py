@@ -16,7 +16,7 @@ from midwatch_lab.access.attributes import Attributes, of_request
 from midwatch_lab.access.authentication import Authentication, StaticTokens
 from midwatch_lab.access.impersonation import Impersonation
 from midwatch_lab.access.service_tokens import ServiceTokens
-from midwatch_lab.api import binding, deleting, eviction, logs, patching, plain, reading, scale, writing
+from midwatch_lab.api import binding, deleting, eviction, issuer, logs, patching, plain, reading, scale, writing
 from midwatch_lab.api.answers import JSON, YAML, Form, answer, check_accept, is_pretty, wanted_form, warn
 from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
@@ -120,7 +120,7 @@ class ApiServer:
         user = self._authorize(request).user
         target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
-            return plain.respond(self.openapi, request)
+            return issuer.respond(self.token_requests.tokens, request) or plain.respond(self.openapi, request)
         call = Call(request, user, target)
         if request.method not in _METHODS:
             raise status.method_not_allowed()

@@ -122,3 +122,20 @@ async def _(api: Api) -> None:
     await api.setup("POST", home, {"metadata": {"name": "gone"}})
     other = await api.setup("POST", f"{home}/gone/token", {})
     await api.ask("POST", REVIEWS, {"spec": {"token": other["status"]["token"]}})
+
+
+@CASES.case("issuer and keys are told to service accounts, by which anybody checks their tokens")
+async def _(api: Api) -> None:
+    one = await account(api)
+    for path in ("/.well-known/openid-configuration", "/openid/v1/jwks", "/openid/v1/jwks/"):
+        answer = await one.ask("GET", path, record=False)
+        # The keys are of another kind, and the address is each side's own.
+        known = {"alg", "kid", "n", "e", "x", "y", "crv", "kty", "jwks_uri", "id_token_signing_alg_values_supported"}
+        shown = {key: value for key, value in answer.body.items() if key not in known}
+        keys = [{key: value for key, value in found.items() if key not in known} for found in shown.pop("keys", [])]
+        api.note(code=answer.code, headers=answer.headers, body=shown, keys=keys)
+        await api.ask("GET", path, user="nobody")
+        await api.ask("POST", path)
+        await api.ask("GET", path, accept="application/yaml")
+        await api.ask("GET", f"{path.rstrip('/')}/x")
+    await api.ask("GET", "/openid/v1")
