@@ -1,6 +1,9 @@
 """What the lab's tests share: a control plane without processes, and HTTP clients onto its API server."""
 
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -10,6 +13,7 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import bind_users, fresh_users
 from midwatch_lab.controllers.aggregation import AggregationController
+from midwatch_lab.files import LabInfo
 from midwatch_lab.kinds.resources import NAMESPACES, NODES
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.plane import ControlPlane
@@ -29,6 +33,20 @@ class NoLogs:
 
     def log_of(self, uid: str, container: str, *, previous: bool) -> ContainerLog | None:  # noqa: ARG002 (a protocol)
         return None
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabInfo]:
+    """A lab in a process of its own, with pods that are processes."""
+    folder = tmp_path_factory.mktemp("lab")
+    command = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
+    with (folder / "lab.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert process.stdout is not None
+        yield LabInfo.of(json.loads(process.stdout.readline()))
+    finally:
+        process.communicate(timeout=30)
 
 
 @pytest.fixture

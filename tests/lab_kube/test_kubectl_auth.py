@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 PODS = ["pods", "pods/log"]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabInfo]:
-    folder = tmp_path_factory.mktemp("lab")
-    command = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (folder / "lab.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-    try:
-        assert process.stdout is not None
-        yield LabInfo.of(json.loads(process.stdout.readline()))
-    finally:
-        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """A real, unmodified kubectl on the nodes of a running lab and on what moves pods: one test a verb."""
 
-import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 
 Kubectl = Callable[..., str]
 Raw = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabInfo]:
-    folder = tmp_path_factory.mktemp("lab")
-    command = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (folder / "lab.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-    try:
-        assert process.stdout is not None
-        yield LabInfo.of(json.loads(process.stdout.readline()))
-    finally:
-        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,21 @@
 """Objects and patches with junk anywhere in them, by every verb: refused or taken, never a fault of the server."""
 
 import asyncio
+import base64
 import copy
 import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import httpx2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch_contracts.clock import VirtualClock
+from midwatch_lab.access.service_tokens import ISSUER
 from midwatch_lab.api.server import ApiServer
-from midwatch_lab.api.users import fresh_users
-from midwatch_lab.kinds.resources import CONFIGMAPS, NAMESPACES
+from midwatch_lab.api.users import bind_users, fresh_users
+from midwatch_lab.kinds.resources import CONFIGMAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.plane import ControlPlane
 from midwatch_lab.store.audit import Origin
@@ -36,11 +38,47 @@ CONFIG: Final[dict[str, Any]] = {
     "data": {"a": "b"},
     "binaryData": {"z": "AAAA"},
 }
+RULES: Final[dict[str, Any]] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "chat"},
+    "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}],
+}
+SUBJECT: Final = {"kind": "ServiceAccount", "name": "bot", "namespace": "llm"}
+BINDING: Final[dict[str, Any]] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "RoleBinding",
+    "metadata": {"name": "chat"},
+    "roleRef": {"kind": "Role", "name": "chat"},
+    "subjects": [SUBJECT, {"kind": "User", "name": "u"}],
+}
 OBJECTS: Final[list[tuple[str, dict[str, Any]]]] = [
     ("/apis/apps/v1/namespaces/llm/deployments", DEPLOYMENT),
     ("/api/v1/namespaces/llm/services", SERVICE),
     ("/api/v1/namespaces/llm/configmaps", CONFIG),
+    ("/apis/rbac.authorization.k8s.io/v1/namespaces/llm/roles", RULES),
+    ("/apis/rbac.authorization.k8s.io/v1/namespaces/llm/rolebindings", BINDING),
 ]
+SELECTOR: Final = {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}]}
+PODS: Final = {"verb": "get", "resource": "pods", "namespace": "llm", "labelSelector": SELECTOR}
+QUESTIONS: Final[list[tuple[str, dict[str, Any]]]] = [
+    ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": {"resourceAttributes": PODS}}),
+    (
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        {"spec": {"user": "u", "groups": ["g"], "nonResourceAttributes": {"verb": "get", "path": "/"}}},
+    ),
+    ("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "llm"}}),
+    ("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "a.b.c", "audiences": ["x"]}}),
+    ("/apis/authentication.k8s.io/v1/selfsubjectreviews", {"metadata": {"labels": {"a": "b"}}}),
+    (
+        "/api/v1/namespaces/llm/serviceaccounts/bot/token",
+        {"spec": {"expirationSeconds": 600, "boundObjectRef": {"kind": "Secret", "apiVersion": "v1", "name": "s"}}},
+    ),
+]
+"""What is asked and answered on the spot: where, and a body that is good."""
+SENDERS: Final[list[str]] = [
+    "authorization", "impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-%2f%zz",
+]  # fmt: skip
 PATCHES: Final = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -96,12 +134,28 @@ def requests(draw: st.DrawFn) -> tuple[str, str, Any, str, dict[str, str]]:
     return "PATCH", f"{home}/chat", body, PATCHES[verb], query
 
 
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[str, Any, dict[str, str]]:
+    path, body = draw(st.sampled_from(QUESTIONS))
+    asked: Any = body
+    for _ in range(draw(st.integers(0, 2))):
+        asked = changed(asked, draw(st.sampled_from(list(places(asked)))), draw(st.sampled_from(JUNK)))
+    words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
+    issued = base64.urlsafe_b64encode(json.dumps({"iss": ISSUER}).encode()).decode().rstrip("=")
+    tokens = st.sampled_from(["Bearer e30.e30.e30", f"Bearer e30.{issued}.e30", f"Bearer {issued}", "Bearer"])
+    names = st.sampled_from(["system:serviceaccount:llm:bot", "system:node:n", "system:anonymous", "system:masters"])
+    sent = draw(st.dictionaries(st.sampled_from(SENDERS), words | tokens | names, max_size=3))
+    return path, asked, sent
+
+
 async def answers(sent: list[tuple[str, str, Any, str, dict[str, str]]]) -> ControlPlane:
     plane = ControlPlane(VirtualClock())
     plane.registry.create(NAMESPACES, "", {"metadata": {"name": "llm"}}, TESTER)
     users, tokens = fresh_users()
+    bind_users(plane.registry)
     transport = httpx2.ASGITransport(ApiServer(plane.registry, plane.clock, users, NoLogs()))
-    headers = {"Authorization": f"Bearer {tokens['admin']}"}
+    # Who may do everything by a binding, so that every request is asked about.
+    headers = {"Authorization": f"Bearer {tokens['midwatch']}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab", headers=headers) as client:
         for home, obj in OBJECTS:
             assert (await client.post(home, json=obj)).status_code == 201
@@ -128,3 +182,29 @@ def test_junk_is_refused_or_taken_and_what_is_stored_can_be_read_and_decoded(
     plane = asyncio.run(answers(sent))
     for obj in plane.store.items(CONFIGMAPS.key, "llm"):
         assert plane.registry.decode(CONFIGMAPS, obj).unknown == []
+
+
+async def asked(sent: list[tuple[str, Any, dict[str, str]]]) -> None:
+    plane = ControlPlane(VirtualClock())
+    plane.registry.create(NAMESPACES, "", {"metadata": {"name": "llm"}}, TESTER)
+    plane.registry.create(SERVICE_ACCOUNTS, "llm", {"metadata": {"name": "bot"}}, TESTER)
+    plane.registry.create(SECRETS, "llm", {"metadata": {"name": "s"}}, TESTER)
+    users, tokens = fresh_users()
+    bind_users(plane.registry)
+    transport = httpx2.ASGITransport(ApiServer(plane.registry, plane.clock, users, NoLogs()))
+    headers = {"authorization": f"Bearer {tokens['midwatch']}", "content-type": "application/json"}
+    version = plane.store.version
+    async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as client:
+        for path, body, more in sent:
+            answer = await client.post(path, content=json.dumps(body), headers={**headers, **more})
+            assert "Internal error occurred" not in answer.text, f"{path} {body} {more}: {answer.text}"
+            assert answer.status_code < 500, f"{path} {body} {more}: {answer.text}"
+    assert plane.store.version == version
+
+
+@settings(max_examples=50)
+@given(st.lists(questions(), min_size=1, max_size=6))
+def test_questions_about_access_with_junk_in_body_and_headers_are_refused_or_answered_and_write_nothing(
+    sent: list[tuple[str, Any, dict[str, str]]],
+) -> None:
+    asyncio.run(asked(sent))

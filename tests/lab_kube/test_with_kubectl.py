@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 
 Kubectl = Callable[..., str]
 ENGINE = '{"spec":{"template":{"spec":{"containers":[{"name":"engine","args":["--other"]}]}}}}'
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabInfo]:
-    folder = tmp_path_factory.mktemp("lab")
-    command = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (folder / "lab.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-    try:
-        assert process.stdout is not None
-        yield LabInfo.of(json.loads(process.stdout.readline()))
-    finally:
-        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")
