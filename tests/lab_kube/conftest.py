@@ -1,13 +1,15 @@
-"""What the lab's tests share: a control plane without processes, and HTTP clients onto its API server."""
+"""What the lab's tests share: a control plane without processes, HTTP clients onto its API, a lab for kubectl."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import yaml
 
 from midwatch_contracts.clock import VirtualClock
 from midwatch_lab.api.server import ApiServer
@@ -96,3 +98,32 @@ def chat() -> dict[str, Any]:
 def service() -> dict[str, Any]:
     """The manifest of its Service."""
     return chat_topology("llm", "chat")[2]
+
+
+@pytest.fixture(scope="module")
+def raw(running: LabInfo, kubectl: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs an unmodified kubectl on that lab, and returns how that ended."""
+
+    def run(*arguments: str, stdin: str = "", user: str = "admin") -> subprocess.CompletedProcess[str]:
+        config = running.kubeconfig if user == "admin" else running.midwatch_kubeconfig
+        command = [str(kubectl), "--kubeconfig", str(config), "-n", "llm", *arguments]
+        environment = {"HOME": str(running.dir), "PATH": "/usr/bin:/bin"}
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=90, check=False, env=environment
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def k(raw: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
+    """Runs kubectl on a lab in which `chat` is rolled out, and returns what it prints."""
+
+    def run(*arguments: str, stdin: str = "") -> str:
+        done = raw(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    run("apply", "-f", "-", stdin=yaml.safe_dump_all(chat_topology(replicas=2)))
+    run("rollout", "status", "deployment/chat", "--timeout=60s")
+    return run

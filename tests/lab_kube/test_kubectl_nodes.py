@@ -10,38 +10,11 @@ import pytest
 import yaml
 
 from midwatch_lab.files import LabInfo
-from midwatch_lab.topology import chat_topology
 
 pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 
 Kubectl = Callable[..., str]
 Raw = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def raw(running: LabInfo, kubectl: Path) -> Raw:
-    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [str(kubectl), "--kubeconfig", str(running.kubeconfig), "-n", "llm", *arguments]
-        environment = {"HOME": str(running.dir), "PATH": "/usr/bin:/bin"}
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=90, check=False, env=environment
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def k(raw: Raw) -> Kubectl:
-    """Runs kubectl on a lab in which `chat` is rolled out, and returns what it prints."""
-
-    def run(*arguments: str, stdin: str = "") -> str:
-        done = raw(*arguments, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
-
-    run("apply", "-f", "-", stdin=yaml.safe_dump_all(chat_topology(replicas=2)))
-    run("rollout", "status", "deployment/chat", "--timeout=60s")
-    return run
 
 
 def eventually(ask: Callable[[], Any], until_s: float = 40.0) -> Any:

@@ -4,7 +4,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,33 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.kubectl]
 
 Kubectl = Callable[..., str]
 ENGINE = '{"spec":{"template":{"spec":{"containers":[{"name":"engine","args":["--other"]}]}}}}'
-
-
-@pytest.fixture(scope="module")
-def raw(running: LabInfo, kubectl: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*arguments: str, stdin: str = "", user: str = "admin") -> subprocess.CompletedProcess[str]:
-        config = running.kubeconfig if user == "admin" else running.midwatch_kubeconfig
-        command = [str(kubectl), "--kubeconfig", str(config), "-n", "llm", *arguments]
-        environment = {"HOME": str(running.dir), "PATH": "/usr/bin:/bin"}
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=90, check=False, env=environment
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def k(raw: Callable[..., subprocess.CompletedProcess[str]]) -> Kubectl:
-    """Runs kubectl on a lab in which `chat` is rolled out, and returns what it prints."""
-
-    def run(*arguments: str, stdin: str = "") -> str:
-        done = raw(*arguments, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
-
-    run("apply", "-f", "-", stdin=yaml.safe_dump_all(chat_topology(replicas=2)))
-    run("rollout", "status", "deployment/chat", "--timeout=60s")
-    return run
 
 
 def as_json(k: Kubectl, *arguments: str) -> dict[str, Any]:
