@@ -193,6 +193,40 @@ async def test_a_service_account_acts_by_its_token_and_stands_in_the_audit(
     assert plane.store.audit.entries()[-1]["principal"] == "system:serviceaccount:llm:bot"
 
 
+def test_a_start_gives_back_what_the_first_roles_have_lost_unless_they_say_no(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    more = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+
+    def narrow(role: Object) -> None:
+        role["rules"] = [more]
+
+    def keep(role: Object) -> None:
+        narrow(role)
+        role["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false"
+
+    with closing(SqliteJournal(tmp_path / "lab.db")) as journal:
+        registry = ControlPlane(clock, journal).registry
+        registry.modify(CLUSTER_ROLES, "", "system:basic-user", narrow, TESTER)
+        registry.modify(CLUSTER_ROLES, "", "system:discovery", keep, TESTER)
+        registry.modify(CLUSTER_ROLE_BINDINGS, "", "system:basic-user", lambda obj: obj.pop("subjects"), TESTER)
+    with closing(SqliteJournal(tmp_path / "lab.db")) as journal:
+        registry = ControlPlane(clock, journal).registry
+        rules = registry.read(CLUSTER_ROLES, "", "system:basic-user")["rules"]
+        assert rules[0] == more
+        assert {resource for rule in rules[1:] for resource in rule["resources"]} == {
+            "selfsubjectaccessreviews",
+            "selfsubjectrulesreviews",
+            "selfsubjectreviews",
+        }
+        assert registry.read(CLUSTER_ROLES, "", "system:discovery")["rules"] == [more]
+        subjects = registry.read(CLUSTER_ROLE_BINDINGS, "", "system:basic-user")["subjects"]
+        assert [subject["name"] for subject in subjects] == [AUTHENTICATED]
+        version = registry.store.version
+    with closing(SqliteJournal(tmp_path / "lab.db")) as journal:
+        assert ControlPlane(clock, journal).store.version == version
+
+
 def test_a_lab_that_starts_again_keeps_its_roles_and_what_was_made_of_them(tmp_path: Path, clock: VirtualClock) -> None:
     with closing(SqliteJournal(tmp_path / "lab.db")) as journal:
         plane = ControlPlane(clock, journal)

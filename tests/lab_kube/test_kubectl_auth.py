@@ -55,6 +55,7 @@ def test_can_i_answers_by_role_and_by_exit_code(k: Run, running: LabInfo) -> Non
     assert k("auth", "can-i", "delete", "pods", token=viewer, code=1).stdout == "no\n"
     assert k("auth", "can-i", "get", "secrets", token=viewer, code=1).stdout == "no\n"
     assert k("auth", "can-i", "get", "pods", "--subresource=log", token=viewer).stdout == "yes\n"
+    assert k("auth", "can-i", "list", "pods.metrics.k8s.io", token=viewer).stdout == "yes\n"
     assert k("auth", "can-i", "get", "/version", token=running.tokens["nobody"]).stdout == "yes\n"
     assert k("auth", "can-i", "get", "/metrics", token=running.tokens["nobody"], code=1).stdout == "no\n"
 
