@@ -7,7 +7,7 @@ from midwatch_contracts.command import Command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `up`, `status` and `down`."""
+    """Add `up`, `status`, `down` and `promqltest`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="start a lab and stay until Ctrl-C or `midwatch lab down`")
     status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
@@ -18,7 +18,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
     up.add_argument("--rules", type=Path, metavar="FILE", help="alert rules, as a Prometheus rule file")
     up.add_argument("--store", type=Path, metavar="FILE", help="keep objects in a file over restarts (default: memory)")
+    up.add_argument(
+        "--enable-feature",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="experimental parts of PromQL, as Prometheus names them, separated by commas: "
+        "promql-experimental-functions, promql-binop-fill-modifiers",
+    )
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+    scripts = actions.add_parser("promqltest", help="run scripts in the language of Prometheus's promqltest")
+    scripts.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="a script: load, clear, eval and expect lines"
+    )
+    scripts.add_argument("--json", action="store_true", help="answer with one JSON object")
 
 
 def configure_bench(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from midwatch_contracts.clock import Clock, WallClock
+from midwatch_contracts.promql import DEFAULT_FEATURES, Features
 from midwatch_lab.access.bootstrap import made_by_server
 from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_connections
 from midwatch_lab.api.lab_routes import LabRoutes
@@ -42,6 +43,7 @@ from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S
 from midwatch_lab.kubelet.kubelet import Kubelet
 from midwatch_lab.load.service import LoadService
+from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.network.balancer import Balancer
@@ -55,6 +57,8 @@ from midwatch_lab.store.sqlite import SqliteJournal
 
 _LOG = logging.getLogger(__name__)
 _HOST: Final = "127.0.0.1"
+_QUERY_S: Final = 20.0
+"""How long a query may hold up the rest of the lab, which answers in the same process."""
 _HEADERS_MAX: Final = 256 * 1024
 
 
@@ -71,6 +75,8 @@ class LabOptions:
     backoff_start_s: float = BACKOFF_START_S
     store: Path | None = None
     """The file that keeps the objects; None for a lab that lives in memory."""
+    promql: Features = DEFAULT_FEATURES
+    """The experimental parts of PromQL that its Prometheus reads."""
 
 
 class _Server(uvicorn.Server):
@@ -115,7 +121,12 @@ class Lab:
             self.registry.create(STORAGE_CLASSES, "", STANDARD, made_by_server(STORAGE_CLASSES))
         self.api = ApiServer(self.registry, self.clock, self.users, self.kubelet, self.kubelet, self.plane.usage)
         self.faults = Faults(self.registry)
-        self.metrics = MetricsService(self.clock, lambda: scrape_targets(self.store), lambda: state_gauges(self.store))
+        self.metrics = MetricsService(
+            self.clock,
+            lambda: scrape_targets(self.store),
+            lambda: state_gauges(self.store),
+            limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
+        )
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[_Server] = []

@@ -1,4 +1,4 @@
-"""`midwatch lab up|status|down`."""
+"""`midwatch lab up|status|down|promqltest`."""
 
 import argparse
 import asyncio
@@ -18,9 +18,11 @@ import httpx2
 
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
+from midwatch_contracts.promql import Features, PromqlError
 from midwatch_lab.errors import ClientError, LabError
 from midwatch_lab.files import LAB_FILE, LabInfo, remove_files
 from midwatch_lab.lab import Lab, LabOptions
+from midwatch_lab.metrics.promqltest.command import main as promqltest
 
 _DOWN_WITHIN_S: Final = 20.0
 _PROBE_S: Final = 2.0
@@ -29,7 +31,9 @@ _COLLECT: Final = (20_000, 50, 100)
 
 
 def main(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run one of the three actions."""
+    """Run one of the actions."""
+    if arguments.action == "promqltest":
+        return promqltest(arguments)
     folder: Path = (arguments.dir or settings.lab or settings.state / "lab").resolve()
     match arguments.action:
         case "up":
@@ -49,8 +53,21 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
     folder.chmod(0o700)
     remove_files(folder)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    options = LabOptions(folder, port=arguments.port, rules=_rules(arguments.rules), store=arguments.store)
+    options = LabOptions(
+        folder,
+        port=arguments.port,
+        rules=_rules(arguments.rules),
+        store=arguments.store,
+        promql=_features(arguments.enable_feature),
+    )
     return asyncio.run(_run(options, arguments))
+
+
+def _features(names: list[str]) -> Features:
+    try:
+        return Features.of(name for given in names for name in given.split(",") if name)
+    except PromqlError as error:
+        raise CommandError(str(error)) from error
 
 
 def _rules(path: Path | None) -> str | None:

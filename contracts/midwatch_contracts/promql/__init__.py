@@ -30,6 +30,7 @@ from midwatch_contracts.promql.ast import (
     VectorSelector,
     children,
     expr_type,
+    mapped,
     metric_names,
     rewritten,
     selectors,
@@ -48,6 +49,7 @@ from midwatch_contracts.promql.literals import (
 from midwatch_contracts.promql.parser import parse
 from midwatch_contracts.promql.printer import format_expr, label_name
 from midwatch_contracts.promql.regex import matches_empty
+from midwatch_contracts.promql.selection import matchers_of
 
 __all__ = [
     "AGGREGATIONS",
@@ -86,6 +88,8 @@ __all__ = [
     "expr_type",
     "format_expr",
     "label_name",
+    "mapped",
+    "matchers_of",
     "matches_empty",
     "metric_names",
     "number_literal",

@@ -265,25 +265,29 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return ()
 
 
-def rewritten(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
-    """Return a tree in which `change` has been applied to every node, the innermost first."""
+def mapped(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Return a node with `change` applied to its direct sub-expressions; it keeps the kind of a selector."""
     match expr:
         case MatrixSelector():
-            selector = rewritten(expr.selector, change)
-            assert isinstance(selector, VectorSelector)  # noqa: S101 (a change keeps the kind of a selector)
-            expr = replace(expr, selector=selector)
+            selector = change(expr.selector)
+            assert isinstance(selector, VectorSelector)  # noqa: S101 (as the docstring asks)
+            return replace(expr, selector=selector)
         case Subquery() | Paren() | Unary():
-            expr = replace(expr, expr=rewritten(expr.expr, change))
+            return replace(expr, expr=change(expr.expr))
         case Binary():
-            expr = replace(expr, left=rewritten(expr.left, change), right=rewritten(expr.right, change))
+            return replace(expr, left=change(expr.left), right=change(expr.right))
         case Call():
-            expr = replace(expr, args=tuple(rewritten(arg, change) for arg in expr.args))
+            return replace(expr, args=tuple(map(change, expr.args)))
         case Aggregate():
-            param = None if expr.param is None else rewritten(expr.param, change)
-            expr = replace(expr, param=param, expr=rewritten(expr.expr, change))
+            param = None if expr.param is None else change(expr.param)
+            return replace(expr, param=param, expr=change(expr.expr))
         case _:
-            pass
-    return change(expr)
+            return expr
+
+
+def rewritten(expr: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """Return a tree in which `change` has been applied to every node, the innermost first."""
+    return change(mapped(expr, lambda child: rewritten(child, change)))
 
 
 def selectors(expr: Expr) -> list[VectorSelector]:

@@ -16,7 +16,7 @@ from midwatch_contracts.promql.ast import (
 )
 from midwatch_contracts.promql.cursor import Cursor
 from midwatch_contracts.promql.durations import offset_ms, positive_ms, seconds_of
-from midwatch_contracts.promql.lexer import Token
+from midwatch_contracts.promql.lexer import NAMEABLE, Token, lex
 from midwatch_contracts.promql.literals import unquote
 from midwatch_contracts.promql.regex import matches_empty
 
@@ -42,6 +42,20 @@ def braces(cursor: Cursor) -> tuple[tuple[Matcher, ...], str | None, int]:
         if not cursor.accept(","):
             break
     return tuple(matchers), named, cursor.expect("}", "after the matchers").end
+
+
+def matchers_of(text: str) -> tuple[tuple[Matcher, ...], str | None]:
+    """Read `name{matchers}`, which may select anything; return the matchers, and the name if one stands before them.
+
+    Raises:
+        PromqlError: when it is something else.
+    """
+    cursor = Cursor(lex(text))
+    name = cursor.next().text if cursor.peek.kind == "name" or cursor.peek.kind in NAMEABLE else None
+    matchers = braces(cursor)[0] if cursor.peek.kind == "{" else ()
+    if cursor.peek.kind != "eof" or (name is None and not text.strip()):
+        raise cursor.unexpected("expected a metric's name and labels in braces")
+    return matchers, name
 
 
 def _matcher(cursor: Cursor, token: Token, name: str) -> Matcher:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from midwatch_contracts.promql import Expr, ValueType, duration_ms, expr_type
+from midwatch_contracts.promql import DEFAULT_FEATURES, Expr, Features, ValueType, duration_ms, expr_type
 from midwatch_lab.metrics.engine.query import read
 from midwatch_lab.metrics.errors import BadDataError, RulesError
 from midwatch_lab.metrics.template import Template
@@ -50,7 +50,7 @@ class Group:
     rules: tuple[Rule, ...]
 
 
-def load(text: str) -> list[Group]:
+def load(text: str, features: Features = DEFAULT_FEATURES) -> list[Group]:
     """Read a rule file.
 
     Raises:
@@ -65,7 +65,8 @@ def load(text: str) -> list[Group]:
     if raw is None:
         return []
     document = _mapping(raw, "the rule file", {"groups"})
-    groups = [_group(entry, number) for number, entry in enumerate(_list(document.get("groups"), "groups"), 1)]
+    entries = enumerate(_list(document.get("groups"), "groups"), 1)
+    groups = [_group(entry, number, features) for number, entry in entries]
     names = [group.name for group in groups]
     for name in names:
         if names.count(name) > 1:
@@ -73,7 +74,7 @@ def load(text: str) -> list[Group]:
     return groups
 
 
-def _group(raw: object, number: int) -> Group:
+def _group(raw: object, number: int, features: Features) -> Group:
     where = f"group {number}"
     entry = _mapping(raw, where, {"name", "interval", "rules", "labels"})
     name = _text(entry.get("name"), f"{where}: name")
@@ -81,13 +82,13 @@ def _group(raw: object, number: int) -> Group:
     interval = entry.get("interval")
     shared = _texts(entry.get("labels"), f"{where}: labels")
     rules = tuple(
-        _rule(rule, f"{where}, rule {position}", shared)
+        _rule(rule, f"{where}, rule {position}", shared, features)
         for position, rule in enumerate(_list(entry.get("rules"), f"{where}: rules"), 1)
     )
     return Group(name, None if interval is None else _seconds(interval, f"{where}: interval"), rules)
 
 
-def _rule(raw: object, where: str, shared: Mapping[str, str]) -> Rule:
+def _rule(raw: object, where: str, shared: Mapping[str, str], features: Features) -> Rule:
     entry = _mapping(raw, where, _ALERT | _RECORD)
     kinds = {"alert", "record"} & set(entry)
     if len(kinds) != 1:
@@ -100,7 +101,7 @@ def _rule(raw: object, where: str, shared: Mapping[str, str]) -> Rule:
     where = f"{where} ({name})"
     query = _text(entry.get("expr"), f"{where}: expr")
     try:
-        expr = read(query)
+        expr = read(query, features)
     except BadDataError as error:
         raise RulesError(f"{where}: {error}") from error
     if expr_type(expr) not in (ValueType.VECTOR, ValueType.SCALAR):

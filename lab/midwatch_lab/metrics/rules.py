@@ -79,7 +79,7 @@ class Rules:
         Raises:
             RulesError: when the text is no rule file; the rules then stay as they were.
         """
-        loaded = load(text)
+        loaded = load(text, self.limits.features)
         before = {(one.group.name, state.rule.identity): state for one in self.groups for state in one.rules}
         groups: list[GroupState] = []
         for group in loaded:

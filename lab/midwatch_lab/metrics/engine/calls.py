@@ -12,7 +12,7 @@ from midwatch_lab.metrics.engine.histograms import Buckets, Histograms
 from midwatch_lab.metrics.engine.values import Floats, Vector, anywhere, of_scalar, unnamed
 from midwatch_lab.metrics.engine.windows import Windows
 from midwatch_lab.metrics.errors import ExecutionError
-from midwatch_lab.metrics.labels import NAME, Labels, from_dict, value_of
+from midwatch_lab.metrics.labels import METADATA, NAME, Labels, from_dict, value_of
 from midwatch_lab.metrics.numbers import shortest_text
 
 Function = Callable[[Evaluator, Call], Vector]
@@ -115,7 +115,7 @@ def _absent_labels(expr: Expr) -> Labels:
         return ()
     seen: set[str] = set()
     for matcher in selector.matchers:
-        if matcher.name == NAME:
+        if matcher.name in METADATA:
             continue
         if matcher.op == "=" and matcher.name not in seen:
             found[matcher.name] = matcher.value

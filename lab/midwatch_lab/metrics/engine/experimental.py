@@ -7,7 +7,7 @@ import numpy as np
 from midwatch_contracts.promql import Call
 from midwatch_lab.metrics.engine.arguments import Evaluator, position, text
 from midwatch_lab.metrics.engine.calls import Function, histograms, note_rank, quantile_of, range_of
-from midwatch_lab.metrics.engine.sums import Sums, quantile
+from midwatch_lab.metrics.engine.sums import Sums, add, quantile
 from midwatch_lab.metrics.engine.values import Floats, Ints, Vector, merge, unnamed
 from midwatch_lab.metrics.engine.windows import Windows
 from midwatch_lab.metrics.errors import ExecutionError
@@ -106,12 +106,14 @@ def _integral(evaluator: Evaluator, expr: Call) -> Vector:
         if rank == 0:
             continue
         after, before, chosen = filled[index], filled[index - 1], strategy[where]
-        middle = after / 2 + before / 2
-        exact = (after + before) / 2
-        middle = np.where(np.isfinite(exact), exact, middle)
+        middle, lost = add(after, before, np.zeros(len(after)))
+        over = np.isinf(middle) & np.isfinite(after) & np.isfinite(before)
+        middle, lost = np.where(over, after / 2 + before / 2, middle / 2), np.where(over, 0.0, lost / 2)
         height = np.where(chosen == 0, before, np.where(chosen == 1, after, middle))
+        lost = np.where(chosen == _TRAPEZOID, lost, 0.0)
         span = (windows.times[index] - windows.times[index - 1]) / 1000
-        some = height != 0
+        some = (height != 0) | (lost != 0)
+        sums.carry[where[some]] += (lost * span)[some]
         sums.add(where[some], (height * span)[some])
     return _placed(windows, sums.value())
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from midwatch_contracts.promql import (
-    AtPoint,
     Call,
     Expr,
     Matcher,
@@ -20,7 +19,7 @@ from midwatch_contracts.promql import (
     children,
     quote_pattern,
 )
-from midwatch_lab.metrics.engine.arguments import Evaluator
+from midwatch_lab.metrics.engine.arguments import Evaluator, Times
 from midwatch_lab.metrics.engine.values import Bools, Floats, Vector, merge
 from midwatch_lab.metrics.errors import ExecutionError
 from midwatch_lab.metrics.labels import METADATA, NAME, Labels, braced, drop, from_dict, keep, value_of
@@ -72,7 +71,7 @@ def info(evaluator: Evaluator, call: Call) -> Vector:
     base = evaluator.vector(call.args[0])
     plain = [wanted.is_info(labels) for labels in base.labels]
     selectors = [] if all(plain) else _matcher_sets(base, plain, wanted)
-    point, offset = _reference(call.args[0])
+    point, offset = _reference(call.args[0], evaluator.asked)
     found: list[tuple[Labels, Floats, Bools]] = []
     for matchers in selectors:
         selector = VectorSelector(None, tuple(matchers), call.start, call.end, offset_ms=offset, at=point)
@@ -188,28 +187,36 @@ def _enriched(
     yield from made.items()
 
 
-def _reference(expr: Expr) -> tuple[AtPoint, int]:
-    """Return the `@` and offset (ms) that all series of `expr` are read at, (None, 0) where they differ."""
-    found = set(_references(expr, (None, 0)))
+_Reading = tuple[int | None, int]
+"""(time to read at in ms, None for that of the evaluation; offset in ms); a time that is set has no offset."""
+
+
+def _reference(expr: Expr, asked: Times) -> _Reading:
+    """Return when all series of `expr` are read, (None, 0) where they differ."""
+    found = set(_references(expr, (None, 0), asked))
     if len(found) != 1:
         return None, 0
     return next(iter(found)) or (None, 0)
 
 
-def _references(expr: Expr, outer: tuple[AtPoint, int]) -> Iterator[tuple[AtPoint, int] | None]:
-    """Return how each selector below is read; None for a vector without any."""
+def _references(expr: Expr, outer: _Reading, asked: Times) -> Iterator[_Reading | None]:
+    """Return when each selector below is read; None for a vector without any."""
     if expr.type not in (ValueType.VECTOR, ValueType.MATRIX):
         return
     if isinstance(expr, VectorSelector | Subquery):
         here = expr.offset_ms or 0
-        outer = (expr.at, here) if expr.at is not None else (outer[0], outer[1] + here)
+        if expr.at is not None:
+            point = expr.at if isinstance(expr.at, int) else asked.start if expr.at == "start" else asked.end
+            outer = (point - here, 0)
+        else:
+            outer = (outer[0] - here, 0) if outer[0] is not None else (None, outer[1] + here)
     if isinstance(expr, VectorSelector):
         yield outer
         return
     inner = children(expr)[:1] if isinstance(expr, Call) and expr.function == "info" else children(expr)
     empty = True
     for child in inner:
-        for one in _references(child, outer):
+        for one in _references(child, outer, asked):
             empty = empty and one is None
             yield one
     if empty:
