@@ -21,7 +21,6 @@ _RE_1035: Final = re.compile(_LABEL_1035)
 _RE_LABEL: Final = re.compile(_LABEL)
 _RE_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _RE_QUALIFIED: Final = re.compile(_QUALIFIED)
-_RE_PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9]|-(?!-))*(?<!-)")
 
 
 def random_suffix(length: int = 5) -> str:
@@ -147,13 +146,17 @@ def path_segment_faults(text: str) -> list[str]:
     return [f"may not contain '{char}'" for char in ("/", "%") if char in text]
 
 
-def port_name_fault(name: str) -> str | None:
-    """Say why the text is no port name (RFC 6335 §5.1), or None where it is one."""
+def port_name_faults(name: str) -> list[str]:
+    """Return every reason why the text is no port name (RFC 6335 §5.1)."""
+    found: list[str] = []
     if len(name) > 15:  # noqa: PLR2004 (RFC 6335)
-        return "must be no more than 15 characters"
-    if _RE_PORT_NAME.fullmatch(name):
-        return None
-    return (
-        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-), with at least one letter and no "
-        "hyphen at either end or beside another"
-    )
+        found.append("must be no more than 15 characters")
+    if not re.fullmatch(r"[-a-z0-9]+", name):
+        found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search(r"[a-z]", name):
+        found.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        found.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        found.append("must not begin or end with a hyphen")
+    return found

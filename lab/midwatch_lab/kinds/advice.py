@@ -35,7 +35,7 @@ def advice(kind: str, obj: Object, old: Object | None) -> Iterator[str]:
             if dig(obj, "spec", "persistentVolumeReclaimPolicy") == "Recycle":
                 yield _RECYCLE
         case "Ingress":
-            if _INGRESS_CLASS in annotations_of(obj):
+            if _INGRESS_CLASS in annotations_of(obj) and dig(obj, "spec", "ingressClassName") is None:
                 yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
         case _:
             pass

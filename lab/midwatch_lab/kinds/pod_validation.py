@@ -70,7 +70,7 @@ def _missing(where: str, name: str) -> Any:
 
 
 def _container_port(port: Object, path: str) -> Faults:
-    if port.get("name") and (fault := names.port_name_fault(port["name"])):
+    for fault in names.port_name_faults(port["name"]) if port.get("name") else ():
         yield invalid_value(f"{path}.name", port["name"], fault)
     if not port.get("containerPort"):
         yield required(f"{path}.containerPort")

@@ -46,6 +46,22 @@ def _storage_class(obj: Object) -> None:
     filled(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
+def _ingress_class(obj: Object) -> None:
+    parameters = dig(obj, "spec", "parameters")
+    if parameters is not None:
+        filled(parameters, scope="Cluster")
+
+
+def _network_policy(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if "egress" in spec else ["Ingress"]
+    rules: list[Object] = [*dig(spec, "ingress", default=[]), *dig(spec, "egress", default=[])]
+    for rule in rules:
+        for port in dig(rule, "ports", default=[]):
+            filled(port, protocol="TCP")
+
+
 DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "HorizontalPodAutoscaler": autoscaler_defaults,
     "LimitRange": _limit_range,
@@ -53,4 +69,6 @@ DEFAULTS: Final[dict[str, Callable[[Object], None]]] = {
     "PersistentVolumeClaim": _claim,
     "PersistentVolume": _volume,
     "StorageClass": _storage_class,
+    "IngressClass": _ingress_class,
+    "NetworkPolicy": _network_policy,
 }

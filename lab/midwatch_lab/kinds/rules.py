@@ -109,7 +109,7 @@ def port_number(value: Any, path: str) -> Faults:
 def port_reference(value: Any, path: str) -> Faults:
     """Check a port given by number or by name."""
     if isinstance(value, str):
-        if fault := names.port_name_fault(value):
+        for fault in names.port_name_faults(value):
             yield invalid_value(path, value, fault)
     else:
         yield from port_number(value, path)

@@ -14,6 +14,7 @@ from midwatch_lab.kinds import (
     event_validation,
     job_updates,
     job_validation,
+    network_validation,
     node_rules,
     pod_validation,
     policy_validation,
@@ -223,6 +224,9 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "PersistentVolumeClaim": storage_validation.claim,
     "PersistentVolume": storage_validation.volume,
     "StorageClass": storage_validation.storage_class,
+    "Ingress": network_validation.ingress,
+    "IngressClass": network_validation.ingress_class,
+    "NetworkPolicy": network_validation.network_policy,
     "CustomResourceDefinition": definition_rules.check,
     "Role": access_validation.role,
     "ClusterRole": access_validation.cluster_role,
@@ -251,6 +255,7 @@ _WHOLE_UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "Job": job_updates.job_update,
     "PriorityClass": policy_validation.priority_class_update,
     "StorageClass": storage_validation.storage_class_update,
+    "IngressClass": network_validation.ingress_class_update,
 }
 """Updates that are not checked as the kind and then as an update, but in an order of their own."""
 _STATUS: Final[dict[str, Callable[[Object, Object], Faults]]] = {
