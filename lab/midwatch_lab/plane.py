@@ -13,6 +13,7 @@ from midwatch_contracts.clock import Clock
 from midwatch_lab.access.bootstrap import made_by_server, make_roles
 from midwatch_lab.controllers.aggregation import AggregationController
 from midwatch_lab.controllers.autoscaler import AutoscalerController
+from midwatch_lab.controllers.cronjob import CronJobController
 from midwatch_lab.controllers.daemonset import DaemonSetController
 from midwatch_lab.controllers.deployment import DeploymentController
 from midwatch_lab.controllers.disruption import DisruptionController
@@ -67,6 +68,7 @@ class ControlPlane:
             StatefulSetController(registry, clock, recorder),
             DaemonSetController(registry, clock, recorder),
             JobController(registry, clock, recorder),
+            CronJobController(registry, clock, recorder),
             ClaimProtection(registry, clock),
             VolumeProtection(registry, clock),
             Scheduler(registry, clock, recorder),
