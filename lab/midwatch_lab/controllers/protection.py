@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Protection of storage in use: deleted claims go once no pod uses them, deleted volumes once no claim is bound to one.
-=======
-"""Protection of storage in use: a deleted claim goes once no pod uses it, a deleted volume once it is not bound.
->>>>>>> 45e873e (Run CronJobs: schedules in time zones, concurrency, history and missed times)
 
 Admission gives both a finalizer; here it is taken off.
 """
