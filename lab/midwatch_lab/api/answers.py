@@ -16,6 +16,8 @@ from midwatch_lab.schemas import protobuf
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
+_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_BY_HAND: Final = ("curl", "Wget", "Mozilla/5.0")
 _READABLE: Final = frozenset({JSON, "*/*", YAML})
 _MEDIA: Final = f"{JSON}, {YAML}, {protobuf.MEDIA}"
 
@@ -98,12 +100,7 @@ def encode(value: Any, media: str = JSON, *, pretty: bool = False) -> bytes:
             return protobuf.encode(value)
         except DecodeError as error:
             raise status.not_acceptable() from error
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None)
-
-
-def is_pretty(request: Request) -> bool:
-    """Tell whether the client wants JSON with indents."""
-    return request.query_params.get("pretty", "") in ("1", "true")
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
 
 
 def answer(
@@ -114,6 +111,12 @@ def answer(
     response.headers["cache-control"] = "no-cache, private"
     warn(response, warnings)
     return response
+
+
+def is_pretty(request: Request) -> bool:
+    """Tell whether a person reads the answer: as asked for, else by the client, which is then a browser or its like."""
+    asked = request.query_params.get("pretty", "")
+    return asked in _TRUE if asked else request.headers.get("user-agent", "").startswith(_BY_HAND)
 
 
 def warn(response: Response, warnings: tuple[str, ...]) -> None:

@@ -9,13 +9,15 @@ from midwatch_lab.api.reading import list_objects
 from midwatch_lab.api.writing import Written
 from midwatch_lab.errors import ApiError, DecodeError
 from midwatch_lab.kinds.advice import ORPHANED_JOBS
-from midwatch_lab.kinds.resources import JOBS, PODS, Resource
+from midwatch_lab.kinds.resources import JOBS, NAMESPACES, PODS, Resource
 from midwatch_lab.objects import Object, dig, name_of, namespace_of
 from midwatch_lab.registry import upkeep
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.schemas import protobuf
 
+_IMMORTAL: Final = frozenset({"default", "kube-public", "kube-system"})
+"""Namespaces without which no cluster is one."""
 _DEFINITION: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _TYPE_META: Final = (
     'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -96,6 +98,8 @@ async def delete(registry: Registry, call: Call) -> Written:
     options, dry_run = await delete_options(registry, call)
     origin = call.origin(dry_run)
     warnings = _warnings(call.resource, options)
+    if call.resource is NAMESPACES and call.target.name in _IMMORTAL:
+        raise status.forbidden("namespaces", "", call.target.name, "this namespace may not be deleted")
     try:
         old = registry.read(call.resource, call.target.namespace, call.target.name)
         obj, gone = registry.delete(call.resource, old, options, origin)

@@ -4,13 +4,12 @@ import hashlib
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from midwatch_lab import status
 from midwatch_lab.api import discovery, openapi_protobuf
-from midwatch_lab.api.answers import JSON, answer, wanted_form
+from midwatch_lab.api.answers import JSON, answer, encode, wanted_form
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.schemas.schema import schemas
@@ -48,6 +47,8 @@ def respond(documents: OpenApi, request: Request) -> Response:
         raise status.method_not_allowed()
     if parts in (["api"], ["apis"]):
         return _root(catalog, request, found)
+    if parts in ([""], ["version"]):
+        return Response(encode(found, pretty=True), media_type=JSON)
     return answer(request, found, media=wanted_form(request).media)
 
 
@@ -76,7 +77,7 @@ def _root(catalog: Catalog, request: Request, found: Any) -> Response:
     if form.as_kind != "APIGroupDiscoveryList":
         return answer(request, found, media=form.media)
     core = request.url.path.strip("/") == "api"
-    body = orjson.dumps(discovery.aggregated(catalog, core=core, version=form.as_version))
+    body = encode(discovery.aggregated(catalog, core=core, version=form.as_version))
     response = _tagged(request, body, discovery.AGGREGATED.format(version=form.as_version))
     response.headers["cache-control"] = "public"
     return response

@@ -17,21 +17,23 @@ from midwatch_lab.api.patching import (
 from midwatch_lab.api.writing import Written, check_place
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import DecodeError
+from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.registry.registry import Registry
 from midwatch_lab.registry.scale import rescaled, scale_of
 from midwatch_lab.schemas.mismatch import from_json, from_maps
 
 _DEFINITION: Final = "io.k8s.api.autoscaling.v1.Scale"
+SCALES: Final = Resource("autoscaling", "v1", "scales", "scale", "Scale", _DEFINITION, verbs=(), stored=False)
+"""Scales as they are shown; they have no path of their own."""
 
 
 async def serve(registry: Registry, call: Call) -> Written:
     """Answer get, put and patch of a Scale."""
     target = call.target
     if call.request.method == "GET":
-        return Written(
-            scale_of(call.resource, registry.read(call.resource, target.namespace, target.name)), is_object=False
-        )
+        found = registry.read(call.resource, target.namespace, target.name)
+        return Written(scale_of(call.resource, found), shown_as=SCALES)
     warnings: tuple[str, ...] = ()
     if call.content_type == APPLY_PATCH and not isinstance(call.resource, CustomResource):
         return await _apply(registry, call)
@@ -55,7 +57,7 @@ async def serve(registry: Registry, call: Call) -> Written:
     draft = rescaled(call.resource, old, replicas)
     _check_version(call, wanted, old)
     changed = registry.update(call.resource, old, draft, call.origin())
-    return Written(scale_of(call.resource, changed), warnings=warnings, is_object=False)
+    return Written(scale_of(call.resource, changed), warnings=warnings, shown_as=SCALES)
 
 
 async def _apply(registry: Registry, call: Call) -> Written:
@@ -67,7 +69,7 @@ async def _apply(registry: Registry, call: Call) -> Written:
     if applied.replicas is not None:
         draft["spec"]["replicas"] = applied.replicas
     changed = registry.update(call.resource, old, draft, call.origin(), managed=applied.managers)
-    return Written(scale_of(call.resource, changed), is_object=False)
+    return Written(scale_of(call.resource, changed), shown_as=SCALES)
 
 
 def _owners(obj: Object) -> list[Object]:

@@ -252,4 +252,6 @@ class ApiServer:
         form = wanted_form(call.request)
         if not written.is_object:
             return answer(call.request, written.body, written.code, media=form.media, warnings=written.warnings)
-        return self._object(call, written.body, form, written.code, written.warnings)
+        how = Shown(form, call.query("includeObject"), self.clock.now(), PLAIN)
+        shown = shown_object(written.shown_as or call.resource, written.body, how)
+        return answer(call.request, shown, written.code, media=form.media, warnings=written.warnings)

@@ -121,7 +121,7 @@ class Watch:
         self._send({"type": "ERROR", "object": error.status})
 
     def _send(self, event: Object) -> None:
-        self.pending.append(encode(event) + b"\n")
+        self.pending.append(encode(event))
         self.ready.set()
 
     async def stream(self) -> AsyncIterator[bytes]:

@@ -36,6 +36,8 @@ class Written:
     code: int = HTTPStatus.OK
     warnings: tuple[str, ...] = ()
     is_object: bool = True
+    shown_as: Resource | None = None
+    """The resource whose columns and names it has, where that is not the resource of the path."""
 
 
 def succeeded(warnings: tuple[str, ...] = ()) -> Written:

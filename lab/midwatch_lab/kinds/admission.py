@@ -29,11 +29,16 @@ def _pod(obj: Object) -> None:
     spec: Object = obj["spec"]
     tolerations: list[Object] = spec.setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(item.get("key") == key for item in tolerations):
+        if not any(_tolerates(item, key) for item in tolerations):
             tolerations.append({"effect": "NoExecute", "key": key, "operator": "Exists", "tolerationSeconds": 300})
     status = obj.setdefault("status", {})
     status.setdefault("phase", "Pending")
     status["qosClass"] = quality_of_service(spec)
+
+
+def _tolerates(toleration: Object, key: str) -> bool:
+    """Tell whether a toleration stands for a taint that evicts, by name or as one for any key or effect."""
+    return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", "NoExecute")
 
 
 def _service(obj: Object) -> None:

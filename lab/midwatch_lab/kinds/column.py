@@ -44,9 +44,14 @@ class Column:
     @property
     def definition(self) -> Object:
         """The column as a Table describes it."""
-        form = self.format or ("name" if self.name == "Name" else "")
         text = self.description or f"{self.name} of the object"
-        return {"name": self.name, "type": self.type, "format": form, "description": text, "priority": self.priority}
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": self.format,
+            "description": text,
+            "priority": self.priority,
+        }
 
 
 @lru_cache(maxsize=4096)  # objects of one list often come from the same second
@@ -86,7 +91,7 @@ def _containers(field: str) -> Callable[[Object, float], Any]:
     return read
 
 
-NAME: Final = Column("Name", of(name_of))
+NAME: Final = Column("Name", of(name_of), format="name")
 AGE: Final = Column("Age", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
 WORKLOAD: Final = (
     Column("Containers", _containers("name"), priority=1),

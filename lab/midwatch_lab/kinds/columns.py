@@ -14,6 +14,7 @@ from midwatch_lab.kinds.columns_workloads import COLUMNS as WORKLOADS
 from midwatch_lab.kinds.pod_status import pod_ready, pod_restarts, pod_status
 from midwatch_lab.objects import Object, dig, labels_of, name_of
 
+UNKNOWN: Final = "<unknown>"
 _ROLE: Final = "node-role.kubernetes.io/"
 
 
@@ -38,7 +39,7 @@ def _node_address(kind: str) -> Callable[[Object, float], Any]:
 
 
 def _node_info(name: str) -> Callable[[Object, float], Any]:
-    return path("status", "nodeInfo", name, default="<unknown>")
+    return path("status", "nodeInfo", name, default=UNKNOWN)
 
 
 def _service_ports(obj: Object) -> str:
@@ -106,6 +107,13 @@ _EVENT: Final = (
     Column("Name", of(name_of), priority=1),
 )
 
+
+def _kernel(obj: Object) -> str:
+    info: Object = dig(obj, "status", "nodeInfo", default={})
+    architecture = info.get("architecture")
+    return (info.get("kernelVersion") or UNKNOWN) + (f" ({architecture})" if architecture else "")
+
+
 _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     **columns_metrics.COLUMNS,
     **columns_policy.COLUMNS,
@@ -120,7 +128,7 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("Internal-IP", _node_address("InternalIP"), priority=1),
         Column("External-IP", _node_address("ExternalIP"), priority=1),
         Column("OS-Image", _node_info("osImage"), priority=1),
-        Column("Kernel-Version", _node_info("kernelVersion"), priority=1),
+        Column("Kernel-Version", of(_kernel), priority=1),
         Column("Container-Runtime", _node_info("containerRuntimeVersion"), priority=1),
     ),
     "Pod": (
@@ -180,6 +188,12 @@ _COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("Ready", path("status", "readyReplicas", default=0), type="integer"),
         AGE,
         *WORKLOAD,
+    ),
+    "Scale": (
+        NAME,
+        Column("Desired", path("spec", "replicas", default=0), type="integer"),
+        Column("Available", path("status", "replicas", default=0), type="integer"),
+        AGE,
     ),
     "Lease": (NAME, Column("Holder", path("spec", "holderIdentity", default="")), AGE),
 }

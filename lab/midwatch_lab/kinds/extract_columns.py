@@ -2,8 +2,8 @@
 
     python -m midwatch_lab.kinds.extract_columns https://127.0.0.1:6443 TOKEN
 
-Every kind that can be listed is asked for, so that a kind which is served later finds its columns here. Read by
-`midwatch_lab.kinds.columns`; nothing at run time needs a cluster.
+Every kind that can be listed is asked for, so that a kind which is served later finds its columns here; a Scale is
+asked of a Deployment that is made for it. Read by `midwatch_lab.kinds.columns`; nothing at run time needs a cluster.
 """
 
 import json
@@ -29,7 +29,18 @@ def columns(http: httpx2.Client) -> dict[str, Any]:
                 continue
             table = http.get(f"{path}/{resource['name']}", headers=_TABLE).raise_for_status().json()
             found[resource["kind"]] = table["columnDefinitions"]
-    return dict(sorted(found.items()))
+    return dict(sorted({**found, "Scale": _of_scale(http)}.items()))
+
+
+def _of_scale(http: httpx2.Client) -> Any:
+    pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": pod}
+    home = "/apis/apps/v1/namespaces/default/deployments"
+    http.post(home, json={"metadata": {"name": "columns"}, "spec": spec}).raise_for_status()
+    try:
+        return http.get(f"{home}/columns/scale", headers=_TABLE).raise_for_status().json()["columnDefinitions"]
+    finally:
+        http.delete(f"{home}/columns").raise_for_status()
 
 
 def main(server: str, token: str) -> None:

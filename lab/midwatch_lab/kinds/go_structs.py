@@ -46,10 +46,11 @@ _STRUCTS: Final[dict[str, str]] = {
         "FailureThreshold:i TerminationGracePeriodSeconds"
     ),
     "Volume": (
-        "Name:s HostPath EmptyDir GCEPersistentDisk AWSElasticBlockStore GitRepo Secret NFS ISCSI Glusterfs "
+        "Name:s HostPath EmptyDir*EmptyDir GCEPersistentDisk AWSElasticBlockStore GitRepo Secret NFS ISCSI Glusterfs "
         "PersistentVolumeClaim RBD Quobyte FlexVolume Cinder CephFS Flocker DownwardAPI FC AzureFile ConfigMap "
         "VsphereVolume AzureDisk PhotonPersistentDisk Projected PortworxVolume ScaleIO StorageOS CSI Ephemeral Image"
     ),
+    "EmptyDir": "Medium:s SizeLimit",
     "StatefulSetUpdateStrategy": "Type:s RollingUpdate*RollingUpdateStatefulSetStrategy",
     "RollingUpdateStatefulSetStrategy": "Partition:i MaxUnavailable",
     "DaemonSetUpdateStrategy": "Type:s RollingUpdate*RollingUpdateDaemonSet",

@@ -11,11 +11,6 @@ from midwatch_lab.status import duplicate, forbidden_field, invalid_value, requi
 
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 _NOT_OVERCOMMITTED: Final = ("hugepages-",)
-_CHANGEABLE: Final = (
-    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
-)
 
 
 def pod_spec(spec: Object, path: str, *, restart: tuple[str, ...] = ("Always", "OnFailure", "Never")) -> Faults:
@@ -147,28 +142,6 @@ def _resources(resources: Object, path: str) -> Faults:
             yield invalid_value(
                 f"{path}.requests", amount, f"must be less than or equal to {name} limit of {limits[name]}"
             )
-
-
-def pod_update(new: Object, old: Object) -> Faults:
-    """Check that an update of a Pod leaves alone what may not change once it is made."""
-    if _comparable(new.get("spec", {})) != _comparable(old.get("spec", {})):
-        yield forbidden_field("spec", _CHANGEABLE)
-    kept = old.get("spec", {}).get("tolerations", [])
-    if not all(item in new.get("spec", {}).get("tolerations", []) for item in kept):
-        detail = "existing toleration can not be modified except its tolerationSeconds"
-        yield forbidden_field("spec.tolerations", detail)
-
-
-def _comparable(spec: Object) -> Object:
-    def bare(container: Object) -> Object:
-        return {key: value for key, value in container.items() if key != "image"}
-
-    dropped = ("tolerations", "activeDeadlineSeconds", "schedulingGates")
-    kept = {key: value for key, value in spec.items() if key not in dropped}
-    for kind in ("containers", "initContainers"):
-        if kind in kept:
-            kept[kind] = [bare(container) for container in kept[kind]]
-    return kept
 
 
 def template_restart(spec: Object, path: str) -> Faults:

@@ -68,8 +68,8 @@ class ServerSideApply:
         compare = comparer(self.versions, self.reset, live, merged)
         others = {other: owned for other, owned in found.items() if other != key}
         conflicts = {other: paths for other, owned in others.items() if (paths := _lost(owned, compare))}
-        if conflicts and not force and not self._migrates(live, conflicts):
-            raise conflict_of(conflicts)
+        if conflicts and not force and (left := self._unsettled(live, conflicts)):
+            raise conflict_of(left)
         found |= managed_fields.bereft(others, compare)
         changed = merged != live
         if changed:
@@ -96,21 +96,21 @@ class ServerSideApply:
         left = typed.with_parents(typed.everything(pruned))
         return versions.back(last.api_version, typed.remove(before, (everything - left) & lasting))
 
-    def _migrates(self, live: Object, conflicts: dict[Key, frozenset[Path]]) -> bool:
-        """Tell whether kubectl takes over what it applied on its own side before: such conflicts are none."""
+    def _unsettled(self, live: Object, conflicts: dict[Key, frozenset[Path]]) -> dict[Key, frozenset[Path]]:
+        """Leave out what kubectl applied on its own side before and takes over: that is no conflict."""
         text = annotations_of(live).get(LAST_APPLIED)
         if self.origin.manager != _KUBECTL or text is None:
-            return False
+            return conflicts
         try:
             before: Any = orjson.loads(text)
         except orjson.JSONDecodeError:
-            return False
+            return conflicts
         if not isinstance(before, dict):
-            return False
+            return conflicts
         applied = cast("Object", before)
         changes = self.typed.compare(applied, live)
         allowed = self.typed.fields(applied) - changes.added - changes.modified - changes.removed
-        return all(paths <= allowed for paths in conflicts.values())
+        return {key: left for key, paths in conflicts.items() if (left := paths - allowed)}
 
     def _with_last_applied(self, merged: Object, live: Object, config: Object) -> Object:
         """Keep the annotation of kubectl's client-side apply in step, where there is one."""
