@@ -7,17 +7,21 @@ from midwatch_contracts.command import Command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `up`, `status`, `down` and `promqltest`."""
+    """Add `up`, `status`, `down`, `export` and `promqltest`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="start a lab and stay until Ctrl-C or `midwatch lab down`")
     status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
     down = actions.add_parser("down", help="end a running lab and all its processes")
-    for action in (up, status, down):
+    export = actions.add_parser("export", help="write a running lab's objects as manifests, one file each")
+    for action in (up, status, down, export):
         action.add_argument("--dir", type=Path, help="folder of the lab's files (default: `lab` in the state folder)")
         action.add_argument("--json", action="store_true", help="answer with one JSON object")
     up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
     up.add_argument("--rules", type=Path, metavar="FILE", help="alert rules, as a Prometheus rule file")
     up.add_argument("--store", type=Path, metavar="FILE", help="keep objects in a file over restarts (default: memory)")
+    up.add_argument(
+        "--from", dest="manifests", type=Path, metavar="PATH", help="apply these manifests first: a folder, or a file"
+    )
     up.add_argument(
         "--enable-feature",
         action="append",
@@ -26,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="experimental parts of PromQL, as Prometheus names them, separated by commas: "
         "promql-experimental-functions, promql-binop-fill-modifiers",
     )
+    export.add_argument("to", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     scripts = actions.add_parser("promqltest", help="run scripts in the language of Prometheus's promqltest")
     scripts.add_argument(

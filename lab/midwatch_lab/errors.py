@@ -13,6 +13,7 @@ LabError                    the lab cannot do what was asked
 ├── CronError               a schedule of cron, or the name of a time zone, is none
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
+├── ManifestError           manifests cannot be read, or would be refused
 ├── OriginalError           the programs that the lab is held against are not there, or do not start
 └── ClientError             a running lab cannot be reached, or it refused
 """
@@ -86,6 +87,10 @@ class AddressError(LabError):
 
 class FaultError(LabError):
     """A fault is unknown, or does not fit the entity."""
+
+
+class ManifestError(LabError):
+    """Manifests cannot be read or would be refused; the message has a line for each fault."""
 
 
 class OriginalError(LabError):

@@ -43,6 +43,8 @@ from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S
 from midwatch_lab.kubelet.kubelet import Kubelet
 from midwatch_lab.load.service import LoadService
+from midwatch_lab.manifests.loading import load
+from midwatch_lab.manifests.reading import Manifest
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
@@ -77,6 +79,8 @@ class LabOptions:
     """The file that keeps the objects; None for a lab that lives in memory."""
     promql: Features = DEFAULT_FEATURES
     """The experimental parts of PromQL that its Prometheus reads."""
+    manifests: tuple[Manifest, ...] = ()
+    """What is applied before the lab answers."""
 
 
 class _Server(uvicorn.Server):
@@ -138,13 +142,15 @@ class Lab:
 
         Raises:
             AddressError: when the port is in use.
-            LabError: when the rules cannot be loaded.
+            LabError: when the rules or the manifests cannot be loaded.
         """
         self.options.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         plain = _listen(self.options.port)
         secure = _listen(0)
         if self.options.rules is not None:
             self.metrics.set_rules(self.options.rules)
+        if self.options.manifests:
+            await load(self._rehearsal(), self.api, self.tokens["admin"], self.options.manifests)
         await self._stack.enter_async_context(self.plane.running())
         self._spawn(self.balancer.run(), "balancer")
         self._spawn(self.metrics.run(), "metrics")
@@ -183,6 +189,12 @@ class Lab:
         self.network.release()
         self._journal.close()
         remove_files(self.options.dir)
+
+    def _rehearsal(self) -> ApiServer:
+        """Return an API server over a copy of the control plane, which nothing else reads or follows."""
+        plane = ControlPlane(self.clock, NoJournal(self.store.saved()))
+        plane.registry.place_service = service_placer(self.network, lambda: plane.store.items(SERVICES.key))
+        return ApiServer(plane.registry, self.clock, self.users, self.kubelet)
 
     def _describe(self, plain: socket.socket, secure: socket.socket) -> LabInfo:
         folder = self.options.dir

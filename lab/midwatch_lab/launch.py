@@ -1,4 +1,4 @@
-"""`midwatch lab up|status|down|promqltest`."""
+"""`midwatch lab up|status|down|export|promqltest`."""
 
 import argparse
 import asyncio
@@ -22,6 +22,8 @@ from midwatch_contracts.promql import Features, PromqlError
 from midwatch_lab.errors import ClientError, LabError
 from midwatch_lab.files import LAB_FILE, LabInfo, remove_files
 from midwatch_lab.lab import Lab, LabOptions
+from midwatch_lab.manifests.exporting import export
+from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
 
 _DOWN_WITHIN_S: Final = 20.0
@@ -40,6 +42,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
             return _up(folder, arguments)
         case "status":
             return _status(folder, as_json=arguments.json)
+        case "export":
+            return _export(folder, arguments.to, as_json=arguments.json)
         case _:
             return _down(folder, as_json=arguments.json)
 
@@ -59,6 +63,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         rules=_rules(arguments.rules),
         store=arguments.store,
         promql=_features(arguments.enable_feature),
+        manifests=_manifests(arguments.manifests),
     )
     return asyncio.run(_run(options, arguments))
 
@@ -67,6 +72,13 @@ def _features(names: list[str]) -> Features:
     try:
         return Features.of(name for given in names for name in given.split(",") if name)
     except PromqlError as error:
+        raise CommandError(str(error)) from error
+
+
+def _manifests(path: Path | None) -> tuple[Manifest, ...]:
+    try:
+        return () if path is None else tuple(read_manifests(path))
+    except LabError as error:
         raise CommandError(str(error)) from error
 
 
@@ -164,6 +176,16 @@ def _status(folder: Path, *, as_json: bool) -> int:
     if info is None:
         raise CommandError(f"no lab runs in {folder}: start one with `midwatch lab up --dir {folder}`")
     _say(info, as_json=as_json)
+    return Exit.OK
+
+
+def _export(folder: Path, to: Path, *, as_json: bool) -> int:
+    try:
+        found = asyncio.run(export(LabInfo.read(folder), to))
+    except LabError as error:
+        raise CommandError(str(error)) from error
+    text = f"{found.objects} objects written to {to}"
+    print(json.dumps({"to": str(to), **vars(found)}) if as_json else text)  # noqa: T201 (the answer)
     return Exit.OK
 
 

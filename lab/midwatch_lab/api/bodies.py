@@ -1,6 +1,7 @@
 """Bodies of requests: JSON, YAML or protobuf to an object, with what strict decoding has against them."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -120,6 +121,18 @@ def parse_yaml(body: bytes) -> Any:
         raise status.bad_request(f"error decoding YAML: error converting YAML to JSON: {yaml_words(error)}") from error
 
 
+def read_documents(body: bytes) -> list[tuple[Any, tuple[str, ...]]]:
+    """Read YAML of several documents (JSON is some of it); each comes with what strict decoding has against its text.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        return list(_Loader(body).all())
+    except (yaml.YAMLError, RecursionError) as error:
+        raise status.bad_request(yaml_words(error)) from error
+
+
 def parse_protobuf(body: bytes, kind: str) -> Object:
     """Read an object of a kind from protobuf.
 
@@ -155,6 +168,17 @@ class _Loader:
         self.faults: list[str] = []
         self._seen: set[int] = set()
         self._nodes = self._repeated = 0
+
+    def all(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
+        """Yield each document with its own faults."""
+        try:
+            while self.loader.check_node():
+                self.faults = []
+                node: yaml.Node | None = self.loader.get_node()
+                value = None if node is None else self._value(node)
+                yield value, tuple(self.faults)
+        finally:
+            self.loader.dispose()
 
     def first(self) -> Any:
         """Return the first document."""

@@ -45,12 +45,16 @@ class Journal(Protocol):
         ...
 
 
+@dataclass
 class NoJournal:
     """Keeps nothing: what the store has in memory is all there is."""
 
+    begin: Saved = field(default_factory=Saved)
+    """What the store starts from."""
+
     def load(self) -> Saved:
-        """Return the empty beginning."""
-        return Saved()
+        """Return the beginning."""
+        return self.begin
 
     def write(self, change: Change | None, entry: dict[str, Any]) -> None:
         """Keep nothing."""

@@ -3,7 +3,7 @@
 A write counts once the audit's journal has it: objects, history and listeners learn of it after that, or never.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from midwatch_lab.objects import Object, entity_of, name_of, namespace_of
 from midwatch_lab.store.audit import Audit, Origin
 from midwatch_lab.store.changes import Change, Key, Place, at_version
 from midwatch_lab.store.hashing import object_sha256
-from midwatch_lab.store.journal import HISTORY
+from midwatch_lab.store.journal import HISTORY, Saved
 
 Listener: TypeAlias = Callable[[Change], None]
 
@@ -66,6 +66,11 @@ class Store:
             else:
                 state[place] = change.old
         return [state[place] for place in sorted(state) if not namespace or place[0] == namespace]
+
+    def saved(self) -> Saved:
+        """Return all that is here as another store may start from it; the objects themselves are shared."""
+        objects = defaultdict[Key, dict[Place, Object]](dict, {key: dict(at) for key, at in self._objects.items()})
+        return Saved(self.version, self._forgotten, objects, list(self._history))
 
     def present(self) -> list[Change]:
         """Return every object as if it were made at this moment, for who starts to look after them."""
