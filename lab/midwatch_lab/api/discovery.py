@@ -139,6 +139,7 @@ def _storage_hash(catalog: Catalog, resource: Resource) -> str:
 def index(catalog: Catalog) -> Object:
     """Return what `/` answers: the paths that there are."""
     found = {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+    found |= {"/.well-known/openid-configuration", "/openid/v1/jwks"}
     for name, versions in catalog.groups().items():
         if name:
             found |= {f"/apis/{name}", *(f"/apis/{name}/{version}" for version in versions)}
