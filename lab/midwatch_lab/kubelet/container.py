@@ -113,6 +113,11 @@ class Container:
                 process.stdin.write(data)
                 await process.stdin.drain()
 
+    def end_input(self) -> None:
+        """End the standard input of the process."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def ended(self) -> None:
         """Return once the run that is under way has ended."""
         await self._over.wait()

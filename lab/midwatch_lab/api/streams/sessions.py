@@ -54,6 +54,10 @@ class Running(Protocol):
         """Send to its standard input."""
         ...
 
+    def end_input(self) -> None:
+        """Say that no more input comes."""
+        ...
+
     async def ended(self) -> None:
         """Return once this run has ended."""
         ...
@@ -132,6 +136,7 @@ class Sessions:
     async def _attach(self, call: Call, found: Running, channels: Channels) -> None:
         log = found.log
         takes_input = is_set(call, "stdin") and bool(found.spec.get("stdin"))
+        once = takes_input and bool(found.spec.get("stdinOnce"))
         if log is None:
             await channels.end(success())
             return
@@ -146,6 +151,8 @@ class Sessions:
             async for channel, data in channels:
                 if channel == STDIN and takes_input:
                     await found.write(data)
+                elif channel == CLOSE and data[:1] == bytes([STDIN]) and once:
+                    found.end_input()
 
         if await self._unless_over(show(), listen()) is not None:
             await channels.end(success())

@@ -1,9 +1,11 @@
-"""The lab's API on a port, without controllers and processes: what is written is what is read, as on the original."""
+"""The lab in a thread: its API alone, where what is written is what is read; or whole, with small processes as pods."""
 
 import asyncio
 import socket
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +18,16 @@ from midwatch_contracts.clock import WallClock
 from midwatch_lab.api.connections import HttpProtocol, StreamProtocol
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import fresh_users
-from midwatch_lab.files import Certificates
+from midwatch_lab.files import Certificates, LabInfo
 from midwatch_lab.kinds.admission import SERVICE_ACCOUNT
 from midwatch_lab.kinds.resources import SERVICES
+from midwatch_lab.kubelet.commands import ContainerContext
+from midwatch_lab.lab import Lab, LabOptions
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.plane import ControlPlane
 
 _STARTED_S: Final = 20.0
+_FAKE: Final = str(Path(__file__).parents[3] / "lab_kube" / "fake_pod.py")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,38 @@ class Served:
     url: str
     tokens: dict[str, str]
     plane: ControlPlane
+
+
+def play(context: ContainerContext) -> Sequence[str]:
+    """Run what a container asks for where that is a shell or `cat`, else the small server of the lab's tests."""
+    if context.arguments[:1] in (("sh",), ("cat",)):
+        return context.arguments
+    return [sys.executable, _FAKE, *context.arguments, "--host", context.ip, "--port", str(context.port)]
+
+
+@contextmanager
+def whole_lab(folder: Path) -> Generator[LabInfo]:
+    """Run a lab with controllers and processes from a thread until the block ends."""
+    ready: Future[tuple[LabInfo, Callable[[], None]]] = Future()
+
+    async def run() -> None:
+        lab = Lab(LabOptions(folder, process_command=play, backoff_start_s=0.5))
+        try:
+            info = await lab.start()
+            loop = asyncio.get_running_loop()
+            ready.set_result((info, lambda: loop.call_soon_threadsafe(lab.end) and None))
+            await lab.wait()
+        finally:
+            await lab.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="lab")
+    thread.start()
+    info, end = ready.result(_STARTED_S)
+    try:
+        yield info
+    finally:
+        end()
+        thread.join()
 
 
 class _Server(uvicorn.Server):
