@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 
 import orjson
 
+from midwatch_lab.errors import DecodeError
+from midwatch_lab.kinds.json_shapes import Shape, shaped
 from midwatch_lab.objects import Object, annotations_of, dig, meta, without
 
 _PREFIX: Final = "autoscaling.alpha.kubernetes.io/"
@@ -16,6 +18,25 @@ CURRENT: Final = _PREFIX + "current-metrics"
 CONDITIONS: Final = _PREFIX + "conditions"
 BEHAVIOR: Final = _PREFIX + "behavior"
 _ALL: Final = (METRICS, CURRENT, CONDITIONS, BEHAVIOR)
+_LABELS: Final[Shape] = {
+    "matchLabels": {"*": str},
+    "matchExpressions": [{"key": str, "operator": str, "values": [str]}],
+}
+_SOURCE: Final[Shape] = {
+    "name": str, "container": str, "metricName": str, "selector": _LABELS, "metricSelector": _LABELS,
+    "target": {"kind": str, "name": str, "apiVersion": str}, "averageValue": "quantity", "targetValue": "quantity",
+    "targetAverageValue": "quantity", "targetAverageUtilization": int, "currentValue": "quantity",
+    "currentAverageValue": "quantity", "currentAverageUtilization": int,
+}  # fmt: skip
+_METRICS: Final[Shape] = [
+    {"type": str, **dict.fromkeys(("object", "pods", "resource", "containerResource", "external"), _SOURCE)}
+]
+_CONDITIONS: Final[Shape] = [dict.fromkeys(("type", "status", "lastTransitionTime", "reason", "message"), str)]
+_SCALING: Final[Shape] = {
+    "StabilizationWindowSeconds": int, "SelectPolicy": str, "Tolerance": "quantity",
+    "Policies": [{"Type": str, "Value": int, "PeriodSeconds": int}],
+}  # fmt: skip
+_BEHAVIOR: Final[Shape] = {"ScaleUp": _SCALING, "ScaleDown": _SCALING}
 _SHARED: Final = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _COUNTS: Final = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
 
@@ -71,20 +92,20 @@ def as_v2(obj: Object) -> Object:
     shown: Object = {key: spec[key] for key in _SHARED if key in spec}
     target = spec.get("targetCPUUtilizationPercentage")
     cpu = [] if target is None else [_cpu("target", {"type": "Utilization", "averageUtilization": target})]
-    metrics = [*(_metric_v2(item, "target") for item in _read(annotations, METRICS, list)), *cpu]
+    metrics = [*(_metric_v2(item, "target") for item in _read(annotations, METRICS, _METRICS)), *cpu]
     if metrics:
         shown["metrics"] = metrics
-    behavior = _behavior_v2(_read(annotations, BEHAVIOR, dict))
+    behavior = _behavior_v2(_read(annotations, BEHAVIOR, _BEHAVIOR))
     if behavior:
         shown["behavior"] = behavior
     counts: Object = {key: status[key] for key in _COUNTS if key in status}
     used = status.get("currentCPUUtilizationPercentage")
     current = [] if used is None else [_cpu("current", {"averageUtilization": used})]
     if CURRENT in annotations:
-        current = [_metric_v2(item, "current") for item in _read(annotations, CURRENT, list)]
+        current = [_metric_v2(item, "current") for item in _read(annotations, CURRENT, _METRICS)]
     if current:
         counts["currentMetrics"] = current
-    conditions = _read(annotations, CONDITIONS, list)
+    conditions = _read(annotations, CONDITIONS, _CONDITIONS)
     if conditions:
         counts["conditions"] = conditions
     metadata = _with_annotations(meta(obj), {})
@@ -120,15 +141,12 @@ def _text(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _read(annotations: dict[str, str], key: str, form: type) -> Any:
-    """Return what an annotation holds; nothing where it is no JSON of that form, as the original takes it."""
+def _read(annotations: dict[str, str], key: str, shape: Shape) -> Any:
+    """Return what an annotation holds; nothing where it does not fit, as the original takes it."""
     try:
-        found: Any = orjson.loads(annotations.get(key) or "null")
-    except orjson.JSONDecodeError:
-        found = None
-    items: list[Any] = found if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType] (JSON)
-    sound = isinstance(found, form) and all(isinstance(item, dict) for item in items)
-    return cast("Any", found) if sound else form()
+        return shaped(orjson.loads(annotations.get(key) or "null"), shape)
+    except (orjson.JSONDecodeError, DecodeError):
+        return type(shape)()
 
 
 def _condition(item: Object) -> Object:

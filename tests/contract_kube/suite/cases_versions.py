@@ -159,6 +159,19 @@ async def _(api: Api) -> None:
         await api.ask("POST", api.path(V1, HPAS), autoscaler("bad", **spec), fieldValidation="Strict")
 
 
+@CASES.case("annotations of a conversion that do not fit are as if they were not there")
+async def _(api: Api) -> None:
+    prefix = "autoscaling.alpha.kubernetes.io/"
+    for name, text in (
+        ("metrics", "x"), ("metrics", '[{"type":"Pods","pods":{"metricName":1}}]'), ("metrics", '{"a":1}'),
+        ("behavior", "[]"), ("behavior", '{"ScaleUp":{"Policies":"x"}}'), ("behavior", "{}"),
+        ("current-metrics", "7"), ("conditions", '[{"type":3}]'), ("behavior", ""),
+    ):  # fmt: skip
+        body = autoscaler("odd", targetCPUUtilizationPercentage=50)
+        body["metadata"]["annotations"] = {prefix + name: text}
+        await api.ask("POST", api.path(V1, HPAS), body, dryRun="All")
+
+
 def core_event(api: Api, name: str, **more: Any) -> dict[str, Any]:
     involved = {"kind": "Pod", "namespace": api.namespace, "name": "p", "apiVersion": "v1"}
     return {
