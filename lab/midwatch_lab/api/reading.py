@@ -46,6 +46,12 @@ class Filter:
         """Whether there is more to it than the namespace."""
         return bool(self.labels.requirements or self.fields.conditions)
 
+    @property
+    def name(self) -> str:
+        """The one name that it is about, empty where it is about more."""
+        names = (value for path, value, equal in self.fields.conditions if equal and path == "metadata.name")
+        return next(names, "")
+
     def matches(self, obj: Object) -> bool:
         """Tell whether the request is about the object."""
         if self.namespace and namespace_of(obj) != self.namespace:
@@ -89,7 +95,7 @@ def _place(call: Call, obj: Object) -> str:
 
 def _after(call: Call, obj: Object, start: str) -> bool:
     """Tell whether an object comes after the place where a list is continued."""
-    return tuple(_place(call, obj).split("/")) > tuple(start.split("/"))
+    return _place(call, obj) > start
 
 
 def check_get(call: Call, store: Store) -> None:
@@ -158,11 +164,16 @@ def list_objects(store: Store, call: Call) -> tuple[list[Object], Object]:
     chosen = Filter.of(call)
     token, limit = call.query("continue"), max(0, call.number("limit") or 0)
     version, start, objects = _state(store, call, token)
-    found = objects if not start else [obj for obj in objects if _after(call, obj, start)]
-    if chosen.chooses:
-        found = [obj for obj in found if chosen.matches(obj)]
+    within = objects if not start else [obj for obj in objects if _after(call, obj, start)]
+    if chosen.name and (call.target.namespace or not call.resource.namespaced):
+        within = [obj for obj in within if name_of(obj) == chosen.name]
+    found = [obj for obj in within if chosen.matches(obj)] if chosen.chooses else within
     list_meta: Object = {"resourceVersion": str(version)}
-    if limit and len(found) > limit:
+    if not token and call.query("resourceVersion") == "0":
+        # What need not be new comes from the original's cache, whole.
+        limit = 0
+    # Whether what comes after a full page is chosen too, nobody looks.
+    if limit and len(found) >= limit and within[-1] is not found[limit - 1]:
         last = found[limit - 1]
         list_meta["continue"] = list_options.write_token(version, _place(call, last))
         if not chosen.chooses:

@@ -11,6 +11,11 @@ Place: TypeAlias = tuple[str, str]
 """(namespace, name) of an object among those of its resource."""
 
 
+def in_order(place: Place) -> str:
+    """Return what places are sorted by: the path of a key, in which `team-a/x` comes before `team/x`."""
+    return "/".join(place)
+
+
 @dataclass(frozen=True)
 class Change:
     """One write as a watcher sees it; `obj` is the new state, and for a deletion the last one, at its own version."""

@@ -12,7 +12,7 @@ from midwatch_lab import status
 from midwatch_lab.kinds.resources import Resource
 from midwatch_lab.objects import Object, entity_of, name_of, namespace_of
 from midwatch_lab.store.audit import Audit, Origin
-from midwatch_lab.store.changes import Change, Key, Place, at_version
+from midwatch_lab.store.changes import Change, Key, Place, at_version, in_order
 from midwatch_lab.store.hashing import object_sha256
 from midwatch_lab.store.journal import HISTORY, Saved
 
@@ -47,7 +47,7 @@ class Store:
         """Return the objects of a resource, of one namespace or of all, in the order of namespace and name."""
         found, order = self._objects[key], self._order.get(key)
         if order is None:
-            order = self._order[key] = sorted(found)
+            order = self._order[key] = sorted(found, key=in_order)
         if not namespace:
             return [found[place] for place in order]
         return [found[place] for place in order if place[0] == namespace]
@@ -65,7 +65,7 @@ class Store:
                 state.pop(place, None)
             else:
                 state[place] = change.old
-        return [state[place] for place in sorted(state) if not namespace or place[0] == namespace]
+        return [state[place] for place in sorted(state, key=in_order) if not namespace or place[0] == namespace]
 
     def saved(self) -> Saved:
         """Return all that is here as another store may start from it; the objects themselves are shared."""
