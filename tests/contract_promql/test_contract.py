@@ -24,7 +24,7 @@ def _has_answer(body: Any) -> bool:
     return body["status"] == "success" and bool(body["data"]["result"])
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.id.encode("unicode_escape").decode()[:120] for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=[case.id.encode("unicode_escape").decode() for case in CASES])
 async def test_the_lab_answers_as_the_original(
     case: Case, sides: dict[bool, tuple[httpx2.AsyncClient, httpx2.AsyncClient]]
 ) -> None:

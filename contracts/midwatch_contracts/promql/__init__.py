@@ -47,6 +47,7 @@ from midwatch_contracts.promql.literals import (
     unquote,
 )
 from midwatch_contracts.promql.parser import parse
+from midwatch_contracts.promql.pretty import pretty_expr
 from midwatch_contracts.promql.printer import format_expr, label_name
 from midwatch_contracts.promql.regex import matches_empty
 from midwatch_contracts.promql.selection import matchers_of
@@ -94,6 +95,7 @@ __all__ = [
     "metric_names",
     "number_literal",
     "parse",
+    "pretty_expr",
     "quote_pattern",
     "quote_value",
     "resolved",

@@ -11,6 +11,7 @@ from midwatch_contracts.promql.ast import (
     DurationLiteral,
     DurationOperation,
     Expr,
+    Matcher,
     Matching,
     MatrixSelector,
     NumberLiteral,
@@ -41,20 +42,34 @@ def format_expr(expr: Expr) -> str:  # noqa: C901, PLR0911 (one case a kind of n
             text = f"{_bare(inner)}[{_duration(expr.range_ms, expr.range_expr)}]{_extension(inner)}"
             return text + _modifiers(inner.at, inner.offset_ms, inner.offset_expr)
         case Subquery():
-            step = "" if expr.step_ms is None else _duration(expr.step_ms, expr.step_expr)
-            text = f"{format_expr(expr.expr)}[{_duration(expr.range_ms, expr.range_expr)}:{step}]"
-            return text + _modifiers(expr.at, expr.offset_ms, expr.offset_expr)
+            return format_expr(expr.expr) + subquery_suffix(expr)
         case Paren():
             return f"({format_expr(expr.expr)})"
         case Unary():
             return expr.op + format_expr(expr.expr)
         case Binary():
-            modifiers = (" bool" if expr.return_bool else "") + _matching(expr.matching)
-            return f"{format_expr(expr.left)} {expr.op}{modifiers} {format_expr(expr.right)}"
+            return f"{format_expr(expr.left)} {operator_text(expr)} {format_expr(expr.right)}"
         case Call():
             return f"{expr.function}({', '.join(map(format_expr, expr.args))})"
         case Aggregate():
             return _aggregate(expr)
+
+
+def subquery_suffix(expr: Subquery) -> str:
+    """Return what follows the expression of a subquery: brackets and modifiers."""
+    step = "" if expr.step_ms is None else _duration(expr.step_ms, expr.step_expr)
+    brackets = f"[{_duration(expr.range_ms, expr.range_expr)}:{step}]"
+    return brackets + _modifiers(expr.at, expr.offset_ms, expr.offset_expr)
+
+
+def operator_text(expr: Binary) -> str:
+    """Return a binary operator with its modifiers."""
+    return expr.op + (" bool" if expr.return_bool else "") + _matching(expr.matching)
+
+
+def matcher_text(matcher: Matcher) -> str:
+    """Return a matcher."""
+    return f"{label_name(matcher.name)}{matcher.op}{quote_value(matcher.value)}"
 
 
 def label_name(name: str) -> str:
@@ -63,7 +78,7 @@ def label_name(name: str) -> str:
 
 
 def _bare(selector: VectorSelector) -> str:
-    matchers = ",".join(f"{label_name(m.name)}{m.op}{quote_value(m.value)}" for m in selector.matchers)
+    matchers = ",".join(map(matcher_text, selector.matchers))
     return (selector.name or "") + (f"{{{matchers}}}" if matchers or selector.name is None else "")
 
 
@@ -136,9 +151,14 @@ def _fill(matching: Matching) -> str:
     )
 
 
-def _aggregate(expr: Aggregate) -> str:
+def aggregate_head(expr: Aggregate) -> str:
+    """Return an aggregation up to the parenthesis of its arguments."""
     grouping = ""
     if expr.without or expr.grouping:
         grouping = f" {'without' if expr.without else 'by'} {_labels(expr.grouping)} "
+    return expr.op + grouping
+
+
+def _aggregate(expr: Aggregate) -> str:
     param = "" if expr.param is None else f"{format_expr(expr.param)}, "
-    return f"{expr.op}{grouping}({param}{format_expr(expr.expr)})"
+    return f"{aggregate_head(expr)}({param}{format_expr(expr.expr)})"

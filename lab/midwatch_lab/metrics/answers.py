@@ -34,7 +34,7 @@ def result(found: Result) -> dict[str, Any]:
 def targets(scraper: Scraper, state: str) -> dict[str, Any]:
     """Return the scraped targets; `state` is `active`, `dropped` or `any`."""
     active = [_target(scrape, scraper) for scrape in scraper.scrapes.values()] if state != "dropped" else []
-    return {"activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {}}
+    return {"activeTargets": active, "droppedTargets": [], "droppedTargetCounts": None if state == "active" else {}}
 
 
 def _target(scrape: Scrape, scraper: Scraper) -> dict[str, Any]:

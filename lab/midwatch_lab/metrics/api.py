@@ -1,5 +1,6 @@
 """The HTTP API of Prometheus: the paths under `/api/v1`, and `/-/ready`."""
 
+import math
 import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -12,16 +13,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.promql import VectorSelector
+from midwatch_contracts.promql import VectorSelector, pretty_expr
 from midwatch_lab.metrics import answers
 from midwatch_lab.metrics.engine.annotations import shortened
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
 from midwatch_lab.metrics.errors import BadDataError, MetricsError
+from midwatch_lab.metrics.labels import unescaped
 from midwatch_lab.metrics.parameters import Parameters
 from midwatch_lab.metrics.rules import Rules
 from midwatch_lab.metrics.scraper import Scraper
 from midwatch_lab.metrics.store import Series, Store
+from midwatch_lab.metrics.tree import tree
 
 _CODES = {"bad_data": 400, "execution": 422, "not_found": 404, "timeout": 503}
 VERSION = "3.16.0"
@@ -30,6 +33,20 @@ VERSION = "3.16.0"
 TRUNCATED = "results truncated due to limit"
 
 Answer = Callable[[Parameters], Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list that may be cut to `limit`."""
+
+    data: list[Any]
+    limit: int | None
+
+    def body(self) -> dict[str, Any]:
+        """Return it in Prometheus's envelope, with a warning where it is cut."""
+        if self.limit is None or len(self.data) <= self.limit:
+            return {"status": "success", "data": self.data}
+        return {"status": "success", "data": self.data[: self.limit], "warnings": [TRUNCATED]}
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,9 @@ class Api:
             Route("/api/v1/query", self._answers(self.query), methods=both),
             Route("/api/v1/query_range", self._answers(self.query_range), methods=both),
             Route("/api/v1/series", self._answers(self.series), methods=both),
+            Route("/api/v1/format_query", self._answers(self.format_query), methods=both),
+            Route("/api/v1/parse_query", self._answers(self.parse_query), methods=both),
+            Route("/api/v1/query_exemplars", self._answers(self.exemplars), methods=both),
             Route("/api/v1/labels", self._answers(self.labels), methods=both),
             Route("/api/v1/label/{name}/values", self.label_values, methods=read_only),
             Route("/api/v1/metadata", self._answers(self.metadata), methods=read_only),
@@ -81,7 +101,7 @@ class Api:
             Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
             Route("/api/v1/status/buildinfo", self._answers(self.buildinfo), methods=read_only),
             Route("/-/ready", _ready, methods=["GET", "HEAD"]),
-            Route("/-/healthy", _ready, methods=["GET", "HEAD"]),
+            Route("/-/healthy", _healthy, methods=["GET", "HEAD"]),
             Route("/api/v1/{rest:path}", _unknown, methods=both),
         ]
         return Starlette(routes=routes)
@@ -89,7 +109,7 @@ class Api:
     def query(self, parameters: Parameters) -> Answered:
         """Answer an instant query."""
         limit = parameters.limit()
-        at = parameters.time("time", self.clock.now())
+        at = parameters.moment("time", self.clock.now())
         limits = self._limits(parameters)
         expr = read(parameters.text("query"), limits.features)
         return Answered(parameters.text("query"), instant(self.store, expr, at, limits), limit)
@@ -103,24 +123,42 @@ class Api:
         expr = read(parameters.text("query"), limits.features)
         return Answered(parameters.text("query"), over_range(self.store, expr, span, limits), limit)
 
-    def series(self, parameters: Parameters) -> list[dict[str, str]]:
-        """Return the label sets of the series that `match[]` selects."""
-        found = self._matching(parameters, required=True)
-        return [dict(series.labels) for series in found][: parameters.limit()]
+    def format_query(self, parameters: Parameters) -> str:
+        """Return a query in Prometheus's layout."""
+        return pretty_expr(read(parameters.text("query"), self.limits.features))
 
-    def labels(self, parameters: Parameters) -> list[str]:
+    def parse_query(self, parameters: Parameters) -> dict[str, Any]:
+        """Return a query's syntax tree."""
+        return tree(read(parameters.text("query"), self.limits.features))
+
+    def exemplars(self, parameters: Parameters) -> list[Any]:
+        """Return nothing for a query that parses: exemplars are not kept."""
+        if parameters.moment("end", math.inf) < parameters.moment("start", -math.inf):
+            raise BadDataError("end timestamp must not be before start timestamp")
+        read(parameters.text("query"), self.limits.features)
+        return []
+
+    def series(self, parameters: Parameters) -> Listed:
+        """Return the label sets of the series that `match[]` selects."""
+        limit = parameters.limit()
+        return Listed([dict(series.labels) for series in self._matching(parameters, required=True)], limit)
+
+    def labels(self, parameters: Parameters) -> Listed:
         """Return label names."""
+        limit = parameters.limit()
         names = {name for series in self._matching(parameters, required=False) for name, _ in series.labels}
-        return sorted(names)[: parameters.limit()]
+        return Listed(sorted(names), limit)
 
     async def label_values(self, request: Request) -> Response:
         """Return the values of one label."""
         return await _guarded(request, lambda parameters: self._values(request.path_params["name"], parameters))
 
-    def _values(self, name: str, parameters: Parameters) -> list[str]:
+    def _values(self, name: str, parameters: Parameters) -> Listed:
+        limit = parameters.limit()
+        name = unescaped(name)
         found = self._matching(parameters, required=False)
         values = {series.lookup[name] for series in found if name in series.lookup}
-        return sorted(values)[: parameters.limit()]
+        return Listed(sorted(values), limit)
 
     def metadata(self, parameters: Parameters) -> dict[str, Any]:
         """Return types and help texts of scraped metrics."""
@@ -169,8 +207,8 @@ class Api:
 
     def _matching(self, parameters: Parameters, *, required: bool) -> list[Series]:
         """Return the series that `match[]` selects and that have samples between `start` and `end`, sorted."""
-        start = round(parameters.time("start", -1e12) * 1000)
-        end = round(parameters.time("end", 1e12) * 1000)
+        start = round(parameters.moment("start", -1e12) * 1000)
+        end = round(parameters.moment("end", 1e12) * 1000)
         chosen = parameters.selectors(required=required)
         found = dict.fromkeys(s for one in chosen for s in self._selected(one)) if chosen else dict.fromkeys(self.store)
         inside = [s for s in found if s.times and s.times[-1] >= start and s.times[0] <= end]
@@ -193,7 +231,7 @@ async def _guarded(request: Request, answer: Answer) -> Response:
     except MetricsError as error:
         body = {"status": "error", "errorType": error.kind, "error": str(error)}
         return _json(body, _CODES.get(error.kind, 500))
-    if isinstance(found, Answered):
+    if isinstance(found, Answered | Listed):
         return _json(found.body())
     return _json({"status": "success", "data": found})
 
@@ -204,6 +242,10 @@ def _json(body: dict[str, Any], code: int = 200) -> Response:
 
 async def _ready(_request: Request) -> Response:
     return PlainTextResponse("Prometheus Server is Ready.\n")
+
+
+async def _healthy(_request: Request) -> Response:
+    return PlainTextResponse("Prometheus Server is Healthy.\n")
 
 
 async def _unknown(request: Request) -> Response:

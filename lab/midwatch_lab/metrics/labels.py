@@ -9,6 +9,8 @@ Labels = tuple[tuple[str, str], ...]
 
 NAME = "__name__"
 _LEGACY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPED = re.compile(r"_(?:_|([0-9a-fA-F]{1,6})_)")
+_MAX_CODE_POINT = 0x10FFFF
 METADATA = frozenset({NAME, "__type__", "__unit__"})
 """What a function that changes a series' meaning drops."""
 
@@ -56,3 +58,15 @@ def show(labels: Labels) -> str:
     """Return a label set for a person: `up{job="a"}`."""
     rest = ", ".join(f'{name}="{value}"' for name, value in labels if name != NAME)
     return f"{value_of(labels, NAME)}{{{rest}}}"
+
+
+def unescaped(name: str) -> str:
+    """Return the label name that `U__…` stands for where a name must be plain: `U__a_2e_b` is `a.b`, `__` is `_`."""
+    if not name.startswith("U__"):
+        return name
+
+    def character(found: re.Match[str]) -> str:
+        code = int(found[1], 16) if found[1] else ord("_")
+        return chr(code) if code <= _MAX_CODE_POINT else found[0]
+
+    return _ESCAPED.sub(character, name[3:])

@@ -1,6 +1,7 @@
 """Parameters of a request to the HTTP API: from the query string, and for POST from a form too."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from midwatch_lab.metrics.errors import BadDataError
 
 _MAX_FORM = 1_000_000
 _MAX_TIME = 2**53 / 1000
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -51,35 +53,30 @@ class Parameters:
         """Return the first value of a parameter, empty where it is missing."""
         return next((value for key, value in self.pairs if key == name), "")
 
-    def need(self, name: str) -> str:
-        """Return a parameter's value.
-
-        Raises:
-            BadDataError: when it is missing.
-        """
-        found = self.get(name)
-        if found is None:
-            raise BadDataError(f'invalid parameter "{name}": it is missing')
-        return found
-
-    def time(self, name: str, default: float | None = None) -> float:
+    def time(self, name: str) -> float:
         """Return a time in Unix seconds, given as such or in RFC 3339.
 
         Raises:
-            BadDataError: when it is missing without a default, or no time.
+            BadDataError: when it is missing, or no time.
         """
-        text = self.get(name)
-        if text is None:
-            if default is None:
-                raise BadDataError(f'invalid parameter "{name}": it is missing')
-            return default
-        try:
-            found = _finite(text)
-            found = unix_seconds(text) if found is None else found
-        except (ContractError, OverflowError) as error:
-            raise BadDataError(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp') from error
-        if abs(found) > _MAX_TIME:
-            raise BadDataError(f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp')
+        found = _time(self.text(name))
+        if found is None:
+            raise BadDataError(f'invalid parameter "{name}": cannot parse "{self.text(name)}" to a valid timestamp')
+        return found
+
+    def moment(self, name: str, default: float) -> float:
+        """Return a time that may be missing.
+
+        Raises:
+            BadDataError: when it is no time.
+        """
+        text = self.text(name)
+        found = default if not text else _time(text)
+        if found is None:
+            raise BadDataError(
+                f"invalid parameter \"{name}\": invalid time value for '{name}': "
+                f'cannot parse "{text}" to a valid timestamp'
+            )
         return found
 
     def duration(self, name: str) -> float:
@@ -88,7 +85,7 @@ class Parameters:
         Raises:
             BadDataError: when it is missing or no duration.
         """
-        text = self.need(name)
+        text = self.text(name)
         found = _finite(text)
         if found is not None and abs(found) < _MAX_TIME:
             return found
@@ -106,8 +103,10 @@ class Parameters:
         text = self.get("limit")
         if text is None:
             return None
-        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 (digits of 63 bits)
-            raise BadDataError(f'invalid parameter "limit": "{text}" is no whole number from 0')
+        if not _INTEGER.fullmatch(text):
+            raise BadDataError(f'invalid parameter "limit": strconv.Atoi: parsing "{text}": invalid syntax')
+        if text.startswith("-"):
+            raise BadDataError('invalid parameter "limit": limit must be non-negative')
         return int(text) or None
 
     def selectors(self, *, required: bool) -> list[VectorSelector]:
@@ -122,11 +121,21 @@ class Parameters:
                 continue
             expr = read(value)
             if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
-                raise BadDataError(f'invalid parameter "match[]": "{value}" is no plain series selector')
+                raise BadDataError(f'invalid parameter "match[]": parse error: "{value}" is no plain series selector')
             found.append(expr)
         if required and not found:
             raise BadDataError("no match[] parameter provided")
         return found
+
+
+def _time(text: str) -> float | None:
+    """Return a time in Unix seconds, None where it is none."""
+    try:
+        found = _finite(text)
+        found = unix_seconds(text) if found is None else found
+    except (ContractError, OverflowError):
+        return None
+    return found if abs(found) <= _MAX_TIME else None
 
 
 def _finite(text: str) -> float | None:
