@@ -1,9 +1,10 @@
 """Rules of what makes pods from a template and keeps them running, and what stands in all such templates."""
 
+from dataclasses import replace
 from typing import Final
 
 from midwatch_lab import names
-from midwatch_lab.kinds import pod_validation, rules
+from midwatch_lab.kinds import pod_validation, rules, storage_validation
 from midwatch_lab.kinds.go_structs import go_struct
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, annotations_of, dig, without
@@ -160,11 +161,8 @@ def _shown(field: str, shown: str, detail: str) -> FieldFault:
 
 def _claims(claims: list[Object]) -> Faults:
     for index, claim in enumerate(claims):
-        path = f"spec.volumeClaimTemplates[{index}].spec"
-        if not dig(claim, "spec", "accessModes"):
-            yield required(f"{path}.accessModes", "at least 1 access mode is required")
-        if dig(claim, "spec", "resources", "requests", "storage") is None:
-            yield required(f"{path}.resources[storage]")
+        for fault in storage_validation.claim(claim):
+            yield replace(fault, field=f"spec.volumeClaimTemplates[{index}].{fault.field}")
 
 
 def with_claims(spec: Object) -> Object:

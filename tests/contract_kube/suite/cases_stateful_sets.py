@@ -75,6 +75,15 @@ REFUSED: Final[dict[str, dict[str, Any]]] = {
         template=TEMPLATE | {"metadata": {"labels": {"app": "db", "x y": "z"}, "annotations": {"q q": "r"}}}
     ),
     "a claim that asks for nothing": manifest(volumeClaimTemplates=[{"metadata": {"name": "Data_"}, "spec": {}}]),
+    "claims of nonsense": manifest(
+        volumeClaimTemplates=[
+            {
+                "metadata": {"name": "data"},
+                "spec": {"accessModes": ["X"], "volumeMode": "Y", "resources": {"requests": {"storage": "-1"}}},
+            },
+            {"metadata": {"name": "data"}, "spec": CLAIM["spec"] | {"storageClassName": "A_"}},
+        ]
+    ),
     "replicas as text": manifest(replicas="three"),
     "a partition as text": manifest(updateStrategy={"rollingUpdate": {"partition": "1"}}),
 }
