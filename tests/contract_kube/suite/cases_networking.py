@@ -1,5 +1,6 @@
 """Ingresses, IngressClasses and NetworkPolicies: defaults, rules, what may change, cells."""
 
+import asyncio
 from typing import Any, Final
 
 from contract_harness import Api, Cases, objects
@@ -161,3 +162,23 @@ async def _(api: Api) -> None:
         port = {"name": name, "containerPort": 80}
         spec = {"containers": [{"name": "c", "image": "x", "ports": [port]}]}
         await api.ask("POST", api.path("v1", "pods"), {"metadata": {"name": "p"}, "spec": spec}, dryRun="All")
+
+
+@CASES.case("an ingress without a class gets the default one")
+async def _(api: Api) -> None:
+    name, path = api.unique("usual"), api.path(V1, "ingresses")
+    mark = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    spec = {"controller": "example.com/c"}
+    await api.setup("POST", CLASSES, {"metadata": {"name": name, "annotations": mark}, "spec": spec})
+    for _ in range(200):
+        answer = await api.ask("POST", path, ingress(defaultBackend=CHAT), dryRun="All", record=False)
+        if answer.body["spec"].get("ingressClassName"):
+            break
+        await asyncio.sleep(0.02)
+    await api.ask("POST", path, ingress(defaultBackend=CHAT))
+    old = {"name": "old", "annotations": {"kubernetes.io/ingress.class": "nginx"}}
+    await api.ask("POST", path, {"metadata": old, "spec": {"defaultBackend": CHAT}})
+    await api.ask(
+        "POST", path, {"metadata": {"name": "own"}, "spec": {"defaultBackend": CHAT, "ingressClassName": "own"}}
+    )
+    await api.setup("DELETE", f"{CLASSES}/{name}")
