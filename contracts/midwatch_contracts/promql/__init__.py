@@ -28,12 +28,7 @@ from midwatch_contracts.promql.ast import (
     Unary,
     ValueType,
     VectorSelector,
-    children,
     expr_type,
-    mapped,
-    metric_names,
-    rewritten,
-    selectors,
 )
 from midwatch_contracts.promql.durations import resolved
 from midwatch_contracts.promql.features import DEFAULT_FEATURES, EVERY_FEATURE, FEATURE_NAMES, Features
@@ -51,6 +46,7 @@ from midwatch_contracts.promql.pretty import pretty_expr
 from midwatch_contracts.promql.printer import format_expr, label_name
 from midwatch_contracts.promql.regex import matches_empty
 from midwatch_contracts.promql.selection import matchers_of
+from midwatch_contracts.promql.walk import children, mapped, metric_names, rewritten, selectors
 
 __all__ = [
     "AGGREGATIONS",

@@ -19,10 +19,10 @@ from midwatch_contracts.promql.ast import (
     MatrixSelector,
     Subquery,
     VectorSelector,
-    rewritten,
 )
 from midwatch_contracts.promql.lexer import Token
 from midwatch_contracts.promql.literals import MAX_DURATION_MS, duration_ms, number_value
+from midwatch_contracts.promql.walk import rewritten
 
 if TYPE_CHECKING:
     from midwatch_contracts.promql.cursor import Cursor

@@ -12,9 +12,9 @@ from midwatch_contracts.promql.ast import (
     Subquery,
     Unary,
     VectorSelector,
-    rewritten,
 )
 from midwatch_contracts.promql.printer import aggregate_head, format_expr, matcher_text, operator_text, subquery_suffix
+from midwatch_contracts.promql.walk import rewritten
 
 _WIDTH = 100
 
