@@ -237,11 +237,8 @@ async def test_a_policy_ends_the_job_at_an_exit_code_and_overlooks_another(
         fail(cluster, name, 42)
         await cluster.settle()
         assert reason(cluster, "Failed") == "PodFailurePolicy"
-        found = condition(job(cluster), "Failed") or {}
-        place = f"{NAMESPACE}/{name}"
-        assert found["message"] == (
-            f"Container work for pod {place} failed with exit code 42 matching FailJob rule at index 0"
-        )
+        text = f"Container work for pod {NAMESPACE}/{name} failed with exit code 42 matching FailJob rule at index 0"
+        assert (condition(job(cluster), "Failed") or {})["message"] == text
 
 
 async def test_a_success_policy_ends_the_job_before_all_is_done(cluster: ControlPlane) -> None:
