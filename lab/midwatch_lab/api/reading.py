@@ -10,7 +10,7 @@ from midwatch_lab.api.call import Call
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.errors import ApiError, SelectorError
 from midwatch_lab.kinds.resources import Resource
-from midwatch_lab.objects import Object, labels_of, name_of, namespace_of
+from midwatch_lab.objects import Object, name_of, namespace_of
 from midwatch_lab.selectors import FieldSelector, LabelSelector
 from midwatch_lab.store.store import Store
 
@@ -56,7 +56,9 @@ class Filter:
         """Tell whether the request is about the object."""
         if self.namespace and namespace_of(obj) != self.namespace:
             return False
-        return self.labels.matches(labels_of(obj)) and self.fields.matches(obj)
+        if self.labels.requirements and not self.labels.matches(obj["metadata"].get("labels") or {}):
+            return False
+        return not self.fields.conditions or self.fields.matches(obj)
 
 
 def _custom_fields(resource: Resource) -> tuple[str, ...] | None:

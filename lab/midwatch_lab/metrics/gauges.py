@@ -6,7 +6,7 @@ is written at once, and what did not in turns: all in every scrape of a small la
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from midwatch_lab.metrics.errors import OutOfOrderError
 from midwatch_lab.metrics.labels import NAME, from_dict
@@ -19,13 +19,12 @@ A_SCRAPE: Final = 2000
 """Unchanged series that are written in one scrape."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """The gauges of one object. `state` is the same object as before where the gauges are the same."""
+class Group(NamedTuple):
+    """The gauges of one object, which `read` reads from its `state`: the same one as before where they are the same."""
 
     place: Hashable
-    state: object
-    read: Callable[[], Iterable[Gauge]]
+    state: Any
+    read: Callable[[Any], Iterable[Gauge]]
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Gauges:
         if before is None:
             self._begun += 1
         held = _Held(group.state, self._begun if before is None else before.turn)
-        for name, labels, value in group.read():
+        for name, labels, value in group.read(group.state):
             held.samples.append((self.store.series(from_dict({**labels, NAME: name})), value))
         live = {series for series, _ in held.samples}
         for series, _ in before.samples if before is not None else ():
