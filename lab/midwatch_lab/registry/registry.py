@@ -249,23 +249,12 @@ class Registry:
             kept = self.store.update(resource, draft, old, origin)
             self._follow(resource, origin)
             return kept, False
-        metadata = dict(meta(old))
-        finalizers = upkeep.finalizers_after(resource, options.propagation, metadata.get("finalizers", []))
-        metadata["finalizers"] = finalizers
-        if not finalizers:
-            del metadata["finalizers"]
-        draft = {**old, "metadata": metadata}
-        grace = upkeep.grace_of(resource, old, options)
-        if not grace and not upkeep.is_held(resource, old, finalizers):
-            last = self.store.delete(resource, old, origin)
-            self._follow(resource, origin)
-            return last, True
-        if not is_terminating(old) or grace < metadata.get("deletionGracePeriodSeconds", grace + 1):
-            at = rfc3339(self.clock.now() + grace).partition(".")[0] + "Z"
-            draft = upkeep.marked(resource, draft, at, grace)
-        if resource is NAMESPACES:
-            draft["status"] = {**old.get("status", {}), "phase": "Terminating"}
-        return self.store.update(resource, draft, old, origin), False
+        left = upkeep.doomed(resource, old, options, self.clock.now())
+        if left is not None:
+            return self.store.update(resource, left, old, origin), False
+        last = self.store.delete(resource, old, origin)
+        self._follow(resource, origin)
+        return last, True
 
     def remove(self, resource: Resource, old: Object, origin: Origin) -> None:
         """Take an object away for good, as the one does who finished its clean-up."""

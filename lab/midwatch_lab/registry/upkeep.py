@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from midwatch_contracts.times import rfc3339
 from midwatch_lab import status
 from midwatch_lab.custom.resource import CustomResource
 from midwatch_lab.custom.status import initial, stored_versions
@@ -228,3 +229,21 @@ def grace_of(resource: Resource, old: Object, options: DeleteOptions) -> int:
 def is_held(resource: Resource, obj: Object, finalizers: Sequence[str]) -> bool:
     """Tell whether finalizers keep the object after its deletion was asked for."""
     return bool(finalizers) or (resource is NAMESPACES and bool(dig(obj, "spec", "finalizers")))
+
+
+def doomed(resource: Resource, old: Object, options: DeleteOptions, now: float) -> Object | None:
+    """Return what a deletion at a time (Unix seconds) leaves of an object for now; None where nothing holds it."""
+    metadata = dict(meta(old))
+    finalizers = finalizers_after(resource, options.propagation, metadata.get("finalizers", []))
+    metadata["finalizers"] = finalizers
+    if not finalizers:
+        del metadata["finalizers"]
+    left = {**old, "metadata": metadata}
+    grace = grace_of(resource, old, options)
+    if not grace and not is_held(resource, old, finalizers):
+        return None
+    if not is_terminating(old) or grace < metadata.get("deletionGracePeriodSeconds", grace + 1):
+        left = marked(resource, left, rfc3339(now + grace).partition(".")[0] + "Z", grace)
+    if resource is NAMESPACES:
+        left["status"] = {**old.get("status", {}), "phase": "Terminating"}
+    return left
