@@ -67,6 +67,9 @@ def test_create_by_flags_makes_what_the_original_makes(k: Twins, line: str) -> N
     [
         "deployment Bad_Name --image=nginx:1",
         "service clusterip bad --tcp=70000",
+        "priorityclass system-mine --value=1",
+        "priorityclass huge --value=2000000001",
+        "ingress bad --rule=exa_mple.com/path=web:80",
         "service externalname far2 --external-name=-example-",
         "configmap bad --from-literal=a/b=1",
         "namespace Bad_Name",
