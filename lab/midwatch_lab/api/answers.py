@@ -123,4 +123,5 @@ def warn(response: Response, warnings: tuple[str, ...]) -> None:
     """Add warnings to a response."""
     for text in warnings:
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.append("warning", f'299 - "{quoted}"')
+        # Starlette writes headers in Latin-1; the original's are UTF-8.
+        response.headers.append("warning", f'299 - "{quoted}"'.encode().decode("latin-1"))

@@ -61,7 +61,7 @@ def _from_json(body: bytes, kind: str) -> Body:
         value, doubled = read(body)
     except GoJSONError as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body) from error
-    faults = tuple(f'duplicate field "{path}"' for path in doubled)
+    faults = tuple(f"duplicate field {status.quoted(path)}" for path in doubled)
     return Body(_checked(value, body, kind), faults)
 
 

@@ -74,7 +74,7 @@ def patch_warnings(call: Call, found: Patched, unknown: list[str]) -> tuple[str,
     Raises:
         ApiError: 422 where validation is strict.
     """
-    faults = [*(f'unknown field "{path}"' for path in unknown), *found.faults]
+    faults = [*(f"unknown field {status.quoted(path)}" for path in unknown), *found.faults]
     if faults and call.field_validation == "Strict":
         raise _unfit(found.show(), "strict decoding error: " + ", ".join(faults))
     return warnings_of(call, unknown, found.faults)
@@ -159,7 +159,7 @@ def _read(content_type: str, body: bytes) -> tuple[Any, tuple[str, ...]]:
     elif not isinstance(change, dict):
         why = f"json: cannot unmarshal {status.json_type(change)} into Go value of type map[string]interface {{}}"
         raise status.bad_request(f"{prefix}{why}")
-    faults = [f'duplicate field "{path}"' for path in doubled] if content_type == MERGE_PATCH else []
+    faults = [f"duplicate field {status.quoted(path)}" for path in doubled] if content_type == MERGE_PATCH else []
     return cast("Any", change), tuple(faults)
 
 

@@ -87,9 +87,13 @@ def warnings_of(
     Raises:
         ApiError: 400 where validation is strict.
     """
-    fields = [*(f'unknown field "{path}"' for path in unknown), *others]
+    row = resource or call.resource
+    if not isinstance(row, CustomResource):
+        # The original does not look into what it does not know.
+        skipped = tuple(f"duplicate field {status.quoted(path)[:-1]}{end}" for path in unknown for end in '".[')
+        others = tuple(text for text in others if not text.startswith(skipped))
+    fields = [*(f"unknown field {status.quoted(path)}" for path in unknown), *others]
     if fields and call.field_validation == "Strict":
-        row = resource or call.resource
         what = f'{row.kind} in version "{row.version}" cannot be handled as a {row.kind}'
         raise status.bad_request(f"{what}: strict decoding error: {', '.join(fields)}")
     return tuple(fields) if call.field_validation == "Warn" else ()
