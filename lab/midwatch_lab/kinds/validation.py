@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from midwatch_lab import names
 from midwatch_lab.custom import definition_rules, objects
@@ -20,6 +20,7 @@ from midwatch_lab.kinds import (
     pod_validation,
     policy_validation,
     rules,
+    service_validation,
     storage_validation,
     workload_status,
     workload_validation,
@@ -27,9 +28,8 @@ from midwatch_lab.kinds import (
 from midwatch_lab.kinds.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, EVENTS_V1, Resource
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig, is_terminating, meta
-from midwatch_lab.status import FieldFault, duplicate, forbidden_field, invalid, invalid_value, required
+from midwatch_lab.status import FieldFault, forbidden_field, invalid, invalid_value
 
-_SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _CHECKED_TWICE: Final = frozenset({"ConfigMap", "ControllerRevision", "Job"})
 """Kinds whose metadata the original checks once more in an update."""
 _DATA_MAX: Final = 1024 * 1024
@@ -113,51 +113,6 @@ def _pod(obj: Object) -> Faults:
     yield from pod_validation.pod_spec(obj.get("spec", {}), "spec")
 
 
-def _service(obj: Object) -> Faults:
-    spec: Object = obj.get("spec", {})
-    ports: list[Object] = spec.get("ports", [])
-    if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-        yield required("spec.ports")
-    seen: set[str] = set()
-    for index, port in enumerate(ports):
-        path = f"spec.ports[{index}]"
-        yield from _service_port(port, path, alone=len(ports) == 1)
-        name = port.get("name", "")
-        if name and name in seen:
-            yield duplicate(f"{path}.name", name)
-        seen.add(name)
-    yield from rules.labels(spec.get("selector"), "spec.selector")
-    yield from rules.one_of(spec, "sessionAffinity", "spec", ("ClientIP", "None"))
-    yield from rules.one_of(spec, "type", "spec", _SERVICE_TYPES)
-    if spec.get("type") == "ExternalName" and not spec.get("externalName"):
-        yield required("spec.externalName")
-    yield from _doubled_ports(ports)
-
-
-def _doubled_ports(ports: list[Object]) -> Faults:
-    seen: set[tuple[Any, Any]] = set()
-    for index, port in enumerate(ports):
-        number, protocol = port.get("port"), port.get("protocol")
-        if (number, protocol) in seen:
-            # The original shows its own structure, in which only these two are set.
-            shown = (
-                f'{{"Name":"","Protocol":"{protocol}","AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0}}'
-            )
-            yield FieldFault(f"spec.ports[{index}]", "FieldValueDuplicate", f"Duplicate value: {shown}")
-        seen.add((number, protocol))
-
-
-def _service_port(port: Object, path: str, *, alone: bool) -> Faults:
-    name = port.get("name", "")
-    if not name and not alone:
-        yield required(f"{path}.name")
-    elif name and (fault := names.dns_label_fault(name)):
-        yield invalid_value(f"{path}.name", name, fault)
-    yield from rules.port_number(port.get("port"), f"{path}.port")
-    yield from rules.one_of(port, "protocol", path, ("SCTP", "TCP", "UDP"))
-    yield from rules.port_reference(port.get("targetPort"), f"{path}.targetPort")
-
-
 def _config_map(obj: Object) -> Faults:
     data, binary = dig(obj, "data", default={}), dig(obj, "binaryData", default={})
     for path, found in (("data", data), ("binaryData", binary)):
@@ -179,13 +134,6 @@ def _config_map(obj: Object) -> Faults:
 def _same_selector(new: Object, old: Object) -> Faults:
     if dig(new, "spec", "selector") != dig(old, "spec", "selector"):
         yield invalid_value("spec.selector", dig(new, "spec", "selector"), _IMMUTABLE)
-
-
-def _same_cluster_ip(new: Object, old: Object) -> Faults:
-    before, after = dig(old, "spec", "clusterIP"), dig(new, "spec", "clusterIP")
-    kinds = {dig(new, "spec", "type"), dig(old, "spec", "type")}
-    if before and before != after and "ExternalName" not in kinds:
-        yield invalid_value("spec.clusterIPs[0]", after, "may not change once set")
 
 
 def _unlocked(new: Object, old: Object) -> Faults:
@@ -215,7 +163,7 @@ _RULES: Final[dict[str, Callable[[Object], Faults]]] = {
     "CronJob": cron_job_validation.cron_job,
     "Node": node_rules.taints,
     "Pod": _pod,
-    "Service": _service,
+    "Service": service_validation.service,
     "ConfigMap": _config_map,
     "HorizontalPodAutoscaler": autoscaling_validation.autoscaler,
     "PodDisruptionBudget": policy_validation.budget,
@@ -240,7 +188,7 @@ _UPDATES: Final[dict[str, Callable[[Object, Object], Faults]]] = {
     "StatefulSet": workload_validation.stateful_set_update,
     "Node": node_rules.update,
     "Pod": pod_changes.pod_update,
-    "Service": _same_cluster_ip,
+    "Service": service_validation.same_cluster_ip,
     "ConfigMap": _unlocked,
     "Secret": _same_secret_type,
     "ResourceQuota": policy_validation.quota_update,

@@ -5,12 +5,13 @@ On Linux the whole of 127/8 is loopback, so pods and Services have addresses of 
 
 import random
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from midwatch_lab.errors import AddressError
 from midwatch_lab.objects import Object, dig
+from midwatch_lab.status import FieldFault, invalid_value
 
 KUBELET_PORT: Final = 10250
 _NETWORKS: Final = range(16, 250)
@@ -97,32 +98,70 @@ class LoopbackNetwork:
         return address.startswith(f"{self.prefix}.") and parts[2].isdigit() and int(parts[2]) in _SERVICE_SUBNETS
 
 
-def service_placer(network: LoopbackNetwork, services: Callable[[], list[Object]]) -> Callable[[Object], None]:
-    """Return what gives a Service its address and node ports, in place, where it has none and wants some."""
+Placer: TypeAlias = Callable[[Object, bool], list[FieldFault]]
+"""Gives a Service (in place; the flag says whether it is a dry run) what it lacks; returns what it may not have."""
 
-    def place(service: Object) -> None:
+
+def service_placer(network: LoopbackNetwork, services: Callable[[], list[Object]]) -> Placer:
+    """Return what gives a Service its address and node ports where it has none and wants some."""
+
+    def place(service: Object, dry_run: bool) -> list[FieldFault]:  # noqa: FBT001 (as `Placer` has it)
         spec: Object = service["spec"]
         if spec.get("type") == "ExternalName":
             for key in ("clusterIP", "clusterIPs"):
                 spec.pop(key, None)
-            return
-        if not spec.get("clusterIP"):
-            taken = {dig(item, "spec", "clusterIP") for item in services()}
-            spec["clusterIP"] = network.service_ip(taken)
-        spec["clusterIPs"] = [spec["clusterIP"]]
-        _place_node_ports(service, spec, services())
+            return []
+        others = [item for item in services() if dig(item, "metadata", "uid") != dig(service, "metadata", "uid")]
+        return [
+            *_place_address(network, spec, others, dry_run=dry_run),
+            *_place_node_ports(spec, others, dry_run=dry_run),
+        ]
 
     return place
 
 
-def _place_node_ports(service: Object, spec: Object, services: list[Object]) -> None:
-    if spec.get("type") not in ("NodePort", "LoadBalancer"):
-        for port in spec.get("ports", []):
-            port.pop("nodePort", None)
+def _place_address(
+    network: LoopbackNetwork, spec: Object, others: list[Object], *, dry_run: bool
+) -> Iterator[FieldFault]:
+    taken = {dig(item, "spec", "clusterIP") for item in others}
+    wanted = spec.get("clusterIP")
+    if not wanted:
+        spec["clusterIP"] = network.service_ip(taken)
+    spec["clusterIPs"] = [spec["clusterIP"]]
+    if not wanted or wanted == "None":
         return
-    others = [item for item in services if dig(item, "metadata", "uid") != dig(service, "metadata", "uid")]
-    used = {port.get("nodePort") for item in [*others, service] for port in dig(item, "spec", "ports", default=[])}
-    for port in spec.get("ports", []):
+    why = ""
+    if not network.owns_service_ip(wanted):
+        area = f"{network.prefix}.0.0/16"
+        outside = f"the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {area}"
+        why = outside if dry_run else "the provided network does not match the current range"
+    elif wanted in taken:
+        why = "provided IP is already allocated"
+    if why:
+        yield invalid_value("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {why}")
+
+
+def _place_node_ports(spec: Object, others: list[Object], *, dry_run: bool) -> Iterator[FieldFault]:
+    if spec.get("type") not in ("NodePort", "LoadBalancer"):
+        return
+    ports: list[Object] = spec.get("ports", [])
+    used = {port.get("nodePort") for item in others for port in dig(item, "spec", "ports", default=[])}
+    own: dict[int, set[str]] = {}
+    for index, port in enumerate(ports):
+        number, protocol = port.get("nodePort"), str(port.get("protocol", ""))
+        if not number:
+            continue
+        why = ""
+        if number in used or protocol in own.get(number, ()):
+            why = "provided port is already allocated"
+        elif number not in _NODE_PORTS and not dry_run:
+            area = f"{_NODE_PORTS.start}-{_NODE_PORTS.stop - 1}"
+            why = f"provided port is not in the valid range. The range of valid ports is {area}"
+        if why:
+            yield invalid_value(f"spec.ports[{index}].nodePort", number, why)
+        own.setdefault(number, set()).add(protocol)
+    used |= own.keys()
+    for port in ports:
         if not port.get("nodePort"):
             port["nodePort"] = next(number for number in _NODE_PORTS if number not in used)
             used.add(port["nodePort"])

@@ -38,22 +38,27 @@ from midwatch_lab.registry.ownership import after_write
 from midwatch_lab.registry.upkeep import DeleteOptions
 from midwatch_lab.registry.versions import Versions
 from midwatch_lab.schemas.schema import Decoded, Schemas
+from midwatch_lab.status import FieldFault
 from midwatch_lab.store.audit import Origin
 from midwatch_lab.store.store import Store
 
 
-def _nowhere(_service: Object) -> None:
+def _nowhere(_service: Object, _dry_run: bool) -> list[FieldFault]:  # noqa: FBT001 (as a placer has it)
     """Leave a Service without an address."""
+    return []
 
 
 @dataclass
 class Registry:
-    """Makes, changes and removes objects. `place_service` gives a Service its address and node ports (in place)."""
+    """Makes, changes and removes objects. `place_service` gives a Service its address and node ports.
+
+    It does so in place, is told of a dry run, and returns what the Service may not have.
+    """
 
     store: Store
     schemas: Schemas
     clock: Clock
-    place_service: Callable[[Object], None] = _nowhere
+    place_service: Callable[[Object, bool], list[FieldFault]] = _nowhere
     catalog: Catalog = field(default_factory=Catalog)
     disabled_plugins: frozenset[str] = frozenset()
     """Admission plugins that are off, as `--disable-admission-plugins` has it."""
@@ -146,9 +151,10 @@ class Registry:
         chain.mutate(request, self.store)
         prepare_create(hub.kind, new)
         admit(hub.kind, new, self.disabled_plugins)
-        if hub is SERVICES:
-            self.place_service(new)
+        faults = self.place_service(new, origin.dry_run) if hub is SERVICES else []
         validation.check(hub, new, asked=resource)
+        if faults:
+            raise status.invalid(hub.kind, hub.group, name_of(new), faults)
         escalation.check_may_create(self.authorizer, resource, new, origin)
         charges = chain.validate(request, self.store)
         if self.find(hub, namespace, name_of(new)) is not None:
@@ -184,10 +190,13 @@ class Registry:
             managers = self.owners(resource, managers, old, new, origin)
         prepare_update(hub.kind, new, old)
         admit(hub.kind, new, self.disabled_plugins)
+        faults: list[FieldFault] = []
         if hub is SERVICES:
             upkeep.keep_addresses(new, old)
-            self.place_service(new)
+            faults = self.place_service(new, origin.dry_run)
         validation.check(hub, new, old, origin.subresource, asked=resource)
+        if faults:
+            raise status.invalid(hub.kind, hub.group, name_of(new), faults)
         self._charge(chain.validate(Request(hub, new, old, origin.subresource), self.store), origin)
         if upkeep.counts_as_change(hub, new, old, origin.subresource):
             new["metadata"]["generation"] = int(meta(old).get("generation", 0)) + 1

@@ -171,6 +171,14 @@ def keep_addresses(new: Object, old: Object) -> None:
             kept = numbers.get((port.get("port"), port.get("protocol")))
             if not port.get("nodePort") and kept:
                 port["nodePort"] = kept
+    elif [port.get("nodePort") for port in spec.get("ports", [])] == [
+        port.get("nodePort") for port in before.get("ports", [])
+    ]:
+        for port in spec.get("ports", []):
+            port.pop("nodePort", None)
+    policy = "externalTrafficPolicy"
+    if spec.get("type") == "ClusterIP" and policy in before and spec.get(policy) == before[policy]:
+        del spec[policy]
 
 
 def check_preconditions(resource: Resource, old: Object, options: DeleteOptions) -> None:
