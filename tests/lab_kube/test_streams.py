@@ -89,6 +89,14 @@ async def everything(socket: ClientConnection) -> tuple[dict[int, bytes], dict[s
     return {channel: data for channel, data in found.items() if data}, json.loads(status)
 
 
+async def pressed(socket: ClientConnection, key: bytes) -> None:
+    """Press a key until the stream ends: one that comes between two commands is kept by the shell for later."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await socket.send(key)
+            await asyncio.sleep(0.2)
+
+
 async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := await condition()):
@@ -138,13 +146,14 @@ async def test_exec_on_a_terminal_is_resized_and_interrupted(world: World) -> No
     async with world.stream("exec", **options) as socket:
         await socket.send(b'\x04{"Width":101,"Height":33}')
         await socket.send(b"\x04no size")
-        await socket.send(b"\x00tty; stty size; exec sleep 60\n")
+        await socket.send(b"\x00tty; trap 'exit 130' INT; stty size; sleep 60\n")
         seen = b""
         while b"33 101" not in seen:
             seen += bytes(await asyncio.wait_for(socket.recv(decode=False), 10))
         assert b"/dev/pts/" in seen
-        await socket.send(b"\x00\x03")
+        pressing = asyncio.create_task(pressed(socket, b"\x00\x03"))
         _, status = await everything(socket)
+        await pressing
     assert status["details"]["causes"][0]["message"] == "130"
 
 

@@ -189,7 +189,9 @@ class Container:
         finally:
             probing.cancel()
             _signal(process, signal.SIGKILL)
-            await asyncio.wait((reading, probing), timeout=_LAST_OUTPUT_S)
+            # Also where this was cancelled: a process that nobody has waited for would outlive the loop.
+            gone = asyncio.create_task(process.wait())
+            await asyncio.wait((reading, probing, gone), timeout=_LAST_OUTPUT_S)
             reading.cancel()
             self.log.close()
             self._process = None
