@@ -1,6 +1,7 @@
 """Names: what may be one, and how the lab makes them up."""
 
 import hashlib
+import ipaddress
 import re
 import secrets
 from typing import Any, Final
@@ -120,9 +121,13 @@ def label_key_faults(key: str) -> list[str]:
     return found
 
 
-def label_value_fault(value: str) -> str | None:
-    """Say why the text is no label value, or None where it is one."""
-    return "; ".join(label_value_faults(value)) or None
+def is_ip_address(text: str) -> bool:
+    """Tell whether the text is an IP address, of version 4 or 6."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def label_value_faults(value: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import struct
 from decimal import Decimal
 
 from midwatch_contracts.errors import PromqlError
@@ -77,11 +76,6 @@ def number_literal(value: float) -> str:
         return "+Inf" if value > 0 else "-Inf"
     text = format(Decimal(repr(value)), "f")
     return text.removesuffix(".0")
-
-
-def is_stale_bits(value: float) -> bool:
-    """Say whether a float is Prometheus's staleness marker: the NaN with the bits 0x7ff0000000000002."""
-    return math.isnan(value) and struct.pack(">d", value) == b"\x7f\xf0\x00\x00\x00\x00\x00\x02"
 
 
 def quote_value(text: str) -> str:

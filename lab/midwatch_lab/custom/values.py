@@ -10,7 +10,7 @@ from midwatch_lab.custom import formats
 from midwatch_lab.expressions import compiled
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object
-from midwatch_lab.status import FieldFault, duplicate, go_json, invalid_value, required, unsupported
+from midwatch_lab.status import FieldFault, duplicate, go_json, required, unsupported
 
 ABSENT: Final = object()
 """Stands for the old value where there is none, or none that corresponds."""
@@ -277,10 +277,3 @@ def _doubled(found: list[Any], schema: Object, path: str) -> Iterator[FieldFault
             yield duplicate(f"{path}[{index}]", shown)
         else:
             seen.append(shown)
-
-
-def wrong_value(path: str, value: Any, detail: str) -> FieldFault:
-    """Report a value that breaks a rule; objects and lists are not shown."""
-    if isinstance(value, dict | list):
-        return FieldFault(path, "FieldValueInvalid", f"Invalid value: {detail}")
-    return invalid_value(path, value, detail)

@@ -51,19 +51,11 @@ def _addresses(obj: Object) -> Faults:
     for index, item in enumerate(items):
         where = f"status.loadBalancer.ingress[{index}]"
         address, host = item.get("ip", ""), item.get("hostname", "")
-        if address and not _is_address(address):
+        if address and not names.is_ip_address(address):
             yield invalid_value(f"{where}.ip", address, _ADDRESS_FAULT)
-        if host and _is_address(host):
+        if host and names.is_ip_address(host):
             yield invalid_value(f"{where}.hostname", host, _NO_ADDRESS)
         yield from _subdomain(host, f"{where}.hostname")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _subdomain(text: str, path: str) -> Faults:
@@ -81,7 +73,7 @@ def _host(host: str, path: str) -> Faults:
 
 def _rule(rule: Object, path: str) -> Faults:
     host = str(rule.get("host", ""))
-    if host and _is_address(host):
+    if host and names.is_ip_address(host):
         yield invalid_value(f"{path}.host", host, _NO_ADDRESS)
     yield from _host(host, f"{path}.host")
     if "http" not in rule:

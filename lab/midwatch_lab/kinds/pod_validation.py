@@ -7,7 +7,7 @@ from midwatch_lab.kinds import rules
 from midwatch_lab.kinds.rules import Faults
 from midwatch_lab.objects import Object, dig
 from midwatch_lab.quantity import parse
-from midwatch_lab.status import duplicate, forbidden_field, invalid_value, required, unsupported
+from midwatch_lab.status import duplicate, forbidden_field, invalid_value, required
 
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 _NOT_OVERCOMMITTED: Final = ("hugepages-",)
@@ -142,9 +142,3 @@ def _resources(resources: Object, path: str) -> Faults:
             yield invalid_value(
                 f"{path}.requests", amount, f"must be less than or equal to {name} limit of {limits[name]}"
             )
-
-
-def template_restart(spec: Object, path: str) -> Faults:
-    """Check that a controller's template restarts its containers always."""
-    if spec.get("restartPolicy") not in (None, "Always"):
-        yield unsupported(f"{path}.restartPolicy", spec["restartPolicy"], ("Always",))

@@ -1,6 +1,5 @@
 """Rules of Services: ports, types, addresses. Which addresses and node ports are to be had, the network says."""
 
-import ipaddress
 from typing import Any, Final
 
 from midwatch_lab import names
@@ -61,20 +60,12 @@ def _service_port(port: Object, path: str, *, alone: bool) -> Faults:
 
 def _addresses(spec: Object, ports: list[Object]) -> Faults:
     address, kind = spec.get("clusterIP", ""), spec.get("type")
-    if address not in ("", "None") and not _is_address(address):
+    if address not in ("", "None") and not names.is_ip_address(address):
         detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
         yield invalid_value("spec.clusterIPs[0]", address, detail)
     for index, port in enumerate(ports if kind in ("ClusterIP", "ExternalName") else ()):
         if port.get("nodePort"):
             yield forbidden_field(f"spec.ports[{index}].nodePort", f"may not be used when `type` is '{kind}'")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def same_cluster_ip(new: Object, old: Object) -> Faults:

@@ -154,7 +154,7 @@ async def _on_terminal(command: Sequence[str], environment: Mapping[str, str]) -
             sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *command,
             stdin=slave, stdout=slave, stderr=slave, env={"TERM": _TERM, **environment}, cwd="/",
         )  # fmt: skip
-    except BaseException:  # cancelled too: nobody else knows of the descriptor
+    except BaseException:  # cancelled too: nobody else would close the descriptor
         os.close(master)
         raise
     finally:

@@ -19,7 +19,6 @@ _SERVICE_SUBNETS: Final = range(1, 16)
 _POD_SUBNETS: Final = range(16, 250)
 _HOSTS: Final = range(2, 250)
 _NODE_PORTS: Final = range(30000, 32768)
-NODES_MAX: Final = 8
 
 
 @dataclass

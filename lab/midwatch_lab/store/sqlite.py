@@ -135,7 +135,7 @@ class SqliteJournal:
         try:
             yield
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # an interrupt too: a transaction left open would take the next write into it
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
