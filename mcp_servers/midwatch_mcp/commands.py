@@ -1,6 +1,7 @@
 """The sub-commands of this package, light enough for `midwatch --help`."""
 
 import argparse
+from pathlib import Path
 
 from midwatch_contracts.command import Command
 from midwatch_mcp.safe_apply.arguments import configure_audit, configure_change, configure_keys, configure_policy
@@ -10,14 +11,46 @@ SERVERS = ("kubernetes", "metrics", "serving", "changes", "all")
 
 def configure_mcp(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch mcp`."""
-    parser.add_argument("server", choices=SERVERS, help="which server to run over stdio; all: every tool in one")
+    parser.add_argument("server", choices=SERVERS, help="which server to run; all: every tool in one")
     parser.add_argument(
         "--allow-write", action="store_true", help="also offer change_apply, which applies plans that a person approved"
     )
-    parser.add_argument("--http", metavar="HOST:PORT", help=argparse.SUPPRESS)
+    http = parser.add_argument_group(
+        "over HTTP", "Instead of stdio. An address that other machines reach needs a token and the names it goes by."
+    )
+    http.add_argument("--http", metavar="HOST:PORT", help="serve at http://HOST:PORT/mcp until SIGINT or SIGTERM")
+    http.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="who may call: a line NAME TOKEN each, read again when it changes",
+    )
+    http.add_argument("--oauth-issuer", metavar="URL", help="take the JWT access tokens of this authorization server")
+    http.add_argument("--oauth-resource", metavar="URL", help="the audience that they must name: this server's own URL")
+    http.add_argument(
+        "--oauth-scope",
+        action="append",
+        default=[],
+        metavar="SCOPE",
+        help="a scope that they must carry (may be repeated)",
+    )
+    http.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME:PORT",
+        help="a Host header that is answered; NAME:* too",
+    )
+    http.add_argument(
+        "--allowed-origin", action="append", default=[], metavar="URL", help="an Origin header that is answered"
+    )
+    http.add_argument("--tls-cert-file", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)")
+    http.add_argument("--tls-private-key-file", type=Path, metavar="FILE", help="its key (PEM)")
 
 
-mcp = Command("Serve tools to an MCP client such as an IDE, over stdio", "midwatch_mcp.serve:main", configure_mcp)
+mcp = Command(
+    "Serve tools to an MCP client such as an IDE, over stdio or HTTP", "midwatch_mcp.serve:main", configure_mcp
+)
 change = Command(
     "Propose, approve, apply and undo changes as transactions", "midwatch_mcp.safe_apply.cli:change", configure_change
 )

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 import anyio
 import orjson
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.types import CallToolRequestParams, CallToolResult, TextContent
@@ -130,7 +131,7 @@ class Gate(Extension):
     ) -> dict[str, Any]:
         return {
             "at": rfc3339(time.time()),
-            "principal": f"uid:{os.getuid()}",
+            "principal": _principal(),
             "server": self._server,
             "tool": harmless(params.name[:128]),
             "arguments_sha256": _digest(params.arguments or {}),
@@ -167,6 +168,14 @@ def _digest(arguments: Mapping[str, Any]) -> str:
         return sha256_hex(arguments)
     except CanonicalError:
         return "no canonical form"
+
+
+def _principal() -> str:
+    """Return who calls: the name behind the bearer token, or the user that started the server."""
+    token = get_access_token()
+    if token is None:
+        return f"uid:{os.getuid()}"
+    return str(harmless(f"token:{token.client_id}" if token.subject is None else f"sub:{token.subject}"))[:200]
 
 
 def _trace() -> str:

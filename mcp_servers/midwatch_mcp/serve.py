@@ -1,6 +1,7 @@
-"""`midwatch mcp`: one server over stdio. Standard output carries JSON-RPC alone; logs go to standard error."""
+"""`midwatch mcp`: one server over stdio or HTTP. Standard output carries JSON-RPC alone; logs go to standard error."""
 
 import argparse
+import importlib
 import logging
 import sys
 
@@ -11,14 +12,28 @@ from midwatch_mcp.server import ToolServer
 from midwatch_mcp.servers import build, build_all
 from midwatch_mcp.settings import ServerSettings
 
+_HTTP_FLAGS = (
+    "token_file",
+    "oauth_issuer",
+    "oauth_resource",
+    "oauth_scope",
+    "allowed_host",
+    "allowed_origin",
+    "tls_cert_file",
+    "tls_private_key_file",
+)
+
 
 def main(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Serve until standard input ends."""
-    if arguments.http is not None:
-        raise CommandError("serving over HTTP is not built yet: leave --http out to serve over stdio", Exit.BAD_INPUT)
+    """Serve until standard input ends, or over HTTP until a signal."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
+        _check_flags(arguments)
         server = _server(arguments.server, ServerSettings.from_settings(settings), allow_write=arguments.allow_write)
+        if arguments.http is not None:
+            # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
+            importlib.import_module("midwatch_mcp.http.running").main(arguments, server)
+            return Exit.OK
     except SettingsError as error:
         raise CommandError(str(error), Exit.BAD_INPUT) from error
     try:
@@ -32,3 +47,9 @@ def _server(name: str, settings: ServerSettings, *, allow_write: bool) -> ToolSe
     if name == "all":
         return build_all(settings, allow_write=allow_write)
     return build(settings, allow_write=allow_write, names=(name,))[name]
+
+
+def _check_flags(arguments: argparse.Namespace) -> None:
+    given = [name for name in _HTTP_FLAGS if getattr(arguments, name)]
+    if given and arguments.http is None:
+        raise SettingsError(f"--{given[0].replace('_', '-')} is for a server over HTTP: give --http HOST:PORT too")

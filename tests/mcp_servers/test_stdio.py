@@ -12,18 +12,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.testing.caller import Era
+from midwatch_mcp.testing.caller import Era, command_line
 from midwatch_mcp.testing.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-
-def command(settings: ServerSettings, server: str, *more: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "midwatch_agents", "--state", str(settings.state)),
-        *("--kubeconfig", str(settings.kubeconfig), "--prometheus", str(settings.prometheus)),
-        *("mcp", server, *more),
-    ]
 
 
 @contextmanager
@@ -48,7 +40,7 @@ async def test_a_server_over_stdio_lists_and_calls_its_tools(
     server: str, settings: ServerSettings, world: World, era: Era
 ) -> None:
     world.metrics.vectors["up"] = [({}, "1")]
-    program, *words = command(settings, server)
+    program, *words = command_line(settings, server)
     calls: dict[str, dict[str, Any]] = {
         "kube_list": {"kind": "Pod", "namespace": "llm"},
         "metrics_query": {"query": "up"},
@@ -78,7 +70,7 @@ def test_every_byte_of_standard_output_is_json_rpc_and_the_end_of_input_ends_the
         message(4, "tools/call", {"name": "kube_list", "arguments": {"kinds": "Pod"}}),
     ]
     answers: list[dict[str, Any]] = []
-    with running(command(settings, "kubernetes")) as process:
+    with running(command_line(settings, "kubernetes")) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for line in sent:
@@ -118,7 +110,8 @@ def test_what_a_tool_prints_goes_to_standard_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["kubernetes", "--http", "127.0.0.1:0"], "HTTP is not built yet"),
+        (["kubernetes", "--http", "0.0.0.0:0"], "--token-file FILE"),
+        (["kubernetes", "--token-file", "tokens"], "give --http HOST:PORT too"),
         (["kubernetes", "--lab", "nowhere"], "midwatch lab up"),
         (["kubernets"], "invalid choice"),
     ],

@@ -1,5 +1,6 @@
 """Calling tools in a test: each call over a connection of its own, in memory, in either protocol era."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,15 @@ from midwatch_mcp.settings import ServerSettings
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
 """`auto` is the stateless protocol of 2026-07-28, `legacy` the handshake before it."""
+
+
+def command_line(settings: ServerSettings, server: str, *more: str) -> list[str]:
+    """Return the words that start the server of that name as a process of its own."""
+    return [
+        *(sys.executable, "-m", "midwatch_agents", "--state", str(settings.state)),
+        *("--kubeconfig", str(settings.kubeconfig), "--prometheus", str(settings.prometheus)),
+        *("mcp", server, *more),
+    ]
 
 
 @dataclass(frozen=True)
