@@ -9,7 +9,6 @@ LabError                    the lab cannot do what was asked
 ├── TokenError              a bearer token is nobody's, or not good (becomes a 401, or the words of a TokenReview)
 ├── SelectorError           a label or field selector does not parse
 ├── StoreError              the file that a lab keeps its objects in cannot be used
-=======
 ├── CronError               a schedule of cron, or the name of a time zone, is none
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on

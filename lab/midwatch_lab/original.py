@@ -76,7 +76,7 @@ def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) 
     (folder / "sa.key").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
     tokens = "".join(f't-{user},{user},{user},"{group}"\n' for user, group in users.items())
     (folder / "tokens.csv").write_text(tokens)
-    client, peer, api = _free_port(), _free_port(), _free_port()
+    client, peer, api = free_port(), free_port(), free_port()
     etcd = [
         str(programs / "etcd"), f"--data-dir={folder / 'etcd'}", "--unsafe-no-fsync",
         f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
@@ -109,7 +109,8 @@ def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) 
                 process.wait(20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from midwatch_contracts.promql import FEATURE_NAMES
+from midwatch_lab.original_prometheus import OriginalPrometheus, prometheus_running
 from promql_harness.data import samples
-from promql_harness.original import Original, running
 from promql_harness.sides import lab_client
 from promql_harness.tally import TALLY
 
@@ -23,12 +23,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def originals(prometheus_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Original]]:
+def originals(
+    prometheus_binaries: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[bool, OriginalPrometheus]]:
     binary = prometheus_binaries / "prometheus"
     config = "global: {evaluation_interval: 1m}\n"
     with (
-        running(binary, tmp_path_factory.mktemp("plain"), config) as plain,
-        running(binary, tmp_path_factory.mktemp("features"), config, FEATURE_NAMES) as featured,
+        prometheus_running(binary, tmp_path_factory.mktemp("plain"), config) as plain,
+        prometheus_running(binary, tmp_path_factory.mktemp("features"), config, FEATURE_NAMES) as featured,
     ):
         for original in (plain, featured):
             original.write(samples())
@@ -36,7 +38,7 @@ def originals(prometheus_binaries: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-async def sides(originals: dict[bool, Original]) -> AsyncGenerator[Sides]:
+async def sides(originals: dict[bool, OriginalPrometheus]) -> AsyncGenerator[Sides]:
     async with AsyncExitStack() as stack:
         found: Sides = {}
         for features, original in originals.items():

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from midwatch_contracts.promql import EVERY_FEATURE, Features, PromqlError, format_expr, parse
+from midwatch_lab.original_prometheus import OriginalPrometheus
 from promql_harness.collected import CASES
-from promql_harness.original import Original
 
 pytestmark = pytest.mark.original
 
@@ -19,7 +19,7 @@ PIECES = [
 
 @pytest.mark.parametrize("featured", [False, True], ids=["plain", "experimental"])
 def test_the_parser_accepts_and_refuses_what_the_original_does(
-    originals: dict[bool, Original], *, featured: bool
+    originals: dict[bool, OriginalPrometheus], *, featured: bool
 ) -> None:
     original, features = originals[featured], EVERY_FEATURE if featured else Features()
     draw = random.Random(3)  # noqa: S311 (data, not secrets)

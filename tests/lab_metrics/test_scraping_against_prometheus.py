@@ -15,7 +15,7 @@ from midwatch_lab.metrics.labels import Labels, from_dict
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.store import is_stale
 from midwatch_lab.metrics.targets import Target
-from promql_harness.original import Original
+from midwatch_lab.original_prometheus import OriginalPrometheus
 
 pytestmark = [pytest.mark.original, pytest.mark.anyio]
 
@@ -62,7 +62,7 @@ def _same(a: float, b: float) -> bool:
 
 
 async def test_a_page_gives_the_series_that_the_original_gives(
-    page_port: int, scraping: "Callable[[int], AbstractContextManager[Original]]"
+    page_port: int, scraping: "Callable[[int], AbstractContextManager[OriginalPrometheus]]"
 ) -> None:
     labels = {"job": "chat", "instance": f"127.0.0.1:{page_port}", "pod": "a"}
     service = MetricsService(WallClock(), lambda: [Target(labels, f"http://127.0.0.1:{page_port}/metrics")])

@@ -1,6 +1,6 @@
 """The contract harness of PromQL: the same samples and the same requests, to the lab and to the original Prometheus."""
 
+from midwatch_lab.metrics.remote_write import Data
 from promql_harness.cases import Case, Cases
-from promql_harness.remote_write import Data
 
 __all__ = ["Case", "Cases", "Data"]

@@ -7,10 +7,10 @@ import math
 import random
 from collections.abc import Iterable
 
-from midwatch_lab.metrics.labels import from_dict
+from midwatch_lab.metrics.labels import Labels, from_dict
+from midwatch_lab.metrics.remote_write import Data
 from midwatch_lab.metrics.store import STALE
 from promql_harness.cases import START_S
-from promql_harness.remote_write import Data, Labels
 
 START = int(START_S * 1000)
 STEP = 15_000

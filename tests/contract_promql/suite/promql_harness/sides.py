@@ -8,9 +8,9 @@ import httpx2
 from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.promql import EVERY_FEATURE, Features
 from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.remote_write import Data
 from midwatch_lab.metrics.service import MetricsService
 from promql_harness.cases import NOW_S, Request
-from promql_harness.remote_write import Data
 
 
 @dataclass(frozen=True)
