@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="experimental parts of PromQL, as Prometheus names them, separated by commas: "
         "promql-experimental-functions, promql-binop-fill-modifiers",
     )
+    up.add_argument(
+        "--enable-remote-write-receiver",
+        dest="remote_write",
+        action="store_true",
+        help="its Prometheus takes samples by POST /prometheus/api/v1/write (default: only what it scrapes)",
+    )
     export.add_argument("to", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     scripts = actions.add_parser("promqltest", help="run scripts in the language of Prometheus's promqltest")

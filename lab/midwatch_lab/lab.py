@@ -79,6 +79,8 @@ class LabOptions:
     """The file that keeps the objects; None for a lab that lives in memory."""
     promql: Features = DEFAULT_FEATURES
     """The experimental parts of PromQL that its Prometheus reads."""
+    remote_write: bool = False
+    """Its Prometheus takes samples from others."""
     manifests: tuple[Manifest, ...] = ()
     """What is applied before the lab answers."""
 
@@ -130,6 +132,7 @@ class Lab:
             lambda: scrape_targets(self.store),
             lambda: state_gauges(self.store),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
+            remote_write=options.remote_write,
         )
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))
         self._tasks: list[asyncio.Task[None]] = []

@@ -64,6 +64,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         store=arguments.store,
         promql=_features(arguments.enable_feature),
         manifests=_manifests(arguments.manifests),
+        remote_write=arguments.remote_write,
     )
     return asyncio.run(_run(options, arguments))
 

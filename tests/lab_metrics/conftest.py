@@ -20,3 +20,9 @@ def scraping(prometheus_binaries: Path, tmp_path: Path) -> Callable[[int], Abstr
         return prometheus_running(prometheus_binaries / "prometheus", tmp_path, config)
 
     return start
+
+
+@pytest.fixture
+def receiving(prometheus_binaries: Path, tmp_path: Path) -> Callable[[], AbstractContextManager[Original]]:
+    """A Prometheus that scrapes nothing and takes remote writes."""
+    return lambda: running(prometheus_binaries / "prometheus", tmp_path, "global: {evaluation_interval: 1m}\n")

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import yaml
 
 from midwatch_lab.objects import Object
-from midwatch_lab.schemas.protobuf import varint
+from midwatch_lab.schemas import wire
 
 MEDIA: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _SCHEMA_TEXTS: Final = {"$ref": 1, "format": 2, "title": 3, "description": 4, "pattern": 13}
@@ -20,8 +20,6 @@ _SCHEMA_NUMBERS: Final = {
     "uniqueItems": 16, "maxProperties": 17, "minProperties": 18,
 }  # fmt: skip
 _METHODS: Final = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
-_WIRE_DOUBLE: Final = 1
-_WIRE_BYTES: Final = 2
 
 
 def encode(document: Object) -> bytes:
@@ -29,27 +27,23 @@ def encode(document: Object) -> bytes:
     info = _text(1, document["info"]["title"]) + _text(2, document["info"]["version"])
     definitions = b"".join(_named(1, name, _schema(schema)) for name, schema in document["definitions"].items())
     found = b"".join(_named(2, path, _path(item)) for path, item in document["paths"].items())
-    return _text(1, document["swagger"]) + _part(2, info) + _part(8, found) + _part(9, definitions)
-
-
-def _part(number: int, data: bytes) -> bytes:
-    return varint(number << 3 | _WIRE_BYTES) + varint(len(data)) + data
+    return _text(1, document["swagger"]) + wire.field(2, info) + wire.field(8, found) + wire.field(9, definitions)
 
 
 def _text(number: int, text: Any) -> bytes:
-    return _part(number, str(text).encode())
+    return wire.field(number, str(text).encode())
 
 
 def _number(number: int, value: int) -> bytes:
-    return varint(number << 3) + varint(int(value))
+    return wire.tag(number, wire.VARINT) + wire.varint(int(value))
 
 
 def _double(number: int, value: float) -> bytes:
-    return varint(number << 3 | _WIRE_DOUBLE) + struct.pack("<d", float(value))
+    return wire.tag(number, wire.FIXED64) + struct.pack("<d", float(value))
 
 
 def _named(number: int, name: str, value: bytes) -> bytes:
-    return _part(number, _text(1, name) + _part(2, value))
+    return wire.field(number, _text(1, name) + wire.field(2, value))
 
 
 def _any(value: Any) -> bytes:
@@ -77,45 +71,45 @@ def _schema_parts(schema: Object) -> Iterator[bytes]:
     for name in schema.get("required", ()):
         yield _text(19, name)
     for value in schema.get("enum", ()):
-        yield _part(20, _any(value))
+        yield wire.field(20, _any(value))
     yield from _inner_parts(schema)
     if "type" in schema:
-        yield _part(22, _text(1, schema["type"]))
+        yield wire.field(22, _text(1, schema["type"]))
     yield from _extensions(31, schema)
 
 
 def _inner_parts(schema: Object) -> Iterator[bytes]:
     extra, items = schema.get("additionalProperties"), schema.get("items")
     if isinstance(extra, bool):
-        yield _part(21, _number(2, extra))
+        yield wire.field(21, _number(2, extra))
     elif isinstance(extra, dict):
-        yield _part(21, _part(1, _schema(cast("Object", extra))))
+        yield wire.field(21, wire.field(1, _schema(cast("Object", extra))))
     if isinstance(items, dict):
-        yield _part(23, _part(1, _schema(cast("Object", items))))
+        yield wire.field(23, wire.field(1, _schema(cast("Object", items))))
     for part in schema.get("allOf", ()):
-        yield _part(24, _schema(part))
+        yield wire.field(24, _schema(part))
     if "properties" in schema:
-        yield _part(25, b"".join(_named(1, name, _schema(inner)) for name, inner in schema["properties"].items()))
+        yield wire.field(25, b"".join(_named(1, name, _schema(inner)) for name, inner in schema["properties"].items()))
 
 
 def _path(item: Object) -> bytes:
-    found = [_part(number, _operation(item[method])) for method, number in _METHODS.items() if method in item]
-    return b"".join([*found, *(_part(9, _parameter(one)) for one in item.get("parameters", ()))])
+    found = [wire.field(number, _operation(item[method])) for method, number in _METHODS.items() if method in item]
+    return b"".join([*found, *(wire.field(9, _parameter(one)) for one in item.get("parameters", ()))])
 
 
 def _operation(found: Object) -> bytes:
     parts = [_text(1, tag) for tag in found["tags"]]
     parts.append(_text(5, found["operationId"]))
     parts += [_text(6, media) for media in found["produces"]] + [_text(7, media) for media in found["consumes"]]
-    parts += [_part(8, _parameter(one)) for one in found["parameters"]]
-    answers = (_named(1, code, _part(1, _response(one))) for code, one in found["responses"].items())
-    parts.append(_part(9, b"".join(answers)))
+    parts += [wire.field(8, _parameter(one)) for one in found["parameters"]]
+    answers = (_named(1, code, wire.field(1, _response(one))) for code, one in found["responses"].items())
+    parts.append(wire.field(9, b"".join(answers)))
     return b"".join([*parts, *_extensions(13, found)])
 
 
 def _response(found: Object) -> bytes:
     schema = found.get("schema")
-    shape = _part(2, _part(1, _schema(schema))) if schema is not None else b""
+    shape = wire.field(2, wire.field(1, _schema(schema))) if schema is not None else b""
     return _text(1, found["description"]) + shape
 
 
@@ -124,8 +118,8 @@ def _parameter(found: Object) -> bytes:
     must = bool(found.get("required"))
     if found["in"] == "body":
         body = _text(2, found["name"]) + _text(3, "body") + (_number(4, 1) if must else b"")
-        return _part(1, _part(1, body + _part(5, _schema(found["schema"]))))
+        return wire.field(1, wire.field(1, body + wire.field(5, _schema(found["schema"]))))
     number, place = (4, 2) if found["in"] == "path" else (3, 2)
     fields = (_number(1, 1) if must else b"") + _text(place, found["in"]) + _text(4, found["name"])
     kind = 5 if found["in"] == "path" else 6
-    return _part(1, _part(2, _part(number, fields + _text(kind, found["type"]))))
+    return wire.field(1, wire.field(2, wire.field(number, fields + _text(kind, found["type"]))))

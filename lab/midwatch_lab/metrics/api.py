@@ -21,6 +21,7 @@ from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range,
 from midwatch_lab.metrics.errors import BadDataError, MetricsError
 from midwatch_lab.metrics.labels import unescaped
 from midwatch_lab.metrics.parameters import Parameters
+from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import Rules
 from midwatch_lab.metrics.scraper import Scraper
 from midwatch_lab.metrics.store import Series, Store
@@ -82,6 +83,8 @@ class Api:
     scraper: Scraper
     rules: Rules
     limits: Limits
+    receiver: Receiver | None = None
+    """Takes remote writes, where they are taken."""
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -100,6 +103,7 @@ class Api:
             Route("/api/v1/rules", self._answers(self.rule_groups), methods=read_only),
             Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
             Route("/api/v1/status/buildinfo", self._answers(self.buildinfo), methods=read_only),
+            Route("/api/v1/write", self.write, methods=["POST"]),
             Route("/-/ready", _ready, methods=["GET", "HEAD"]),
             Route("/-/healthy", _healthy, methods=["GET", "HEAD"]),
             Route("/api/v1/{rest:path}", _unknown, methods=both),
@@ -195,6 +199,13 @@ class Api:
             "buildDate": "",
             "goVersion": f"python{platform.python_version()}",
         }
+
+    async def write(self, request: Request) -> Response:
+        """Take samples by remote write."""
+        if self.receiver is None:
+            text = "remote write receiver needs to be enabled with --enable-remote-write-receiver\n"
+            return PlainTextResponse(text, 404)
+        return await self.receiver.answer(request)
 
     def _limits(self, parameters: Parameters) -> Limits:
         limits = self.limits

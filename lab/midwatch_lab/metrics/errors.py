@@ -6,6 +6,8 @@ MetricsError               what a client of the metrics asked for cannot be done
 │   └── LimitError         the answer would be larger than the limits allow
 ├── QueryTimeoutError      the query took longer than it may
 ├── OutOfOrderError        a sample is older than the series' newest, or as old and different
+├── WriteError             a remote write is refused, in the original's words; `status` is its HTTP status
+│   └── CompressedError    its body is no snappy block, or a too large one
 ├── ExpositionError        a scraped page is not the Prometheus text format
 └── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
 """
@@ -43,6 +45,16 @@ class QueryTimeoutError(MetricsError):
 
 class OutOfOrderError(MetricsError):
     """A sample comes too late."""
+
+
+class WriteError(MetricsError):
+    """A remote write is refused."""
+
+    status = 400
+
+
+class CompressedError(WriteError):
+    """A body is not the snappy block that it should be."""
 
 
 class ExpositionError(MetricsError):

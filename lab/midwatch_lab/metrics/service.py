@@ -8,6 +8,7 @@ from midwatch_contracts.clock import Clock
 from midwatch_lab.metrics.api import Api
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.gauges import Group
+from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
 from midwatch_lab.metrics.scraper import Fetch, Scraper, fetch_page
 from midwatch_lab.metrics.store import Store
@@ -25,6 +26,7 @@ class MetricsService:
         timeout_s: seconds (wall clock) after which a scrape has failed.
         retention_s: seconds that a sample is kept.
         fetch: gets a page; for tests and for simulated targets.
+        remote_write: take samples by `POST /api/v1/write`.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class MetricsService:
         retention_s: float = 3600.0,
         limits: Limits = Limits(step_ms=1000),  # noqa: B008 (frozen)
         fetch: Fetch = fetch_page,
+        remote_write: bool = False,
     ) -> None:
         self.clock = clock
         self.store = Store(retention_s)
         self.scraper = Scraper(clock, self.store, targets, gauges, fetch, interval_s, timeout_s)
         self.rules = Rules(self.store, limits, interval_s)
-        self.app = Api(clock, self.store, self.scraper, self.rules, limits).app()
+        receiver = Receiver(clock, self.store) if remote_write else None
+        self.app = Api(clock, self.store, self.scraper, self.rules, limits, receiver).app()
         """The ASGI application, with `/api/v1/…` and `/-/ready`; the lab mounts it at `/prometheus`."""
 
     def set_rules(self, text: str) -> None:

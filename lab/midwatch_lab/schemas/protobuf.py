@@ -3,14 +3,11 @@
 Typed clients (kubectl's `create` by flags, controllers) send their bodies so. One generic codec reads and writes every
 kind by the table in `protobuf.json` (field number to JSON name, type and flags), which `extract_protobuf` makes from
 the original's sources. What JSON writes in its own way (quantities, times, raw JSON, …) is a pair of functions a type.
-
-The wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 import base64
 import binascii
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,15 +17,13 @@ import orjson
 
 from midwatch_lab.errors import DecodeError
 from midwatch_lab.objects import Object
+from midwatch_lab.schemas import wire
 from midwatch_lab.schemas.protobuf_types import SPECIAL
 
 MEDIA: Final = "application/vnd.kubernetes.protobuf"
 MAGIC: Final = b"k8s\x00"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_VARINT_MAX: Final = 10
 _DEPTH_MAX: Final = 100
-_MASK: Final = 2**64 - 1
 
 
 class WireTypeError(DecodeError):
@@ -103,11 +98,11 @@ def opened(body: bytes) -> Envelope:
     if body == MAGIC:
         raise DecodeError("empty body")
     kind_part, raw = b"", b""
-    for number, value in _parts(body[len(MAGIC) :]):
+    for number, value in wire.parts(body[len(MAGIC) :]):
         if isinstance(value, bytes):
             kind_part = value if number == 1 else kind_part
             raw = value if number == 2 else raw  # noqa: PLR2004 (Unknown.raw)
-    words = {number: _text(value) for number, value in _parts(kind_part) if isinstance(value, bytes)}
+    words = {number: _text(value) for number, value in wire.parts(kind_part) if isinstance(value, bytes)}
     return Envelope(words.get(1, ""), words.get(2, ""), raw)
 
 
@@ -119,43 +114,8 @@ def encode(obj: Object) -> bytes:
     """
     api_version, kind = str(obj.get("apiVersion", "")), str(obj.get("kind", ""))
     raw = _written(table().message_of(api_version, kind), obj)
-    type_meta = _field(1, api_version.encode()) + _field(2, kind.encode())
-    return MAGIC + _field(1, type_meta) + _field(2, raw) + _field(3, b"") + _field(4, b"")
-
-
-def _parts(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (field number, value) in the order of the wire; fixed-width values come as their bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        wire = tag & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield tag >> 3, value
-            continue
-        if wire == _BYTES:
-            size, at = _varint(data, at)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise DecodeError(f"proto: illegal wireType {wire}")
-        if size > len(data) - at:
-            raise DecodeError("unexpected EOF")
-        yield tag >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for count in range(_VARINT_MAX):
-        if at >= len(data):
-            raise DecodeError("unexpected EOF")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:  # noqa: PLR2004 (the last byte has its high bit clear)
-            return value & _MASK, at
-    raise DecodeError("proto: integer overflow")
+    type_meta = wire.field(1, api_version.encode()) + wire.field(2, kind.encode())
+    return MAGIC + wire.field(1, type_meta) + wire.field(2, raw) + wire.field(3, b"") + wire.field(4, b"")
 
 
 def _text(value: bytes) -> str:
@@ -169,13 +129,13 @@ def _message(name: str, data: bytes, depth: int) -> Any:
     if name in SPECIAL:
         return SPECIAL[name][0](_plain(fields, data, depth))
     if isinstance(fields, str):
-        return [_text(value) for number, value in _parts(data) if number == 1 and isinstance(value, bytes)]
+        return [_text(value) for number, value in wire.parts(data) if number == 1 and isinstance(value, bytes)]
     return _plain(fields, data, depth)
 
 
 def _plain(fields: dict[int, Field] | str, data: bytes, depth: int) -> Object:
     found: Object = {}
-    for number, value in _parts(data):
+    for number, value in wire.parts(data):
         if isinstance(fields, str) or number not in fields:
             continue
         name, kind, flags = fields[number]
@@ -201,7 +161,7 @@ def _plain(fields: dict[int, Field] | str, data: bytes, depth: int) -> Object:
 def _entry(kind: str, value: int | bytes, depth: int) -> tuple[str, Any]:
     if isinstance(value, int):
         raise WireTypeError("proto: wrong wireType = 0")
-    parts = dict(_parts(value))
+    parts = dict(wire.parts(value))
     key = parts.get(1, b"")
     if isinstance(key, int):
         raise WireTypeError("proto: wrong wireType = 0")
@@ -212,8 +172,7 @@ def _one(kind: str, value: int | bytes, depth: int) -> Any:
     if isinstance(value, int):
         if kind not in ("int", "bool"):
             raise WireTypeError("proto: wrong wireType = 0")
-        signed = value - 2**64 if value >= 2**63 else value
-        return bool(value) if kind == "bool" else signed
+        return bool(value) if kind == "bool" else wire.signed(value)
     match kind:
         case "string":
             return _text(value)
@@ -228,29 +187,10 @@ def _one(kind: str, value: int | bytes, depth: int) -> Any:
             return _message(kind, value, depth + 1)
 
 
-def _field(number: int, value: bytes) -> bytes:
-    return _tag(number, _BYTES) + varint(len(value)) + value
-
-
-def _tag(number: int, wire: int) -> bytes:
-    return varint(number << 3 | wire)
-
-
-def varint(value: int) -> bytes:
-    """Return a number as a variable-length one, of 64 bits: two's complement where it is negative."""
-    value &= _MASK
-    written = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 (seven bits a byte)
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
-
-
 def _written(name: str, value: Any) -> bytes:
     fields = table().messages.get(name, {})
     if isinstance(fields, str):
-        return b"".join(_field(1, str(item).encode()) for item in value)
+        return b"".join(wire.field(1, str(item).encode()) for item in value)
     if name in SPECIAL:
         value = SPECIAL[name][1](value)
     if not isinstance(value, dict):
@@ -260,14 +200,14 @@ def _written(name: str, value: Any) -> bytes:
     for number in sorted(fields):
         json_name, kind, flags = fields[number]
         if "i" in flags:
-            parts.append(_field(number, _written(kind, obj)))
+            parts.append(wire.field(number, _written(kind, obj)))
             continue
         item = obj.get(json_name)
         if item is None:
             continue
         if "m" in flags:
             entries = sorted(cast("Object", item).items())
-            parts.extend(_field(number, _field(1, key.encode()) + _part(2, kind, one)) for key, one in entries)
+            parts.extend(wire.field(number, wire.field(1, key.encode()) + _part(2, kind, one)) for key, one in entries)
         else:
             parts.extend(_part(number, kind, one) for one in (cast("list[Any]", item) if "r" in flags else [item]))
     return b"".join(parts)
@@ -277,14 +217,14 @@ def _part(number: int, kind: str, value: Any) -> bytes:
     try:
         match kind:
             case "string":
-                return _field(number, str(value).encode())
+                return wire.field(number, str(value).encode())
             case "bytes":
-                return _field(number, base64.b64decode(value))
+                return wire.field(number, base64.b64decode(value))
             case "double":
-                return _tag(number, _FIXED64) + struct.pack("<d", value)
+                return wire.tag(number, wire.FIXED64) + struct.pack("<d", value)
             case "int" | "bool":
-                return _tag(number, _VARINT) + varint(int(value))
+                return wire.tag(number, wire.VARINT) + wire.varint(int(value))
             case _:
-                return _field(number, _written(kind, value))
+                return wire.field(number, _written(kind, value))
     except (ValueError, TypeError, struct.error, binascii.Error) as error:
         raise DecodeError(f"a value cannot be written as {kind}: {error}") from error
