@@ -1,5 +1,6 @@
 """Line 7 of the checklist: text from outside stands only in fields that are marked so, without hidden characters."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -27,6 +28,9 @@ CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("kubernetes", "kube_topology", {"namespace": "llm", "service": "chat"}),
     ("metrics", "metrics_query", {"query": "up"}),
     ("metrics", "metrics_range", {"query": "up"}),
+    ("metrics", "metrics_compare", {"query": "up"}),
+    ("metrics", "metrics_outliers", {"query": "up"}),
+    ("metrics", "metrics_burn", {"query": "rate(up[$window])", "objective": 0.9}),
     ("metrics", "metrics_search", {"text": "up"}),
     ("metrics", "metrics_targets", {}),
     ("metrics", "metrics_alerts", {}),
@@ -35,7 +39,7 @@ CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("serving", "serving_models", {"namespace": "llm", "service": "chat"}),
     ("serving", "serving_probe", {"namespace": "llm", "service": "chat"}),
 )
-SILENT = {"kube_rollout", "kube_topology"}
+SILENT = {"kube_rollout", "kube_topology", "metrics_burn"}
 """Tools that show no text from outside at all."""
 
 
@@ -58,7 +62,7 @@ def poison(world: World) -> None:
         event["message"] = event["reason"] = event["source"]["component"] = HOSTILE
     cluster.logs["chat-new-a"] = f"{HOSTILE}\n"
     world.metrics.vectors["up"] = [({"pod": HOSTILE}, "1")]
-    world.metrics.courses["up"] = [({"pod": HOSTILE}, [(1.0, "1")])]
+    world.metrics.courses["up"] = [({"pod": HOSTILE}, [(time.time() - age, "1") for age in (3_700, 60)])]
     world.metrics.metadata = {"up": {"type": HOSTILE, "help": HOSTILE, "unit": HOSTILE}}
     world.metrics.targets = [{"labels": {"pod": HOSTILE}, "health": HOSTILE, "lastError": HOSTILE}]
     world.metrics.alerts = [

@@ -71,6 +71,21 @@ async def metrics_range(
     checked(query, allow=frozenset({ValueType.VECTOR, ValueType.SCALAR}))
     begin, finish = _range(room, start, end, duration)
     step = max(math.ceil((finish - begin) / (points - 1) * 1000) / 1000, _MIN_STEP_S)
+    series, warnings = await read_courses(room, query, begin, finish, step)
+    head = {"query": query, "start": begin, "end": finish, "step_s": step}
+    data = MetricsRangeData.model_validate(head | {"series": series[:SHOWN]})
+    full = head | {"series": series, "warnings": warnings}
+    return Answer(_summary(series, finish - begin), data, full=full, truncated=len(series) > SHOWN)
+
+
+async def read_courses(
+    room: MetricsRoom, query: str, begin: float, finish: float, step: float
+) -> tuple[list[Course], list[str]]:
+    """Evaluate a query from `begin` to `finish` (Unix seconds) every `step` seconds; return its series and warnings.
+
+    Raises:
+        MetricsError: the API refused, or more than `READ` series match.
+    """
     found, warnings = await room.client.query(
         "query_range",
         {
@@ -86,10 +101,22 @@ async def metrics_range(
     series = [_course(entry) for entry in entries(found.get("result"))]
     if len(series) > READ:
         raise MetricsError(f"the query matches more than {READ} series: aggregate with sum by (...), or narrow it")
-    head = {"query": query, "start": begin, "end": finish, "step_s": step}
-    data = MetricsRangeData.model_validate(head | {"series": series[:SHOWN]})
-    full = head | {"series": series, "warnings": warnings}
-    return Answer(_summary(series, finish - begin), data, full=full, truncated=len(series) > SHOWN)
+    return series, warnings
+
+
+def seconds_of(name: str, text: str) -> float:
+    """Read an argument that is a duration, such as `15m`.
+
+    Raises:
+        RefusedError: it is none, or over the 31 days that may be asked for.
+    """
+    try:
+        found = parse_duration(text)
+    except ContractError as error:
+        raise RefusedError(f"{name}: {error}") from error
+    if not 0 < found <= MAX_RANGE_S:
+        raise RefusedError(f"{name}: {text!r} is not between 0 and 31 days")
+    return found
 
 
 def _range(room: MetricsRoom, start: float | None, end: float | None, duration: str) -> tuple[float, float]:

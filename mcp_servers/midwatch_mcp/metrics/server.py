@@ -1,8 +1,11 @@
 """The metrics server."""
 
 from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.metrics.burn import metrics_burn
 from midwatch_mcp.metrics.client import PrometheusClient
+from midwatch_mcp.metrics.comparing import metrics_compare
 from midwatch_mcp.metrics.instant import metrics_query
+from midwatch_mcp.metrics.outliers import metrics_outliers
 from midwatch_mcp.metrics.ranges import metrics_range
 from midwatch_mcp.metrics.room import MetricsRoom
 from midwatch_mcp.metrics.search import metrics_search
@@ -10,7 +13,16 @@ from midwatch_mcp.metrics.state import metrics_alerts, metrics_targets
 from midwatch_mcp.server import ToolServer, new_server
 from midwatch_mcp.settings import ServerSettings
 
-HANDLERS = (metrics_query, metrics_range, metrics_search, metrics_targets, metrics_alerts)
+HANDLERS = (
+    metrics_query,
+    metrics_range,
+    metrics_search,
+    metrics_targets,
+    metrics_alerts,
+    metrics_compare,
+    metrics_burn,
+    metrics_outliers,
+)
 
 INSTRUCTIONS = """\
 PromQL over a Prometheus-compatible API, read only. Queries are parsed before they are sent. An empty answer is no \

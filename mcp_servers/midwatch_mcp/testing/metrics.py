@@ -48,7 +48,7 @@ class MetricsDouble:
             case "query":
                 return self._vector(given["query"], float(given["time"]))
             case "query_range":
-                return self._matrix(given["query"])
+                return self._matrix(given["query"], float(given["start"]), float(given["end"]))
             case "label/__name__/values":
                 return sorted(self.metadata)
             case _:
@@ -65,9 +65,12 @@ class MetricsDouble:
         found = self.vectors.get(query, [])
         return {"resultType": "vector", "result": [{"metric": m, "value": [moment, v]} for m, v in found]}
 
-    def _matrix(self, query: str) -> dict[str, Any]:
-        found = self.courses.get(query, [])
-        return {"resultType": "matrix", "result": [{"metric": m, "values": points} for m, points in found]}
+    def _matrix(self, query: str, start: float, end: float) -> dict[str, Any]:
+        found = [
+            {"metric": labels, "values": [point for point in points if start <= point[0] <= end]}
+            for labels, points in self.courses.get(query, [])
+        ]
+        return {"resultType": "matrix", "result": [series for series in found if series["values"]]}
 
 
 def _envelope(body: dict[str, Any], code: int) -> Response:
