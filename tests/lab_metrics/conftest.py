@@ -23,6 +23,6 @@ def scraping(prometheus_binaries: Path, tmp_path: Path) -> Callable[[int], Abstr
 
 
 @pytest.fixture
-def receiving(prometheus_binaries: Path, tmp_path: Path) -> Callable[[], AbstractContextManager[Original]]:
+def receiving(prometheus_binaries: Path, tmp_path: Path) -> Callable[[], AbstractContextManager[OriginalPrometheus]]:
     """A Prometheus that scrapes nothing and takes remote writes."""
-    return lambda: running(prometheus_binaries / "prometheus", tmp_path, "global: {evaluation_interval: 1m}\n")
+    return lambda: prometheus_running(prometheus_binaries / "prometheus", tmp_path)

@@ -10,8 +10,8 @@ import pytest
 from midwatch_contracts.clock import WallClock
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.snappy import pack
+from midwatch_lab.original_prometheus import OriginalPrometheus
 from midwatch_lab.schemas.wire import field, varint
-from promql_harness.original import Original
 from promql_harness.write_bodies import V1, V2, label, labelled, referenced, sample, series, v1, v2
 
 pytestmark = [pytest.mark.original, pytest.mark.anyio]
@@ -111,7 +111,7 @@ SECOND = [
 
 
 async def test_remote_writes_are_answered_as_by_the_original(
-    receiving: "Callable[[], AbstractContextManager[Original]]",
+    receiving: "Callable[[], AbstractContextManager[OriginalPrometheus]]",
 ) -> None:
     service = MetricsService(WallClock(), tuple, retention_s=1e9, remote_write=True)
     transport = httpx2.ASGITransport(app=service.app)
