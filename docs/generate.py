@@ -6,6 +6,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from midwatch_agents.host import help_text
@@ -17,6 +18,8 @@ from midwatch_contracts.plan import Approval, Change, Expectation, Operation, Pl
 from midwatch_contracts.surface import surface
 from midwatch_evals.demo import DemoResult
 from midwatch_evals.scenario import Scenario
+from midwatch_lab.exporters.family import Family
+from midwatch_lab.exporters.state.kinds import KINDS
 from midwatch_serving.buckets import boundaries
 from midwatch_serving.metric_families import FAMILIES
 
@@ -114,6 +117,40 @@ def _metrics_page() -> str:
     )
 
 
+LAB_METRICS_HEAD = """# The lab's series
+
+Generated from `lab/midwatch_lab/exporters/` by `make docs`. `midwatch lab up` has these series in its Prometheus beside
+those of the pods, under the names, labels and units of a kube-prometheus stack, so that its alerts, rules and
+dashboards read them. `/api/v1/targets` lists the jobs with `up` and `scrape_*`; `/api/v1/metadata` has types and
+meanings.
+"""
+LAB_STATE_HEAD = """
+## Objects: `job="kube-state-metrics"`
+
+What kube-state-metrics 2.15 says, held against it series by series (`tests/lab_metrics/test_state_metrics.py`), for the
+kinds that it reads unless told otherwise and that the lab has. Labels of the target are `job` and `instance`, as
+kube-prometheus leaves them; `namespace`, `pod`, … are the object's. `kube_*_labels` appear for the labels that
+`--metric-labels-allowlist` allows, in the original's words. Left out, so that thousands of pods stay small:
+`kube_pod_ips`, `_tolerations`, `_nodeselectors`, `_overhead_*`, `_runtimeclass_name_info`, `_service_account`,
+`_scheduler`, `_status_initialized_time`, `_status_container_ready_time`; and annotations.
+"""
+
+
+def _lab_metrics_page() -> str:
+    state = [(tuple(kind.identity), family) for kind in KINDS for family in kind.families]
+    return "\n".join([LAB_METRICS_HEAD + LAB_STATE_HEAD, *_series_table(state), ""])
+
+
+def _series_table(families: Iterable[tuple[tuple[str, ...], Family]]) -> list[str]:
+    """Return a table; each family comes with the labels that all series of its objects have."""
+    rows = [
+        f"| `{family.name}` | {family.type} | {', '.join(f'`{label}`' for label in (*base, *family.labels))} | "
+        f"{family.help} |"
+        for base, family in families
+    ]
+    return ["| series | type | labels | meaning |", "|---|---|---|---|", *rows]
+
+
 def _table(title: str, source: str, columns: tuple[str, ...], rows: list[str]) -> str:
     head = [f"# {title}", "", f"Generated from {source} by `make docs`.", ""]
     return "\n".join([*head, f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]) + "\n"
@@ -127,6 +164,7 @@ def pages() -> dict[str, str]:
         "tools.md": _tools_page(),
         "causes.md": _mechanisms_page(),
         "metrics.md": _metrics_page(),
+        "lab-metrics.md": _lab_metrics_page(),
     }
 
 

@@ -36,6 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="its Prometheus takes samples by POST /prometheus/api/v1/write (default: only what it scrapes)",
     )
+    up.add_argument(
+        "--metric-labels-allowlist",
+        default="",
+        metavar="KINDS",
+        help="labels of objects that kube-state-metrics' series have too, in its words: pods=[app,team],nodes=[*]",
+    )
     export.add_argument("to", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     scripts = actions.add_parser("promqltest", help="run scripts in the language of Prometheus's promqltest")

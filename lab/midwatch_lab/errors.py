@@ -12,6 +12,7 @@ LabError                    the lab cannot do what was asked
 ├── CronError               a schedule of cron, or the name of a time zone, is none
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
+├── MetricLabelsError       the option that allows labels in metrics is of another form
 ├── ManifestError           manifests cannot be read, or would be refused
 ├── OriginalError           the programs that the lab is held against are not there, or do not start
 └── ClientError             a running lab cannot be reached, or it refused
@@ -86,6 +87,10 @@ class AddressError(LabError):
 
 class FaultError(LabError):
     """A fault is unknown, or does not fit the entity."""
+
+
+class MetricLabelsError(LabError):
+    """The option that allows labels in metrics is of another form, or names an unknown kind."""
 
 
 class ManifestError(LabError):

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import bind_users, fresh_users
 from midwatch_lab.controllers.volumes import STANDARD
 from midwatch_lab.errors import AddressError, LabError
+from midwatch_lab.exporters.state.allowlist import Allowed
+from midwatch_lab.exporters.state.kinds import StateMetrics
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
     CERTIFICATE,
@@ -53,7 +55,6 @@ from midwatch_lab.network.earlier import earlier_network, move_services
 from midwatch_lab.objects import name_of, uid_of
 from midwatch_lab.plane import ControlPlane
 from midwatch_lab.scraping import scrape_targets, service_url
-from midwatch_lab.state_metrics import state_gauges
 from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.sqlite import SqliteJournal
 
@@ -81,6 +82,8 @@ class LabOptions:
     """The experimental parts of PromQL that its Prometheus reads."""
     remote_write: bool = False
     """Its Prometheus takes samples from others."""
+    metric_labels: Allowed = field(default_factory=dict[str, tuple[str, ...]])
+    """The labels of objects that their metrics have too, by kind."""
     manifests: tuple[Manifest, ...] = ()
     """What is applied before the lab answers."""
 
@@ -130,7 +133,7 @@ class Lab:
         self.metrics = MetricsService(
             self.clock,
             lambda: scrape_targets(self.store),
-            lambda: state_gauges(self.store),
+            (StateMetrics(self.store, options.metric_labels).exporter,),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
             remote_write=options.remote_write,
         )

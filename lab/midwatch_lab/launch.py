@@ -20,6 +20,8 @@ from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.promql import Features, PromqlError
 from midwatch_lab.errors import ClientError, LabError
+from midwatch_lab.exporters.state.allowlist import Allowed, read_allowlist
+from midwatch_lab.exporters.state.kinds import LABELLED
 from midwatch_lab.files import LAB_FILE, LabInfo, remove_files
 from midwatch_lab.lab import Lab, LabOptions
 from midwatch_lab.manifests.exporting import export
@@ -63,6 +65,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         rules=_rules(arguments.rules),
         store=arguments.store,
         promql=_features(arguments.enable_feature),
+        metric_labels=_metric_labels(arguments.metric_labels_allowlist),
         manifests=_manifests(arguments.manifests),
         remote_write=arguments.remote_write,
     )
@@ -74,6 +77,13 @@ def _features(names: list[str]) -> Features:
         return Features.of(name for given in names for name in given.split(",") if name)
     except PromqlError as error:
         raise CommandError(str(error)) from error
+
+
+def _metric_labels(text: str) -> Allowed:
+    try:
+        return read_allowlist(text, LABELLED)
+    except LabError as error:
+        raise CommandError(f"--metric-labels-allowlist: {error}") from error
 
 
 def _manifests(path: Path | None) -> tuple[Manifest, ...]:

@@ -18,6 +18,7 @@ from midwatch_lab.metrics.errors import ExpositionError
 from midwatch_lab.metrics.exposition import Page
 from midwatch_lab.metrics.gauges import Gauge, Group
 from midwatch_lab.metrics.labels import Labels, from_dict
+from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.numbers import bound_text
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.store import Series, Store
@@ -56,12 +57,13 @@ def as_it_is(state: Gauge) -> list[Gauge]:
 class World:
     """Two pods whose pages a test writes, and the service that scrapes them on a virtual clock."""
 
-    def __init__(self, timeout_s: float = 1.0) -> None:
+    def __init__(self, timeout_s: float = 1.0, *, exporting: bool = False) -> None:
         self.clock = VirtualClock(START)
         self.pages: dict[str, str | Exception] = {"http://a/metrics": "x 1\ny 2\n", "http://b/metrics": "x 5\n"}
         self.gauges: list[Gauge] = []
         self.hanging: set[str] = set()
-        self.service = MetricsService(self.clock, self.targets, self.groups, fetch=self.fetch, timeout_s=timeout_s)
+        exporters = [Exporter(Target({"job": "lab"}, "lab://lab"), {}, self.groups)] if exporting else []
+        self.service = MetricsService(self.clock, self.targets, exporters, fetch=self.fetch, timeout_s=timeout_s)
 
     def targets(self) -> list[Target]:
         return [Target({"pod": url[7], "job": "chat", "instance": url[7:8] + ":8000"}, url) for url in self.pages]
@@ -242,7 +244,7 @@ async def test_a_target_that_goes_away_leaves_no_fresh_series() -> None:
 
 
 async def test_gauges_of_the_lab_are_collected_and_end_when_they_are_gone() -> None:
-    world = World()
+    world = World(exporting=True)
     world.gauges = [("kube_pod_status_phase", {"pod": "a", "phase": "Running"}, 1.0)]
     await world.tick()
     assert world.values("kube_pod_status_phase") == [1]
@@ -255,7 +257,7 @@ async def test_what_changes_in_a_large_lab_is_written_at_once_and_the_rest_in_tu
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gauges, "A_SCRAPE", 2)
-    world = World()
+    world = World(exporting=True)
     world.gauges = [("kube_pod_info", {"pod": str(number)}, 1.0) for number in range(5)]
     for _ in range(10):
         await world.tick()

@@ -5,6 +5,7 @@ from typing import Any
 from midwatch_contracts.promql import ValueType, duration_literal
 from midwatch_contracts.times import rfc3339
 from midwatch_lab.metrics.engine.query import Result
+from midwatch_lab.metrics.local import LocalScrape
 from midwatch_lab.metrics.numbers import sample_text
 from midwatch_lab.metrics.rules import ActiveAlert, GroupState, Rules, RuleState
 from midwatch_lab.metrics.scraper import Scrape, Scraper
@@ -33,11 +34,12 @@ def result(found: Result) -> dict[str, Any]:
 
 def targets(scraper: Scraper, state: str) -> dict[str, Any]:
     """Return the scraped targets; `state` is `active`, `dropped` or `any`."""
-    active = [_target(scrape, scraper) for scrape in scraper.scrapes.values()] if state != "dropped" else []
+    scrapes: list[Scrape | LocalScrape] = [*scraper.local, *scraper.scrapes.values()]
+    active = [_target(scrape, scraper) for scrape in scrapes] if state != "dropped" else []
     return {"activeTargets": active, "droppedTargets": [], "droppedTargetCounts": None if state == "active" else {}}
 
 
-def _target(scrape: Scrape, scraper: Scraper) -> dict[str, Any]:
+def _target(scrape: Scrape | LocalScrape, scraper: Scraper) -> dict[str, Any]:
     return {
         "discoveredLabels": {"__address__": scrape.target.labels.get("instance", "")},
         "labels": dict(scrape.labels),

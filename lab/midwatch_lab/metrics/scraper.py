@@ -8,7 +8,7 @@ marker at that scrape, so that an instant query stops showing it at once. Each t
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from midwatch_contracts.clock import Clock
@@ -16,23 +16,17 @@ from midwatch_lab.load.errors import HttpError
 from midwatch_lab.load.http1 import fetch
 from midwatch_lab.metrics.errors import ExpositionError
 from midwatch_lab.metrics.exposition import Metadata, Page
-from midwatch_lab.metrics.gauges import Gauges, Group, append
+from midwatch_lab.metrics.gauges import append
 from midwatch_lab.metrics.labels import NAME, Labels, from_dict
+from midwatch_lab.metrics.local import Exporter, LocalScrape
 from midwatch_lab.metrics.store import STALE, Series, Store
-from midwatch_lab.metrics.targets import Target
+from midwatch_lab.metrics.targets import REPORTS, Target
 
 Fetch = Callable[[str, float], Awaitable[str]]
 """URL and timeout (s) to a page; raises OSError, TimeoutError or HttpError."""
 
 _OK = 200
 _ACCEPT = {"Accept": "text/plain;version=0.0.4"}
-_REPORTS = (
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-)
 _PRUNE_EVERY_S = 15.0
 
 
@@ -75,21 +69,21 @@ def conflict_free(exposed: dict[str, str], target: dict[str, str]) -> Labels:
 
 @dataclass
 class Scraper:
-    """Scrapes `targets()` and `gauges()` into a store; times are those of the clock, timeouts those of the wall."""
+    """Scrapes `targets()` and the exporters into a store; times are those of the clock, timeouts those of the wall."""
 
     clock: Clock
     store: Store
     targets: Callable[[], Sequence[Target]]
-    gauges: Callable[[], Iterable[Group]]
+    exporters: Sequence[Exporter] = ()
     fetch: Fetch = fetch_page
     interval_s: float = 1.0
     timeout_s: float = 1.0
     scrapes: dict[tuple[Labels, str], Scrape] = field(default_factory=dict[tuple[Labels, str], Scrape])
-    _gauges: Gauges = field(init=False)
+    local: list[LocalScrape] = field(init=False)
     _pruned_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self._gauges = Gauges(self.store)
+        self.local = [LocalScrape(exporter, self.store) for exporter in self.exporters]
 
     async def run(self) -> None:
         """Scrape at every multiple of the interval until cancelled; a target that is slow misses its turn."""
@@ -107,9 +101,10 @@ class Scraper:
         await asyncio.gather(*(self._scrape(scrape, now) for scrape in self.due(now)))
 
     def due(self, now: float) -> list[Scrape]:
-        """Collect gauges, end what is gone, and return the targets to scrape at `now` (Unix seconds)."""
+        """Scrape the exporters, end what is gone, and return the targets to scrape at `now` (Unix seconds)."""
         at = round(now * 1000)
-        self._gauges.collect(self.gauges(), at)
+        for scrape in self.local:
+            scrape.collect(now)
         wanted = {(from_dict(target.labels), target.url): target for target in self.targets()}
         for key in [key for key in self.scrapes if key not in wanted]:
             self._end(self.scrapes.pop(key), at)
@@ -123,11 +118,13 @@ class Scraper:
 
     def metadata(self) -> dict[str, Metadata]:
         """Return what the pages say about their metrics."""
-        return {name: entry for scrape in self.scrapes.values() for name, entry in scrape.page.metadata.items()}
+        local = {name: entry for exporter in self.exporters for name, entry in exporter.metadata.items()}
+        pages = (scrape.page.metadata for scrape in self.scrapes.values())
+        return local | {name: entry for page in pages for name, entry in page.items()}
 
     def _start(self, target: Target) -> Scrape:
         page = Page(lambda exposed: self.store.series(conflict_free(exposed, target.labels)))
-        reports = [self.store.series(from_dict({**target.labels, NAME: name})) for name in _REPORTS]
+        reports = [self.store.series(from_dict({**target.labels, NAME: name})) for name in REPORTS]
         return Scrape(target, from_dict(target.labels), page, reports)
 
     async def _scrape(self, scrape: Scrape, now: float) -> None:

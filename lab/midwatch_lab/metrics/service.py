@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.metrics.api import Api
 from midwatch_lab.metrics.engine.evaluate import Limits
-from midwatch_lab.metrics.gauges import Group
+from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
 from midwatch_lab.metrics.scraper import Fetch, Scraper, fetch_page
@@ -21,7 +21,7 @@ class MetricsService:
     Args:
         clock: tells the time of samples and rules.
         targets: what to scrape, asked at every scrape.
-        gauges: series computed by the lab, by the objects that they are about, collected at every scrape.
+        exporters: parts of the lab that tell figures of their own, scraped without HTTP.
         interval_s: seconds between scrapes, and between evaluations of groups that name no interval.
         timeout_s: seconds (wall clock) after which a scrape has failed.
         retention_s: seconds that a sample is kept.
@@ -33,7 +33,7 @@ class MetricsService:
         self,
         clock: Clock,
         targets: Callable[[], Sequence[Target]],
-        gauges: Callable[[], Iterable[Group]] = tuple,
+        exporters: Sequence[Exporter] = (),
         *,
         interval_s: float = 1.0,
         timeout_s: float = 1.0,
@@ -44,7 +44,7 @@ class MetricsService:
     ) -> None:
         self.clock = clock
         self.store = Store(retention_s)
-        self.scraper = Scraper(clock, self.store, targets, gauges, fetch, interval_s, timeout_s)
+        self.scraper = Scraper(clock, self.store, targets, exporters, fetch, interval_s, timeout_s)
         self.rules = Rules(self.store, limits, interval_s)
         receiver = Receiver(clock, self.store) if remote_write else None
         self.app = Api(clock, self.store, self.scraper, self.rules, limits, receiver).app()

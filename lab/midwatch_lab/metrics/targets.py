@@ -1,6 +1,16 @@
 """What is scraped."""
 
 from dataclasses import dataclass
+from typing import Final
+
+REPORTS: Final = (
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+)
+"""The series that each target has of its scrapes."""
 
 
 @dataclass(frozen=True)
