@@ -131,6 +131,18 @@ async def test_what_the_cluster_tools_say_of_a_healthy_platform(settings: Server
     assert logs["read"] > 0
     kinds = {entry["kind"] for entry in (await kube.data("kube_resources"))["resources"]}
     assert {"Pod", "Deployment", "Service", "Event"} <= kinds
+    access = await kube.data("kube_access", verb="patch", kind="Deployment", namespace=NAMESPACE, who_can=True)
+    assert "Group/system:masters" in {entry["subject"] for entry in access["who"]}
+
+    async def measured() -> bool:
+        return (await kube.data("kube_top", namespace=NAMESPACE))["unmeasured"] == 0
+
+    await until(measured)
+    top = await kube.data("kube_top", namespace=NAMESPACE, sort_by="memory")
+    assert {row["name"] for row in top["rows"]} == {pod["pod"] for pod in topology["pods"]}
+    assert all(row["memory_bytes"]["used"] > 2**20 for row in top["rows"])
+    (node, *_) = (await kube.data("kube_top", what="nodes"))["rows"]
+    assert 0 < node["memory_bytes"]["share"] < 1
 
 
 @pytest.mark.parametrize("era", ERAS)

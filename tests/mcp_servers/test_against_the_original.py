@@ -224,3 +224,36 @@ async def test_a_list_over_all_namespaces_names_them(kube: Caller) -> None:
     data = await kube.data("kube_list", kind="ConfigMap", field_selector="metadata.namespace=kube-system")
     assert data["columns"][0] == "Namespace"
     assert {row[0] for row in data["rows"]} == {"kube-system"}
+
+
+async def test_whom_rbac_allows_is_whom_the_original_allows(kube: Caller, client: KubeClient) -> None:
+    root = "/apis/rbac.authorization.k8s.io/v1"
+    name = secrets.token_hex(4)
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["*/log", "configmaps"], "resourceNames": ["one"]}
+    role = {"metadata": {"name": name}, "rules": [rule]}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    people = [{"kind": "User", "name": f"ada-{name}"}, {"kind": "ServiceAccount", "name": "watch", "namespace": "llm"}]
+    await client.create(f"{root}/namespaces/llm/roles", role)
+    bound = {"metadata": {"name": name}, "roleRef": reference, "subjects": people}
+    await client.create(f"{root}/namespaces/llm/rolebindings", bound)
+    asked: list[dict[str, Any]] = [
+        {"verb": verb, "kind": kind, "namespace": namespace, "name": which, "subresource": sub}
+        for verb in ("get", "list")
+        for kind, sub in (("Pod", "log"), ("Pod", None), ("ConfigMap", None))
+        for namespace in ("llm", "many")
+        for which in ("one", "two")
+    ]
+    compared = 0
+    for arguments in asked:
+        given = {key: value for key, value in arguments.items() if value is not None}
+        everyone = await kube.data("kube_access", **given, who_can=True)
+        may = {entry["subject"] for entry in everyone["who"]}
+        for subject, shown in (
+            (f"user:ada-{name}", f"User/ada-{name}"),
+            ("serviceaccount:llm/watch", "ServiceAccount/llm/watch"),
+            ("group:system:masters", "Group/system:masters"),
+        ):
+            decided = await kube.data("kube_access", **given, subject=subject)
+            assert decided["allowed"] == (shown in may), (given, subject, decided["reason"])
+            compared += decided["allowed"]
+    assert 0 < compared < 3 * len(asked)

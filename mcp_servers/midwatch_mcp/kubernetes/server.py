@@ -1,6 +1,7 @@
 """The kubernetes server."""
 
 from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.kubernetes.access import kube_access
 from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.kubernetes.describing import kube_describe, kube_get
 from midwatch_mcp.kubernetes.events import kube_events
@@ -9,6 +10,7 @@ from midwatch_mcp.kubernetes.listing import kube_list
 from midwatch_mcp.kubernetes.logs import kube_logs
 from midwatch_mcp.kubernetes.rollout import kube_rollout
 from midwatch_mcp.kubernetes.room import KubeRoom
+from midwatch_mcp.kubernetes.top import kube_top
 from midwatch_mcp.kubernetes.topology import kube_topology
 from midwatch_mcp.server import ToolServer, new_server
 from midwatch_mcp.settings import ServerSettings
@@ -22,6 +24,8 @@ HANDLERS = (
     kube_rollout,
     kube_topology,
     kube_resources,
+    kube_top,
+    kube_access,
 )
 
 INSTRUCTIONS = """\

@@ -68,6 +68,12 @@ KINDS = (
     ),
     KindDouble("ReplicaSet", "apps/v1", "replicasets", short=("rs",)),
     KindDouble("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
+    KindDouble("PodMetrics", "metrics.k8s.io/v1beta1", "pods"),
+    KindDouble("NodeMetrics", "metrics.k8s.io/v1beta1", "nodes", namespaced=False),
+    KindDouble("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
+    KindDouble("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
+    KindDouble("Role", "rbac.authorization.k8s.io/v1", "roles"),
+    KindDouble("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
 )
 
 
@@ -84,6 +90,8 @@ class ClusterDouble:
     """Log text by pod name."""
     backends: dict[str, PodHandler] = field(default_factory=dict[str, PodHandler])
     """What answers behind `pods/proxy`, by pod name."""
+    allowed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    """What access reviews allow: (user, verb, resource); the user is empty for a review of the asker."""
     store: dict[Key, dict[str, Any]] = field(default_factory=dict[Key, dict[str, Any]])
     broken: int | None = None
     """A status that every request is answered with, to see what a tool does then."""
@@ -123,8 +131,16 @@ class ClusterDouble:
         if proxied is not None:
             return proxied
         if request.method != "GET":
-            return status(405, "MethodNotAllowed", "the double is read only")
+            return await self._review(request, path)
         return self._read(request, path.strip("/").split("/"))
+
+    async def _review(self, request: Request, path: str) -> Response:
+        if request.method != "POST" or not path.endswith("subjectaccessreviews"):
+            return status(405, "MethodNotAllowed", "the double is read only, but for access reviews")
+        review = await request.json()
+        asked = mapping(review, "spec", "resourceAttributes")
+        key = (text(review, "spec", "user"), str(asked.get("verb")), str(asked.get("resource")))
+        return reply({**review, "status": {"allowed": key in self.allowed, "reason": "by the double's list"}})
 
     def _kind_of(self, kind: str) -> KindDouble:
         return next(found for found in self.kinds if found.kind == kind)
