@@ -7,7 +7,7 @@ from midwatch_contracts.command import Command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `up`, `status`, `down`, `export` and `promqltest`."""
+    """Add `up`, `status`, `down`, `export`, `promqltest` and `rules`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="start a lab and stay until Ctrl-C or `midwatch lab down`")
     status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
@@ -22,14 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     up.add_argument(
         "--from", dest="manifests", type=Path, metavar="PATH", help="apply these manifests first: a folder, or a file"
     )
-    up.add_argument(
-        "--enable-feature",
-        action="append",
-        default=[],
-        metavar="NAMES",
-        help="experimental parts of PromQL, as Prometheus names them, separated by commas: "
-        "promql-experimental-functions, promql-binop-fill-modifiers",
-    )
+    _add_features(up)
     up.add_argument(
         "--enable-remote-write-receiver",
         dest="remote_write",
@@ -49,6 +42,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", type=Path, metavar="FILE", help="a script: load, clear, eval and expect lines"
     )
     scripts.add_argument("--json", action="store_true", help="answer with one JSON object")
+    _configure_rules(actions.add_parser("rules", help="check rule files, or run promtool's unit tests of them"))
+
+
+def _configure_rules(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    check = kinds.add_parser("check", help="say what is wrong with rule files, line by line")
+    test = kinds.add_parser("test", help="run unit tests in promtool's format, in virtual time")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a rule file in Prometheus's YAML")
+    test.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="a unit test: rule_files, tests, input_series, ..."
+    )
+    for kind in (check, test):
+        kind.add_argument("--json", action="store_true", help="answer with one JSON object")
+        _add_features(kind)
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--enable-feature",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="experimental parts of PromQL, as Prometheus names them, separated by commas: "
+        "promql-experimental-functions, promql-binop-fill-modifiers",
+    )
 
 
 def configure_bench(parser: argparse.ArgumentParser) -> None:

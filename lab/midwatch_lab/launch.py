@@ -1,4 +1,4 @@
-"""`midwatch lab up|status|down|export|promqltest`."""
+"""`midwatch lab up|status|down|export|promqltest|rules`."""
 
 import argparse
 import asyncio
@@ -27,6 +27,7 @@ from midwatch_lab.lab import Lab, LabOptions
 from midwatch_lab.manifests.exporting import export
 from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
+from midwatch_lab.metrics.ruletest.command import main as rules
 
 _DOWN_WITHIN_S: Final = 20.0
 _PROBE_S: Final = 2.0
@@ -38,6 +39,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run one of the actions."""
     if arguments.action == "promqltest":
         return promqltest(arguments)
+    if arguments.action == "rules":
+        return rules(arguments, _features(arguments.enable_feature))
     folder: Path = (arguments.dir or settings.lab or settings.state / "lab").resolve()
     match arguments.action:
         case "up":

@@ -152,7 +152,7 @@ async def test_metadata_targets_rules_alerts_and_build_are_shown(lab: Lab) -> No
     assert [rule["name"] for rule in only] == ["r"]
     alerts = (await lab.ask("/api/v1/alerts"))[1]["data"]["alerts"]
     assert [(alert["labels"]["alertname"], alert["state"], alert["value"]) for alert in alerts] == [
-        ("High", "pending", "3")
+        ("High", "pending", "3e+00")
     ]
     assert group["rules"][0]["alerts"] == alerts
     assert (await lab.ask("/api/v1/status/buildinfo"))[1]["data"]["version"].startswith("3.")

@@ -148,6 +148,56 @@ def test_two_samples_that_give_one_alert_are_an_error() -> None:
     assert "tell them apart" in world.rules.groups[0].rules[0].last_error
 
 
+def test_a_rule_that_fails_ends_no_series_and_keeps_its_alerts() -> None:
+    rules = "groups: [{name: g, rules: [{alert: A, expr: queue * on () queue > 0}]}]"
+    world = World(rules)
+    world.tick(chat=1)
+    assert world.states() == [("", "firing")]
+    world.tick(chat=1, embed=2)
+    assert "many-to-many" in world.rules.groups[0].rules[0].last_error
+    assert len(world.ask("ALERTS")) == len(world.states()) == 1
+
+
+def test_an_expression_that_is_no_vector_is_loaded_and_fails_when_it_is_evaluated() -> None:
+    world = World("groups: [{name: g, rules: [{record: r, expr: 'queue[5m]'}]}]")
+    world.tick(chat=1)
+    assert "not a vector or scalar" in world.rules.groups[0].rules[0].last_error
+
+
+def test_more_alerts_or_series_than_a_group_may_have_are_none() -> None:
+    world = World("groups: [{name: g, limit: 1, rules: [{alert: A, expr: queue > 0}, {record: r, expr: queue}]}]")
+    world.tick(chat=1)
+    assert [state.last_error for state in world.rules.groups[0].rules] == ["", ""]
+    world.tick(chat=1, embed=1)
+    alert, record = world.rules.groups[0].rules
+    assert (alert.last_error, alert.health) == ("exceeded limit of 1 with 2 alerts", "err")
+    assert record.last_error == "exceeded limit of 1 with 2 series"
+    assert world.states() == []
+
+
+def test_a_query_offset_looks_back_and_writes_back() -> None:
+    world = World("groups: [{name: g, query_offset: 2s, rules: [{record: r, expr: queue}]}]")
+    for value in (1, 2, 3, 4):
+        world.tick(chat=value)
+    series = next(series for series in world.store if series.lookup["__name__"] == "r")
+    assert list(zip(series.times, series.values, strict=True)) == [(1_700_000_001_000, 1), (1_700_000_002_000, 2)]
+
+
+def test_labels_of_a_group_are_those_of_its_rules_unless_they_say_otherwise() -> None:
+    rules = """
+groups:
+- name: g
+  labels: {team: night, severity: "{{ $labels.service }}"}
+  rules: [{alert: A, expr: queue, labels: {team: day}}, {record: r, expr: queue}]
+"""
+    world = World(rules)
+    world.tick(chat=1)
+    alert = next(world.rules.alerts())
+    assert (alert.labels["team"], alert.labels["severity"]) == ("day", "chat")
+    (recorded,) = world.ask("r")
+    assert dict(recorded)["severity"] == "{{ $labels.service }}"
+
+
 def test_a_group_keeps_its_own_interval() -> None:
     world = World("groups: [{name: g, interval: 3s, rules: [{record: r, expr: time()}]}]")
     for _ in range(7):
@@ -160,30 +210,29 @@ def test_a_group_keeps_its_own_interval() -> None:
     ("text", "message"),
     [
         ("{", "not YAML"),
-        ("[]", "must be a mapping"),
-        ("groops: []", "'groops' is not offered"),
-        ("groups: [{rules: []}]", "name must be a text"),
+        ("[]", "line 1: a rule file is a mapping"),
+        ("groops: []", "no field 'groops'"),
+        ("groups:\n- rules: []", "line 2: group 1: name must be a text"),
         ("groups: [{name: g}, {name: g}]", "stands twice"),
-        ("groups: [{name: g, limit: 3}]", "'limit' is not offered"),
-        ("groups: [{name: g, interval: soon}]", "interval must be a duration"),
+        ("groups: [{name: g, name: h}]", "'name' stands twice, first in line 1"),
+        ("groups: [{name: g, limit: much}]", "limit is a whole number"),
+        ("groups: [{name: g, interval: soon}]", "interval is a duration"),
         ("groups: [{name: g, rules: [{expr: x}]}]", "either alert or record"),
         ("groups: [{name: g, rules: [{alert: A, record: r, expr: x}]}]", "either alert or record"),
         ("groups: [{name: g, rules: [{alert: A}]}]", r"rule 1 \(A\): expr must be a text"),
         ("groups: [{name: g, rules: [{alert: A, expr: 'sum(x'}]}]", "1:6: parse error"),
-        ("groups: [{name: g, rules: [{alert: A, expr: 'x[5m]'}]}]", "must be an instant vector"),
-        ("groups: [{name: g, rules: [{record: 'a b', expr: x}]}]", "no metric name"),
-        ("groups: [{name: g, rules: [{record: r, expr: x, for: 1m}]}]", "'for' is not offered"),
-        ("groups: [{name: g, rules: [{alert: A, expr: x, labels: {'a b': c}}]}]", "no label name"),
-        ("groups: [{name: g, rules: [{alert: A, expr: x, labels: {a: [b]}}]}]", "must be text"),
+        ("groups: [{name: g, rules: [{record: 'a{b=\"c\"}', expr: x}]}]", "no metric name"),
+        ("groups: [{name: g, rules: [{record: r, expr: x, for: 1m}]}]", "a recording rule has no for"),
+        ("groups: [{name: g, rules: [{alert: A, expr: x, labels: {__name__: c}}]}]", "no label name"),
+        ("groups: [{name: g, rules: [{alert: A, expr: x, labels: {a: [b]}}]}]", "a is text"),
         (
-            "groups: [{name: g, rules: [{alert: A, expr: x, annotations: {a: '{{ $value | humanize }}'}}]}]",
-            "not offered",
+            "groups: [{name: g, rules: [{alert: A, expr: x, annotations: {a: '{{ $value | human }}'}}]}]",
+            "no function human",
         ),
         ("groups: [{name: g, rules: [{alert: A, expr: x, annotations: {a: '{{ $value'}}]}]", "not closed"),
-        ("groups: [{name: g, rules: [{record: r, expr: x, labels: {a: '{{ $value }}'}}]}]", "plain text"),
     ],
 )
-def test_what_prometheus_would_not_load_or_is_not_offered_is_refused_by_place(text: str, message: str) -> None:
+def test_what_prometheus_would_not_load_is_refused_by_line_and_place(text: str, message: str) -> None:
     world = World()
     with pytest.raises(RulesError, match=message):
         world.rules.replace(text)

@@ -7,7 +7,6 @@ from midwatch_contracts.times import rfc3339
 from midwatch_lab.metrics.engine.query import Result
 from midwatch_lab.metrics.local import LocalScrape
 from midwatch_lab.metrics.numbers import sample_text
-from midwatch_lab.metrics.rules import ActiveAlert, GroupState, Rules, RuleState
 from midwatch_lab.metrics.scraper import Scrape, Scraper
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -53,61 +52,3 @@ def _target(scrape: Scrape | LocalScrape, scraper: Scraper) -> dict[str, Any]:
         "scrapeInterval": duration_literal(round(scraper.interval_s * 1000)),
         "scrapeTimeout": duration_literal(round(scraper.timeout_s * 1000)),
     }
-
-
-def alert(found: ActiveAlert) -> dict[str, Any]:
-    """Return one alert."""
-    return {
-        "labels": found.labels,
-        "annotations": found.annotations,
-        "state": found.state,
-        "activeAt": rfc3339(found.active_at),
-        "value": sample_text(found.value),
-    }
-
-
-def rule_groups(rules: Rules, kind: str | None) -> dict[str, Any]:
-    """Return the rule groups; `kind` is `alert`, `record` or None for both."""
-    groups = [_group(group, rules, kind) for group in rules.groups]
-    return {"groups": [group for group in groups if group["rules"] or kind is None]}
-
-
-def _group(state: GroupState, rules: Rules, kind: str | None) -> dict[str, Any]:
-    wanted = [rule for rule in state.rules if kind is None or rule.rule.alert == (kind == "alert")]
-    return {
-        "name": state.group.name,
-        "file": "lab",
-        "interval": state.group.interval_s or rules.interval_s,
-        "limit": 0,
-        "rules": [_rule(rule) for rule in wanted],
-        **_times(state),
-    }
-
-
-def _times(state: GroupState | RuleState) -> dict[str, Any]:
-    return {
-        "evaluationTime": state.duration_s,
-        "lastEvaluation": _NEVER if state.last_s is None else rfc3339(state.last_s),
-    }
-
-
-def _rule(state: RuleState) -> dict[str, Any]:
-    rule = state.rule
-    shown: dict[str, Any] = {
-        "name": rule.name,
-        "query": rule.query,
-        "labels": dict(rule.raw_labels),
-        "health": state.health,
-        **({"lastError": state.last_error} if state.last_error else {}),
-        **_times(state),
-        "type": "alerting" if rule.alert else "recording",
-    }
-    if rule.alert:
-        shown |= {
-            "state": state.state,
-            "duration": rule.hold_s,
-            "keepFiringFor": rule.keep_firing_s,
-            "annotations": dict(rule.raw_annotations),
-            "alerts": [alert(found) for found in state.alerts.values()],
-        }
-    return shown

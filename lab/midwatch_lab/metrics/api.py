@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.promql import VectorSelector, pretty_expr
-from midwatch_lab.metrics import answers
+from midwatch_lab.metrics import answers, rule_answers
 from midwatch_lab.metrics.engine.annotations import shortened
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
@@ -180,14 +180,11 @@ class Api:
 
     def rule_groups(self, parameters: Parameters) -> dict[str, Any]:
         """Return the rules."""
-        kind = parameters.get("type")
-        if kind not in (None, "alert", "record"):
-            raise BadDataError(f'invalid parameter "type": not supported value "{kind}"')
-        return answers.rule_groups(self.rules, kind)
+        return rule_answers.rule_groups(self.rules, rule_answers.Wanted.of(parameters))
 
     def alerts(self, _parameters: Parameters) -> dict[str, Any]:
         """Return the alerts."""
-        return {"alerts": [answers.alert(found) for found in self.rules.alerts()]}
+        return {"alerts": [rule_answers.alert(found) for found in self.rules.alerts()]}
 
     def buildinfo(self, _parameters: Parameters) -> dict[str, str]:
         """Say what answers here."""

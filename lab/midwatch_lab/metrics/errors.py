@@ -9,7 +9,8 @@ MetricsError               what a client of the metrics asked for cannot be done
 ├── WriteError             a remote write is refused, in the original's words; `status` is its HTTP status
 │   └── CompressedError    its body is no snappy block, or a too large one
 ├── ExpositionError        a scraped page is not the Prometheus text format
-└── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
+├── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
+└── TemplateError          a template of a rule cannot be read, or not be filled in
 """
 
 from midwatch_lab.errors import LabError
@@ -63,3 +64,7 @@ class ExpositionError(MetricsError):
 
 class RulesError(BadDataError):
     """A rule file cannot be loaded; the message names the group and the rule."""
+
+
+class TemplateError(MetricsError):
+    """A template is none, or what it asks for cannot be done."""

@@ -43,10 +43,21 @@ def shortest_text(value: float) -> str:
         return "-0" if sign else "0"
     scientific = len(digits) + exponent - 1
     if scientific < _LEAST_EXPONENT or scientific >= _PRECISION:
-        text = "".join(map(str, digits))
-        mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
-        return f"{'-' * sign}{mantissa}e{'+' if scientific >= 0 else '-'}{abs(scientific):02d}"
+        return exponent_text(value)
     return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def exponent_text(value: float) -> str:
+    """Return a number as the HTTP API writes an alert's value: `1e+00`, `1.25e+03`, `NaN`."""
+    found = special(value)
+    if found is not None:
+        return found
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 (only NaN and infinities have letters)
+    text = "".join(map(str, digits))
+    scientific = len(digits) + exponent - 1 if any(digits) else 0
+    mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
+    return f"{'-' * sign}{mantissa}e{'+' if scientific >= 0 else '-'}{abs(scientific):02d}"
 
 
 def bound_text(value: float) -> str:

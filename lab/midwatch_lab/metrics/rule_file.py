@@ -1,23 +1,26 @@
-"""Rule files in Prometheus's YAML: read whole, checked whole, nothing dropped in silence."""
+"""Rule files in Prometheus's YAML: read whole, checked whole, nothing dropped in silence.
 
-import re
+What is accepted is what `promtool check rules` accepts; every fault is named with its line.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Final
 
-import yaml
-
-from midwatch_contracts.promql import DEFAULT_FEATURES, Expr, Features, ValueType, duration_ms, expr_type
+from midwatch_contracts.promql import DEFAULT_FEATURES, Expr, Features, format_expr
+from midwatch_lab.metrics.documents import Document, Node, Problem, line_of
 from midwatch_lab.metrics.engine.query import read
-from midwatch_lab.metrics.errors import BadDataError, RulesError
-from midwatch_lab.metrics.template import Template
+from midwatch_lab.metrics.errors import BadDataError, RulesError, TemplateError
+from midwatch_lab.metrics.labels import NAME
+from midwatch_lab.metrics.templates.nodes import Text, Tree
+from midwatch_lab.metrics.templates.template import Template
 
-_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MAX_BYTES = 1_000_000
-_COMMON = {"expr", "labels"}
-_ALERT = _COMMON | {"alert", "for", "keep_firing_for", "annotations"}
-_RECORD = _COMMON | {"record"}
+_MAX_BYTES: Final = 1_000_000
+_SHOWN: Final = 5
+_GROUP: Final = frozenset({"name", "interval", "query_offset", "limit", "labels", "rules"})
+_RULE: Final = frozenset({"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"})
+DEFAULT_FILE: Final = "lab"
+"""What stands for the file's name where rules were given as text."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,6 @@ class Rule:
 
     alert: bool
     name: str
-    query: str
     expr: Expr
     labels: tuple[tuple[str, Template], ...]
     raw_labels: tuple[tuple[str, str], ...]
@@ -34,151 +36,164 @@ class Rule:
     raw_annotations: tuple[tuple[str, str], ...] = ()
     hold_s: float = 0.0
     keep_firing_s: float = 0.0
+    line: int = 0
+
+    @property
+    def query(self) -> str:
+        """The expression in Prometheus's layout."""
+        return format_expr(self.expr)
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes a rule the same after the file is replaced, so that its alerts stay."""
-        return (self.alert, self.name, self.query, self.raw_labels, self.hold_s)
+        """What makes a rule of a group the same after its file is replaced, so that its alerts stay."""
+        return (self.alert, self.name, tuple(sorted(self.raw_labels)))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rules that are evaluated in order, at one interval (None: the server's)."""
+    """Rules that are evaluated in order, at one interval (None: the server's). A limit of 0 is none."""
 
     name: str
     interval_s: float | None
     rules: tuple[Rule, ...]
+    query_offset_s: float = 0.0
+    limit: int = 0
+    file: str = DEFAULT_FILE
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes a group the same after its file is replaced."""
+        return (self.file, self.name)
 
 
-def load(text: str, features: Features = DEFAULT_FEATURES) -> list[Group]:
+def load(text: str, features: Features = DEFAULT_FEATURES, file: str = DEFAULT_FILE) -> list[Group]:
     """Read a rule file.
 
     Raises:
-        RulesError: names the group, the rule and the field at fault.
+        RulesError: names the first lines that are wrong, and what is wrong there.
     """
-    if len(text) > _MAX_BYTES:
-        raise RulesError(f"the rule file has {len(text)} characters; at most {_MAX_BYTES} are read")
-    try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RulesError(f"the rule file is not YAML: {error}") from error
-    if raw is None:
-        return []
-    document = _mapping(raw, "the rule file", {"groups"})
-    entries = enumerate(_list(document.get("groups"), "groups"), 1)
-    groups = [_group(entry, number, features) for number, entry in entries]
-    names = [group.name for group in groups]
-    for name in names:
-        if names.count(name) > 1:
-            raise RulesError(f"the group {name!r} stands twice in the file")
+    groups, problems = check(text, features, file)
+    if problems:
+        shown = "; ".join(f"line {problem}" if problem.line else str(problem) for problem in problems[:_SHOWN])
+        more = len(problems) - _SHOWN
+        raise RulesError(f"the rule file: {shown}" + (f"; and {more} more" if more > 0 else ""))
     return groups
 
 
-def _group(raw: object, number: int, features: Features) -> Group:
-    where = f"group {number}"
-    entry = _mapping(raw, where, {"name", "interval", "rules", "labels"})
-    name = _text(entry.get("name"), f"{where}: name")
-    where = f"group {name!r}"
-    interval = entry.get("interval")
-    shared = _texts(entry.get("labels"), f"{where}: labels")
-    rules = tuple(
-        _rule(rule, f"{where}, rule {position}", shared, features)
-        for position, rule in enumerate(_list(entry.get("rules"), f"{where}: rules"), 1)
-    )
-    return Group(name, None if interval is None else _seconds(interval, f"{where}: interval"), rules)
+def check(
+    text: str, features: Features = DEFAULT_FEATURES, file: str = DEFAULT_FILE
+) -> tuple[list[Group], list[Problem]]:
+    """Return a rule file's groups, and everything that is wrong with it; the groups count only where nothing is."""
+    if len(text) > _MAX_BYTES:
+        return [], [Problem(0, f"the rule file has {len(text)} characters; at most {_MAX_BYTES} are read")]
+    reader = _Reader(features, file)
+    document = reader.document
+    root = document.fields(document.root(text), "a rule file", {"groups"})
+    groups: list[Group] = []
+    names: set[str] = set()
+    for number, node in enumerate(document.items(root.get("groups"), "groups"), 1):
+        group = reader.group(node, number)
+        if group.name in names:
+            document.fault(node, f"the group {group.name!r} stands twice in the file")
+        names.add(group.name)
+        groups.append(group)
+    return groups, sorted(document.problems, key=lambda problem: problem.line)
 
 
-def _rule(raw: object, where: str, shared: Mapping[str, str], features: Features) -> Rule:
-    entry = _mapping(raw, where, _ALERT | _RECORD)
-    kinds = {"alert", "record"} & set(entry)
-    if len(kinds) != 1:
-        raise RulesError(f"{where}: a rule has either alert or record")
-    alert = kinds == {"alert"}
-    _mapping(raw, where, _ALERT if alert else _RECORD)
-    name = _text(entry["alert" if alert else "record"], f"{where}: its name")
-    if not alert and not _METRIC.fullmatch(name):
-        raise RulesError(f"{where}: {name!r} is no metric name to record under")
-    where = f"{where} ({name})"
-    query = _text(entry.get("expr"), f"{where}: expr")
-    try:
-        expr = read(query, features)
-    except BadDataError as error:
-        raise RulesError(f"{where}: {error}") from error
-    if expr_type(expr) not in (ValueType.VECTOR, ValueType.SCALAR):
-        raise RulesError(f"{where}: expr is a {expr_type(expr)}; it must be an instant vector or a scalar")
-    labels = {**shared, **_texts(entry.get("labels"), f"{where}: labels")}
-    if not alert and any("{{" in value for value in labels.values()):
-        raise RulesError(f"{where}: labels of a recording rule are plain text, not templates")
-    annotations = _texts(entry.get("annotations"), f"{where}: annotations")
-    return Rule(
-        alert,
-        name,
-        query,
-        expr,
-        _templates(labels, where),
-        tuple(labels.items()),
-        _templates(annotations, where),
-        tuple(annotations.items()),
-        _seconds(entry.get("for", 0), f"{where}: for"),
-        _seconds(entry.get("keep_firing_for", 0), f"{where}: keep_firing_for"),
-    )
+class _Reader:
+    def __init__(self, features: Features, file: str) -> None:
+        self.features, self.file = features, file
+        self.document = Document()
 
+    def group(self, node: Node, number: int) -> Group:
+        document, where = self.document, f"group {number}"
+        entry = document.fields(node, where, _GROUP)
+        name = document.text(entry.get("name"), f"{where}: name")
+        if not name:
+            document.fault(node, f"{where}: name must be a text that is not empty")
+        where = f"group {name!r}"
+        shared = self.names(entry.get("labels"), f"{where}: labels")
+        rules = tuple(
+            self.rule(rule, f"{where}, rule {position}", shared)
+            for position, rule in enumerate(document.items(entry.get("rules"), f"{where}: rules"), 1)
+        )
+        return Group(
+            name,
+            document.seconds(entry.get("interval"), f"{where}: interval") or None,
+            rules,
+            document.seconds(entry.get("query_offset"), f"{where}: query_offset") or 0.0,
+            document.integer(entry.get("limit"), f"{where}: limit"),
+            self.file,
+        )
 
-def _templates(texts: Mapping[str, str], where: str) -> tuple[tuple[str, Template], ...]:
-    found: list[tuple[str, Template]] = []
-    for name, text in texts.items():
+    def rule(self, node: Node, where: str, shared: Mapping[str, str]) -> Rule:
+        document = self.document
+        entry = document.fields(node, where, _RULE)
+        alert = document.text(entry.get("alert"), f"{where}: alert")
+        record = document.text(entry.get("record"), f"{where}: record")
+        if bool(alert) == bool(record):
+            document.fault(node, f"{where}: a rule has either alert or record")
+        name = alert or record
+        where = f"{where} ({name})"
+        hold = document.seconds(entry.get("for"), f"{where}: for") or 0.0
+        keep = document.seconds(entry.get("keep_firing_for"), f"{where}: keep_firing_for") or 0.0
+        labels = self.names(entry.get("labels"), f"{where}: labels")
+        annotations = self.names(entry.get("annotations"), f"{where}: annotations", named=True)
+        if record:
+            self.recording(node, where, record, {"for": hold, "keep_firing_for": keep, "annotations": annotations})
+        merged = {**shared, **labels}
+        strict = entry if alert else {}
+        return Rule(
+            bool(alert),
+            name,
+            self.expression(node, entry.get("expr"), where),
+            self.templates(merged, strict.get("labels"), labels, f"{where}: label"),
+            tuple(merged.items()),
+            self.templates(annotations, strict.get("annotations"), annotations, f"{where}: annotation"),
+            tuple(annotations.items()),
+            hold,
+            keep,
+            line_of(node),
+        )
+
+    def recording(self, node: Node, where: str, name: str, others: Mapping[str, object]) -> None:
+        for field, value in others.items():
+            if value:
+                self.document.fault(node, f"{where}: a recording rule has no {field}")
+        if "{" in name or "}" in name:
+            self.document.fault(node, f"{where}: {name!r} is no metric name to record under: labels belong to labels")
+
+    def expression(self, rule: Node, node: Node | None, where: str) -> Expr:
+        text = self.document.text(node, f"{where}: expr")
+        if not text:
+            self.document.fault(node or rule, f"{where}: expr must be a text that is not empty")
+            return read("0")
         try:
-            found.append((name, Template.read(text)))
-        except RulesError as error:
-            raise RulesError(f"{where}: {name}: {error}") from error
-    return tuple(found)
+            return read(text, self.features)
+        except BadDataError as error:
+            self.document.fault(node, f"{where}: {error}")
+            return read("0")
 
+    def names(self, node: Node | None, where: str, *, named: bool = False) -> dict[str, str]:
+        """Return labels or (`named`) annotations, which alone may be called `__name__`."""
+        found = self.document.texts(node, where)
+        for name in found:
+            if not name or (name == NAME and not named):
+                self.document.fault(node, f"{where}: {name!r} is no label name")
+        return found
 
-def _mapping(raw: object, where: str, fields: set[str]) -> dict[str, Any]:
-    if not isinstance(raw, dict):
-        raise RulesError(f"{where} must be a mapping with {', '.join(sorted(fields))}")
-    entry = cast("dict[Any, Any]", raw)
-    unknown = [str(key) for key in entry if key not in fields]
-    if unknown:
-        raise RulesError(f"{where}: the field {unknown[0]!r} is not offered; known: {', '.join(sorted(fields))}")
-    return entry
-
-
-def _list(raw: object, where: str) -> list[Any]:
-    if raw is None:
-        return []
-    if not isinstance(raw, list):
-        raise RulesError(f"{where} must be a list")
-    return cast("list[Any]", raw)
-
-
-def _text(raw: object, where: str) -> str:
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        return str(raw)
-    if not isinstance(raw, str) or not raw:
-        raise RulesError(f"{where} must be a text that is not empty")
-    return raw
-
-
-def _texts(raw: object, where: str) -> dict[str, str]:
-    if raw is None:
-        return {}
-    if not isinstance(raw, dict):
-        raise RulesError(f"{where} must be a mapping of text to text")
-    found: dict[str, str] = {}
-    for name, value in cast("dict[Any, Any]", raw).items():
-        if not isinstance(name, str) or not _LABEL.fullmatch(name) or name == "__name__":
-            raise RulesError(f"{where}: {name!r} is no label name")
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise RulesError(f"{where}: the value of {name} must be text")
-        found[name] = str(value)
-    return found
-
-
-def _seconds(raw: object, where: str) -> float:
-    if raw == 0:
-        return 0.0
-    found = duration_ms(raw) if isinstance(raw, str) else None
-    if found is None:
-        raise RulesError(f"{where} must be a duration such as 30s or 5m, not {raw!r}")
-    return found / 1000
+    def templates(
+        self, texts: Mapping[str, str], node: Node | None, checked: Mapping[str, str], where: str
+    ) -> tuple[tuple[str, Template], ...]:
+        """Read templates. One that is not `checked` (a group's label) shows what is wrong with it in its place."""
+        found: list[tuple[str, Template]] = []
+        for name, text in texts.items():
+            try:
+                found.append((name, Template.read(text)))
+            except TemplateError as error:
+                if node is not None and name in checked:
+                    self.document.fault(node, f"{where} {name}: {error}")
+                found.append(
+                    (name, Template(Tree((Text(f"<error expanding template: error parsing template: {error}>"),))))
+                )
+        return tuple(found)

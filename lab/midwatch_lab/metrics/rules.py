@@ -2,34 +2,27 @@
 
 An alert is pending from the first evaluation that shows it and fires once it has been shown for `for`. Every alert is
 also the series `ALERTS{alertstate=…}` (1) and `ALERTS_FOR_STATE` (since when, Unix seconds); what a rule no longer
-gives ends with a staleness marker.
+gives ends with a staleness marker. A rule that fails writes nothing and ends nothing.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from midwatch_contracts.promql import ValueType
+from midwatch_lab.metrics.alerts import ActiveAlert, AlertStates
 from midwatch_lab.metrics.engine.evaluate import Limits
-from midwatch_lab.metrics.engine.query import instant
+from midwatch_lab.metrics.engine.query import instant, read
 from midwatch_lab.metrics.errors import ExecutionError, MetricsError, OutOfOrderError
 from midwatch_lab.metrics.labels import NAME, Labels, drop_name, from_dict, show
 from midwatch_lab.metrics.rule_file import Group, Rule, load
 from midwatch_lab.metrics.store import STALE, Series, Store
+from midwatch_lab.metrics.templates.functions import World
+from midwatch_lab.metrics.templates.template import Given
+from midwatch_lab.metrics.templates.values import Sample, Samples, Texts
 
-
-@dataclass
-class ActiveAlert:
-    """One alert; times are Unix seconds."""
-
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    value: float
-    active_at: float
-    state: Literal["pending", "firing"] = "pending"
-    keep_since: float | None = None
-    """Since when the rule no longer shows it, while `keep_firing_for` holds it."""
+Notify = Callable[["RuleState", float, float], None]
+"""Told of an alerting rule once it was evaluated: the rule, the time, and the group's interval in seconds."""
 
 
 @dataclass
@@ -41,14 +34,13 @@ class RuleState:
     last_error: str = ""
     last_s: float | None = None
     duration_s: float = 0.0
-    alerts: dict[Labels, ActiveAlert] = field(default_factory=dict[Labels, ActiveAlert])
+    alerts: AlertStates = field(default_factory=AlertStates)
     written: dict[Series, None] = field(default_factory=dict[Series, None])
 
     @property
     def state(self) -> str:
-        """`firing`, `pending` or `inactive`."""
-        states = {alert.state for alert in self.alerts.values()}
-        return "firing" if "firing" in states else "pending" if states else "inactive"
+        """`firing`, `pending` or `inactive`; `unknown` before the first evaluation."""
+        return "unknown" if self.last_s is None else self.alerts.state
 
 
 @dataclass
@@ -69,28 +61,42 @@ class Rules:
     store: Store
     limits: Limits
     interval_s: float = 1.0
+    external_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    external_url: str = ""
+    notify: Notify | None = None
     groups: list[GroupState] = field(default_factory=list[GroupState])
     _orphans: list[Series] = field(default_factory=list[Series])
     """Series of rules that are gone, to be ended at the next evaluation."""
 
     def replace(self, text: str) -> None:
-        """Replace all rules; a rule that is in both files keeps its alerts.
+        """Replace all rules by those of one file's text.
 
         Raises:
             RulesError: when the text is no rule file; the rules then stay as they were.
         """
-        loaded = load(text, self.limits.features)
-        before = {(one.group.name, state.rule.identity): state for one in self.groups for state in one.rules}
+        self.adopt(load(text, self.limits.features))
+
+    def adopt(self, loaded: Iterable[Group]) -> None:
+        """Replace all groups; a rule that its group had before, by name and labels, keeps its alerts."""
+        before: dict[tuple[object, ...], list[RuleState]] = {}
+        for one in self.groups:
+            for state in one.rules:
+                before.setdefault((*one.group.identity, *state.rule.identity), []).append(state)
+        times = {one.group.identity: one for one in self.groups}
         groups: list[GroupState] = []
         for group in loaded:
             states: list[RuleState] = []
             for rule in group.rules:
-                kept = before.pop((group.name, rule.identity), None)
-                states.append(
-                    RuleState(rule) if kept is None else RuleState(rule, alerts=kept.alerts, written=kept.written)
-                )
-            groups.append(GroupState(group, states))
-        self._orphans += [series for state in before.values() for series in state.written]
+                same = before.get((*group.identity, *rule.identity))
+                kept = same.pop(0) if same else RuleState(rule)
+                states.append(RuleState(rule, alerts=kept.alerts, written=kept.written))
+            earlier = times.get(group.identity)
+            unchanged = earlier is not None and earlier.group == group
+            groups.append(earlier if earlier is not None and unchanged else GroupState(group, states))
+            if earlier is not None and unchanged:
+                for old, new in zip(earlier.rules, states, strict=True):
+                    old.alerts, old.written = new.alerts, new.written
+        self._orphans += [series for states in before.values() for state in states for series in state.written]
         self.groups = groups
 
     def evaluate(self, now: float) -> None:
@@ -100,97 +106,121 @@ class Rules:
             self._write(series, at, STALE)
         self._orphans = []
         for group in self.groups:
-            if now + 1e-6 < group.due_s:
-                continue
-            group.due_s = now + (group.group.interval_s or self.interval_s)
-            begin = time.perf_counter()
-            for state in group.rules:
-                self._evaluate(state, now, at)
-            group.last_s, group.duration_s = now, time.perf_counter() - begin
+            if now + 1e-6 >= group.due_s:
+                group.due_s = now + (group.group.interval_s or self.interval_s)
+                self.evaluate_group(group, now)
+
+    def evaluate_group(self, group: GroupState, now: float) -> None:
+        """Evaluate the rules of a group, in order, whether they are due or not."""
+        begin = time.perf_counter()
+        for state in group.rules:
+            self._evaluate(state, group.group, now)
+            if self.notify is not None and state.rule.alert and not state.last_error:
+                self.notify(state, now, group.group.interval_s or self.interval_s)
+        group.last_s, group.duration_s = now, time.perf_counter() - begin
 
     def alerts(self) -> Iterator[ActiveAlert]:
         """Return all alerts, pending and firing."""
         for group in self.groups:
             for state in group.rules:
-                yield from state.alerts.values()
+                yield from state.alerts.active()
 
-    def _evaluate(self, state: RuleState, now: float, at: int) -> None:
+    def _evaluate(self, state: RuleState, group: Group, now: float) -> None:
         begin = time.perf_counter()
+        at = round((now - group.query_offset_s) * 1000)
+        state.last_s = now
         try:
-            samples = self._samples(state.rule, now)
-            outcome = self._alert(state, samples, now) if state.rule.alert else _record(state.rule, samples)
+            samples = self._answer(state.rule, at / 1000)
+            if state.rule.alert:
+                outcome = self._alert(state, samples, now, group.limit)
+            else:
+                outcome = _record(state.rule, samples, group.limit)
         except MetricsError as error:
             state.health, state.last_error = "err", str(error)
-            outcome = {}
         else:
             state.health, state.last_error = "ok", ""
-        written = {self.store.series(labels): value for labels, value in outcome.items()}
-        for series, value in written.items():
-            self._write(series, at, value)
+            self._store(state, outcome, at)
+        state.duration_s = time.perf_counter() - begin
+
+    def _store(self, state: RuleState, outcome: Mapping[Labels, float], at: int) -> None:
+        written: dict[Series, None] = {}
+        for labels, value in outcome.items():
+            series = self.store.series(labels)
+            problem = self._write(series, at, value)
+            if problem is None:
+                written[series] = None
+            else:
+                state.health, state.last_error = "err", problem
         for series in state.written:
             if series not in written:
                 self._write(series, at, STALE)
-        state.written = dict.fromkeys(written)
-        state.last_s, state.duration_s = now, time.perf_counter() - begin
+        state.written = written
 
-    def _samples(self, rule: Rule, now: float) -> list[tuple[Labels, float]]:
-        result = instant(self.store, rule.expr, now, self.limits)
+    def _answer(self, rule: Rule, at_s: float) -> Sequence[tuple[Labels, float]]:
+        result = instant(self.store, rule.expr, at_s, self.limits)
         if result.type is ValueType.SCALAR and result.scalar is not None:
             return [((), result.scalar[1])]
+        if result.type is not ValueType.VECTOR:
+            raise ExecutionError(f"rule result is not a vector or scalar, it is a {result.type.value}")
         return [(labels, points[0][1]) for labels, points in result.series]
 
-    def _alert(self, state: RuleState, samples: list[tuple[Labels, float]], now: float) -> dict[Labels, float]:
+    def _alert(
+        self, state: RuleState, samples: Sequence[tuple[Labels, float]], now: float, limit: int
+    ) -> dict[Labels, float]:
         rule = state.rule
+        world = World(now, self.external_url, lambda query: self._asked(query, now))
         shown: dict[Labels, ActiveAlert] = {}
         for sample_labels, value in samples:
-            context = dict(sample_labels)
+            given = Given(dict(sample_labels), value, self.external_labels, self.external_url)
             labels = dict(drop_name(sample_labels))
-            labels |= {name: template.fill(context, value) for name, template in rule.labels}
+            labels |= {name: template.fill(given, world, rule.name) for name, template in rule.labels}
             labels["alertname"] = rule.name
             key = from_dict(labels)
             if key in shown:
-                raise ExecutionError(f"two samples give the alert {show(key)}: let labels tell them apart")
-            annotations = {name: template.fill(context, value) for name, template in rule.annotations}
+                raise ExecutionError(
+                    "vector contains metrics with the same labelset after applying alert labels, "
+                    f"{show(key)}: let labels tell them apart"
+                )
+            annotations = {name: template.fill(given, world, rule.name) for name, template in rule.annotations}
             shown[key] = ActiveAlert(dict(key), annotations, value, now)
-        for key, alert in shown.items():
-            known = state.alerts.get(key)
-            if known is None:
-                state.alerts[key] = alert
-            else:
-                known.value, known.annotations, known.keep_since = alert.value, alert.annotations, None
-        for key in [key for key in state.alerts if key not in shown]:
-            if not self._kept(state.alerts[key], rule, now):
-                del state.alerts[key]
+        active = state.alerts.update(shown, rule, now)
+        if 0 < limit < len(active):
+            state.alerts.clear()
+            raise ExecutionError(f"exceeded limit of {limit} with {len(active)} alerts")
         found: dict[Labels, float] = {}
-        for alert in state.alerts.values():
-            if alert.state == "pending" and now - alert.active_at >= rule.hold_s - 1e-6:
-                alert.state = "firing"
+        for alert in active:
             found[from_dict({**alert.labels, NAME: "ALERTS", "alertstate": alert.state})] = 1.0
-            found[from_dict({**alert.labels, NAME: "ALERTS_FOR_STATE"})] = float(int(alert.active_at))
+            found[from_dict({**alert.labels, NAME: "ALERTS_FOR_STATE"})] = float(alert.active_at // 1)
         return found
 
-    @staticmethod
-    def _kept(alert: ActiveAlert, rule: Rule, now: float) -> bool:
-        """Say whether a firing alert that the rule no longer shows is kept for a while."""
-        if alert.state != "firing" or rule.keep_firing_s <= 0:
-            return False
-        if alert.keep_since is None:
-            alert.keep_since = now
-        return now - alert.keep_since < rule.keep_firing_s
+    def _asked(self, query: str, at_s: float) -> Samples:
+        """Answer the function `query` of templates."""
+        result = instant(self.store, read(query, self.limits.features), at_s, self.limits)
+        if result.type is ValueType.SCALAR and result.scalar is not None:
+            return Samples([Sample(Texts(), result.scalar[1])])
+        if result.type is not ValueType.VECTOR:
+            raise ExecutionError(f"query result is not a vector or scalar, it is a {result.type.value}")
+        return Samples(Sample(Texts(labels), points[0][1]) for labels, points in result.series)
 
-    def _write(self, series: Series, at: int, value: float) -> None:
-        """Add a sample; a rule cannot mend one that is there already at that time."""
+    def _write(self, series: Series, at: int, value: float) -> str | None:
+        """Add a sample; return why it cannot be, if it cannot."""
         try:
             self.store.append(series, at, value)
-        except OutOfOrderError:
-            return
+        except OutOfOrderError as error:
+            return str(error)
+        return None
 
 
-def _record(rule: Rule, samples: list[tuple[Labels, float]]) -> dict[Labels, float]:
+def _record(rule: Rule, samples: Sequence[tuple[Labels, float]], limit: int) -> dict[Labels, float]:
     found: dict[Labels, float] = {}
     for labels, value in samples:
-        key = from_dict({**dict(labels), **dict(rule.raw_labels), NAME: rule.name})
+        key = from_dict({**dict(labels), NAME: rule.name, **dict(rule.raw_labels)})
         if key in found:
-            raise ExecutionError(f"two samples give the series {show(key)}: let labels tell them apart")
+            raise ExecutionError(
+                "vector contains metrics with the same labelset after applying rule labels, "
+                f"{show(key)}: let labels tell them apart"
+            )
         found[key] = value
+    if 0 < limit < len(found):
+        raise ExecutionError(f"exceeded limit of {limit} with {len(found)} series")
     return found
