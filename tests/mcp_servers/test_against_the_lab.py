@@ -161,6 +161,13 @@ async def test_what_the_serving_tools_say_of_replicas_behind_the_service(setting
     probe = await serving.data("serving_probe", **WHO)
     assert (probe["ok"], probe["error"]) == (True, None)
     assert 0 < probe["ttft_s"] <= probe["total_s"]
+    requests = await serving.data("serving_requests", **WHO)
+    assert (requests["total"], requests["silent"]) == (0, [])
+    predicted = await serving.data(
+        "serving_what_if", **WHO, load={"rate": 2, "prompt_tokens": 32, "output_tokens": 8}, config={"max_num_seqs": 2}
+    )
+    assert predicted["asked"] in {replica["pod"] for replica in status["replicas"]}
+    assert predicted["current"]["config"]["max_num_seqs"] == 4
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -207,8 +214,8 @@ async def test_a_rollout_shows_the_flag_that_was_changed_and_a_scaling_its_numbe
     await admin.aclose()
 
 
-async def test_the_lab_s_audit_shows_no_write_but_the_probe(settings: ServerSettings, platform: Lab) -> None:
+async def test_the_lab_s_audit_shows_no_write_but_probes_and_what_ifs(settings: ServerSettings, platform: Lab) -> None:
     await Caller.of("serving", settings).result("serving_probe", **WHO)
     paths = [entry["path"] for entry in await writes_by_midwatch(platform)]
     assert paths
-    assert all(path.endswith("/proxy/v1/chat/completions") for path in paths), paths
+    assert all(path.endswith(("/proxy/v1/chat/completions", "/proxy/admin/what-if")) for path in paths), paths

@@ -103,3 +103,87 @@ async def test_who_is_meant_must_be_said_in_one_way(serving: Caller, arguments: 
     text = await serving.error("serving_status", **arguments)
     assert told in text
     assert "hunter2" not in text
+
+
+def request_row(name: str, age: float, **more: object) -> dict[str, object]:
+    row: dict[str, object] = {"id": name, "state": "waiting", "arrived": "2026-01-01T00:00:00.000Z", "age_s": age}
+    return {**row, "first_scheduled": None, "first_token": None, "last_token": None, "prompt_tokens": 9, **more}
+
+
+async def test_requests_of_all_replicas_come_oldest_first_with_their_timelines(serving: Caller, world: World) -> None:
+    running = {
+        "state": "running",
+        "first_scheduled": "2026-01-01T00:00:01.000Z",
+        "first_token": "2026-01-01T00:00:02.500Z",
+        "last_token": "2026-01-01T00:00:04.000Z",
+        "output_tokens": 7,
+        "max_tokens": 64,
+        "blocks": 3,
+        "preemptions": 2,
+    }
+    world.backends["chat-new-a"].requests = [request_row("r1", 5.0, **running)]
+    world.backends["chat-new-b"].requests = [request_row("r2", 30.0), request_row("r3", 1.0)]
+    found = await serving.result("serving_requests", **CHAT)
+    old, ran, young = found["data"]["requests"]
+    assert [old["id"], ran["id"], young["id"]] == ["r2", "r1", "r3"]
+    assert (old["queued_s"], old["ttft_s"], old["since_token_s"]) == (30.0, None, None)
+    assert (ran["queued_s"], ran["ttft_s"], ran["since_token_s"], ran["blocks"]) == (1.0, 2.5, 1.0, 3)
+    assert (found["data"]["running"], found["data"]["waiting"]) == (1, 2)
+    assert [silent["pod"] for silent in found["data"]["silent"]] == ["chat-new-c"]
+    assert found["summary"] == (
+        "1 requests run and 2 wait in 2 of 3 replicas. The oldest that waits has waited 30.0 s. 1 were preempted."
+    )
+
+
+async def test_a_backend_that_lists_no_requests_is_named_with_what_to_ask_instead(serving: Caller) -> None:
+    silent = (await serving.data("serving_requests", **CHAT))["silent"]
+    assert "serving_status" in silent[0]["error"]
+
+
+def side(**config: object) -> dict[str, object]:
+    return {"config": config, "replicas": 1, "figures": {}, "bands": {}, "preemptions": 0, "rejected": 0}
+
+
+async def test_a_what_if_is_answered_by_a_ready_replica_and_says_what_is_beyond_the_error(
+    serving: Caller, world: World
+) -> None:
+    world.backends["chat-new-a"].prediction = {
+        "cost_model": {"name": "cpu-tiny", "uncertainty": "10 %"},
+        "current": side(max_num_seqs=4),
+        "proposed": side(max_num_seqs=8),
+        "difference": {
+            "ttft_p95_ms": {"ratio": 0.25, "beyond_error": True},
+            "tpot_p95_ms": {"ratio": 1.05, "beyond_error": False},
+        },
+    }
+    found = await serving.result("serving_what_if", **CHAT, load={"rate": 6}, config={"max_num_seqs": 8})
+    assert found["summary"] == "Simulated: beyond the simulation's error are ttft_p95_ms x 0.25."
+    assert (found["data"]["asked"], found["data"]["beyond_error"]) == ("chat-new-a", ["ttft_p95_ms"])
+    assert found["data"]["ratios"] == {"ttft_p95_ms": 0.25, "tpot_p95_ms": 1.05}
+    (body,) = world.backends["chat-new-a"].asked
+    assert body["load"] == {"rate": 6.0, "cv": 1.0}
+    assert body["config"] == {"max_num_seqs": 8}
+
+
+async def test_a_what_if_without_a_load_or_a_backend_that_can_is_refused_with_the_mend(serving: Caller) -> None:
+    assert "either rate or concurrency" in await serving.error("serving_what_if", **CHAT, load={})
+    assert "Name a cost_model" in await serving.error("serving_what_if", **CHAT, load={"rate": 1})
+    bad = await serving.error("serving_what_if", **CHAT, load={"rate": 1}, cost_model="../../etc/passwd")
+    assert "pattern" in bad
+
+
+@pytest.mark.slow
+async def test_a_backend_that_cannot_is_simulated_in_a_child_process(serving: Caller) -> None:
+    found = await serving.data(
+        "serving_what_if",
+        **CHAT,
+        load={"rate": 2, "prompt_tokens": 32, "output_tokens": 8},
+        config={"max_num_seqs": 2},
+        cost_model="cpu-tiny",
+    )
+    assert found["asked"] == "child process"
+    assert (found["current"]["config"]["max_num_seqs"], found["proposed"]["config"]["max_num_seqs"]) == (4, 2)
+    assert found["current"]["config"]["num_gpu_blocks_override"] == 14
+    assert found["current"]["figures"]["completed"] > 0
+    refused = await serving.error("serving_what_if", **CHAT, load={"rate": 2}, cost_model="none-such")
+    assert "none-such" in refused

@@ -25,6 +25,8 @@ CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("kubernetes", "kube_logs", {"pod": "chat-new-a", "namespace": "llm"}),
     ("kubernetes", "kube_events", {"namespace": "llm"}),
     ("kubernetes", "kube_rollout", {"name": "chat", "namespace": "llm"}),
+    ("kubernetes", "kube_top", {"namespace": "llm"}),
+    ("kubernetes", "kube_access", {"kind": "Pod", "verb": "get", "who_can": True}),
     ("kubernetes", "kube_topology", {"namespace": "llm", "service": "chat"}),
     ("metrics", "metrics_query", {"query": "up"}),
     ("metrics", "metrics_range", {"query": "up"}),
@@ -36,10 +38,12 @@ CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("metrics", "metrics_alerts", {}),
     ("serving", "serving_status", {"namespace": "llm", "service": "chat"}),
     ("serving", "serving_config", {"namespace": "llm", "service": "chat"}),
+    ("serving", "serving_requests", {"namespace": "llm", "service": "chat"}),
+    ("serving", "serving_what_if", {"namespace": "llm", "service": "chat", "load": {"rate": 1.0}}),
     ("serving", "serving_models", {"namespace": "llm", "service": "chat"}),
     ("serving", "serving_probe", {"namespace": "llm", "service": "chat"}),
 )
-SILENT = {"kube_rollout", "kube_topology", "metrics_burn"}
+SILENT = {"kube_rollout", "kube_topology", "kube_top", "metrics_burn"}
 """Tools that show no text from outside at all."""
 
 
@@ -60,6 +64,21 @@ def poison(world: World) -> None:
     for name in ("e1", "e4"):
         event = cluster.store["v1", "events", "llm", name]
         event["message"] = event["reason"] = event["source"]["component"] = HOSTILE
+    cluster.put(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "reader"},
+            "rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "readers"},
+            "roleRef": {"kind": "ClusterRole", "name": "reader"},
+            "subjects": [{"kind": "User", "name": HOSTILE}],
+        },
+    )
     cluster.logs["chat-new-a"] = f"{HOSTILE}\n"
     world.metrics.vectors["up"] = [({"pod": HOSTILE}, "1")]
     world.metrics.courses["up"] = [({"pod": HOSTILE}, [(time.time() - age, "1") for age in (3_700, 60)])]
@@ -72,6 +91,9 @@ def poison(world: World) -> None:
     backend.model = MARK
     backend.words = (HOSTILE,)
     backend.values = {"max_num_seqs": HOSTILE}
+    backend.requests = [{"id": HOSTILE, "state": HOSTILE, "age_s": 1.0}]
+    told = {"config": {"note": HOSTILE}, "figures": {"note": HOSTILE}, "bands": {"note": HOSTILE}}
+    backend.prediction = {"cost_model": {"name": HOSTILE, "uncertainty": HOSTILE}, "current": told, "proposed": told}
 
 
 def leaves(value: Any, schema: Schema, root: Schema, *, marked: bool) -> Iterator[tuple[str, bool]]:

@@ -9,12 +9,10 @@ from midwatch_contracts.model import Model
 from midwatch_mcp.errors import ServingError, UpstreamError
 from midwatch_mcp.kubernetes.flags import containers_of, flags_of
 from midwatch_mcp.redact import harmless
-from midwatch_mcp.serving.replicas import Replica, ServingRoom, ask_all
+from midwatch_mcp.serving.replicas import NOT_OFFERED, Replica, ServingRoom, ask_all
 from midwatch_mcp.serving.status import Url
 from midwatch_mcp.shapes import Name, Namespace, Outside, OutsideJson
 from midwatch_mcp.tool import Answer, tool
-
-_NOT_OFFERED = 404
 
 
 class ReplicaConfig(Model):
@@ -100,7 +98,7 @@ async def _config(replica: Replica) -> ReplicaConfig:
 
 
 def _why(error: UpstreamError) -> str:
-    if isinstance(error, ServingError) and error.status == _NOT_OFFERED:
+    if isinstance(error, ServingError) and error.status == NOT_OFFERED:
         return "this backend has no configuration resource (/admin/config): its arguments are in kube_rollout"
     return str(error)
 

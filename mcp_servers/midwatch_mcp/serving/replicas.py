@@ -21,6 +21,8 @@ from midwatch_mcp.redact import redact_text
 
 ResultT = TypeVar("ResultT")
 
+NOT_OFFERED = 404
+"""The status of a path that a backend does not have."""
 MAX_REPLICAS = 64
 """Replicas that one call asks; a larger fleet is read through metrics."""
 _TOGETHER = 8

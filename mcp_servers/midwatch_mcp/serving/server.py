@@ -8,10 +8,19 @@ from midwatch_mcp.serving.configuration import serving_config
 from midwatch_mcp.serving.models import serving_models
 from midwatch_mcp.serving.probe import serving_probe
 from midwatch_mcp.serving.replicas import ServingRoom
+from midwatch_mcp.serving.requests import serving_requests
 from midwatch_mcp.serving.status import serving_status
+from midwatch_mcp.serving.what_if import serving_what_if
 from midwatch_mcp.settings import ServerSettings
 
-HANDLERS = (serving_status, serving_config, serving_models, serving_probe)
+HANDLERS = (
+    serving_status,
+    serving_config,
+    serving_models,
+    serving_requests,
+    serving_probe,
+    serving_what_if,
+)
 
 INSTRUCTIONS = """\
 LLM-serving replicas, asked directly: behind a Service (namespace and service), or one by url. serving_status tells \

@@ -24,6 +24,12 @@ class BackendDouble:
     """Whether it has `/admin/config`; vLLM has not."""
     words: tuple[str, ...] = ("po", "ng")
     """Text of the streamed answer, a token each."""
+    requests: list[dict[str, Any]] | None = None
+    """What `/admin/requests` lists; None: the path is not there, as on vLLM."""
+    prediction: dict[str, Any] | None = None
+    """What `/admin/what-if` answers; None: the path is not there."""
+    asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Bodies that `/admin/what-if` was asked with."""
     exposition: str | None = None
     """Text of `/metrics` in place of the one made of the fields above."""
 
@@ -32,19 +38,30 @@ class BackendDouble:
         match (request.method, path):
             case ("GET", "/metrics"):
                 return PlainTextResponse(self._metrics() if self.exposition is None else self.exposition)
-            case ("GET", "/version"):
-                return Response(orjson.dumps({"version": "0.1.0+double"}), media_type="application/json")
-            case ("GET", "/v1/models"):
-                listed = {"object": "list", "data": [{"id": self.model, "max_model_len": 2048}]}
-                return Response(orjson.dumps(listed), media_type="application/json")
-            case ("GET", "/admin/config") if self.configurable:
-                body: dict[str, Any] = {"version": self.version, "values": self.values, "restart_required": []}
-                headers = {"ETag": f'"{self.version}"'}
-                return Response(orjson.dumps(body), media_type="application/json", headers=headers)
             case ("POST", "/v1/chat/completions"):
                 return StreamingResponse(self._stream(), media_type="text/event-stream")
+            case ("POST", "/admin/what-if"):
+                self.asked.append(await request.json())
+                found = self.prediction
             case _:
-                return PlainTextResponse("404 page not found", status_code=404)
+                found = self._document(path) if request.method == "GET" else None
+        if found is None:
+            return PlainTextResponse("404 page not found", status_code=404)
+        headers = {"ETag": f'"{self.version}"'} if path == "/admin/config" else {}
+        return Response(orjson.dumps(found), media_type="application/json", headers=headers)
+
+    def _document(self, path: str) -> dict[str, Any] | None:
+        match path:
+            case "/version":
+                return {"version": "0.1.0+double"}
+            case "/v1/models":
+                return {"object": "list", "data": [{"id": self.model, "max_model_len": 2048}]}
+            case "/admin/config" if self.configurable:
+                return {"version": self.version, "values": self.values, "restart_required": []}
+            case "/admin/requests" if self.requests is not None:
+                return {"requests": self.requests}
+            case _:
+                return None
 
     def _metrics(self) -> str:
         labels = f'{{engine="0",model_name="{self.model}"}}'
