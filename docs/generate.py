@@ -20,6 +20,7 @@ from midwatch_evals.demo import DemoResult
 from midwatch_evals.scenario import Scenario
 from midwatch_lab.exporters.family import Family
 from midwatch_lab.exporters.state.kinds import KINDS
+from midwatch_lab.load.proof import COLUMNS, DRAWS, MOST_ERRORS, prove, table
 from midwatch_serving.buckets import boundaries
 from midwatch_serving.metric_families import FAMILIES
 
@@ -156,6 +157,24 @@ def _table(title: str, source: str, columns: tuple[str, ...], rows: list[str]) -
     return "\n".join([*head, f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]) + "\n"
 
 
+SHAPES_TITLE = "What the load shapes draw"
+SHAPES_HEAD = f"""
+Each figure that a shape or preset of [load.md](load.md) stands for, as it was published, beside what {DRAWS:,} draws of
+seed 1 give (of conversations: {DRAWS:,} conversations). A distance is counted in standard errors of those draws, so
+that no tolerance is chosen: a test holds every figure within {MOST_ERRORS:g}. `midwatch bench load-shapes` prints them.
+"""
+
+
+def _shapes_page() -> str:
+    page = _table(SHAPES_TITLE, "`proof.py`", COLUMNS, table(prove()))
+    head, rows = page.split("\n\n| ", 1)
+    return f"{head}\n{SHAPES_HEAD}\n| {rows}"
+
+
+SLOW = {"load-shapes.md": _shapes_page}
+"""Pages that take seconds; tests/load/test_traffic.py holds them against the code, with what it draws anyway."""
+
+
 def pages() -> dict[str, str]:
     """Return every generated document by its path under `docs/`."""
     return {
@@ -173,13 +192,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a document is out of date")
     check = parser.parse_args().check
-    stale = [name for name, text in pages().items() if not _same(DOCS / name, text)]
+    found = pages() | ({} if check else {name: page() for name, page in SLOW.items()})
+    stale = [name for name, text in found.items() if not _same(DOCS / name, text)]
     for name in stale:
         if check:
             sys.stderr.write(f"docs/{name} is not what the code says: run `make docs`\n")
             continue
         (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
-        (DOCS / name).write_text(pages()[name], "utf-8")
+        (DOCS / name).write_text(found[name], "utf-8")
     return 1 if check and stale else 0
 
 

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from midwatch_contracts.command import Command
+from midwatch_lab.load.arguments import configure_load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add `up`, `status`, `down`, `export`, `promqltest` and `rules`."""
+    """Add `up`, `status`, `down`, `export`, `load`, `promqltest` and `rules`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     up = actions.add_parser("up", help="start a lab and stay until Ctrl-C or `midwatch lab down`")
     status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
@@ -37,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("to", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
+    configure_load(actions.add_parser("load", help="send traffic to Services, or replay a trace (docs/load.md)"))
     scripts = actions.add_parser("promqltest", help="run scripts in the language of Prometheus's promqltest")
     scripts.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="a script: load, clear, eval and expect lines"
@@ -78,6 +80,18 @@ def configure_bench(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def configure_shapes(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bench load-shapes`."""
+    parser.add_argument("--draws", type=int, default=100_000, metavar="N", help="draws a shape (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draws (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+bench_shapes = Command(
+    summary="the load generator's shapes beside the published figures that they stand for",
+    target="midwatch_lab.load.proof:main",
+    configure=configure_shapes,
+)
 bench_lab = Command(
     summary="the lab beside the original kube-apiserver (in KUBEBUILDER_ASSETS): lists, watches, memory",
     target="midwatch_lab.bench.beside_original:main",

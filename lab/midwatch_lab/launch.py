@@ -1,4 +1,4 @@
-"""`midwatch lab up|status|down|export|promqltest|rules`."""
+"""`midwatch lab up|status|down|export|load|promqltest|rules`."""
 
 import argparse
 import asyncio
@@ -24,6 +24,7 @@ from midwatch_lab.exporters.state.allowlist import Allowed, read_allowlist
 from midwatch_lab.exporters.state.kinds import LABELLED
 from midwatch_lab.files import LAB_FILE, LabInfo, remove_files
 from midwatch_lab.lab import Lab, LabOptions
+from midwatch_lab.load.command import main as load
 from midwatch_lab.manifests.exporting import export
 from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
@@ -47,6 +48,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
             return _up(folder, arguments)
         case "status":
             return _status(folder, as_json=arguments.json)
+        case "load":
+            return load(arguments, folder)
         case "export":
             return _export(folder, arguments.to, as_json=arguments.json)
         case _:

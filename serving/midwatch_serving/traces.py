@@ -3,14 +3,15 @@
 | trace | file | columns |
 |---|---|---|
 | Azure LLM 2023 (Patel et al., Splitwise, ISCA 2024) | `*.csv` | `TIMESTAMP, ContextTokens, GeneratedTokens` |
-| BurstGPT (Wang et al. 2024) | `*.csv` | `Timestamp` s, `Request tokens`, `Response tokens` (0: failed) |
-| Mooncake (Qin et al., FAST 2025) | `*.jsonl` | `timestamp` ms, `input_length`, `output_length`, `hash_ids` |
+| BurstGPT (Wang et al. 2024) | `*.csv` | `Timestamp` s, `Request tokens`, `Response tokens` (0: failed), `Session ID` |
+| Mooncake (Qin et al., FAST 2025) | `*.jsonl`, `*.csv` | `timestamp` ms, `input_length`, `output_length`, `hash_ids` |
 | ServeGen (Xiang et al. 2025) | `NAME-trace.csv`, `NAME-dataset.json` | see `servegen` |
 """
 
 import csv
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -71,6 +72,17 @@ def read_traces(where: Path, *, limit: int, seed: int = 0) -> Workload:
 Reader = Callable[[Path], Iterator[Request]]
 
 
+def requests_of(path: Path) -> Iterator[Request]:
+    """Yield the requests of one trace file (not ServeGen's) as it is read, however long it is; times are its own.
+
+    Raises:
+        WorkloadError: a row cannot be read; names the file, the line, and what was expected.
+    """
+    if not path.is_file():
+        raise WorkloadError(f"there is no file {path}")
+    return _kind(path)(path)
+
+
 def _apart(requests: Iterable[Request], number: int) -> Iterator[Request]:
     """Keep the pieces of one file's prompts apart from those of another that uses the same ids."""
     for r in requests:
@@ -86,9 +98,12 @@ def _kind(path: Path) -> Reader:
         return _azure
     if {"timestamp", "request tokens", "response tokens"} <= set(header):
         return _burstgpt
+    if {"timestamp", "input_length", "output_length"} <= set(header):
+        return _mooncake_table
     raise WorkloadError(
         f"{path}: line 1: the columns {', '.join(header) or '(none)'} are of no trace known here (Azure LLM 2023: "
-        "TIMESTAMP, ContextTokens, GeneratedTokens; BurstGPT: Timestamp, Request tokens, Response tokens)"
+        "TIMESTAMP, ContextTokens, GeneratedTokens; BurstGPT: Timestamp, Request tokens, Response tokens; Mooncake: "
+        "timestamp, input_length, output_length, hash_ids)"
     )
 
 
@@ -111,8 +126,10 @@ def _burstgpt(path: Path) -> Iterator[Request]:
         at = _number(path, line, "Timestamp", row["timestamp"])
         prompt = _tokens(path, line, "Request tokens", row["request tokens"], least=0)
         output = _tokens(path, line, "Response tokens", row["response tokens"], least=0)
+        session = row.get("session id", "")
         if prompt and output:  # a response of 0 tokens is a failure in this trace
-            yield Request(at, prompt, output)
+            # A conversation's prompts repeat what was said before, so that they begin alike.
+            yield Request(at, prompt, output, ((zlib.crc32(session.encode()), prompt),) if session else ())
 
 
 def _mooncake(path: Path) -> Iterator[Request]:
@@ -120,15 +137,26 @@ def _mooncake(path: Path) -> Iterator[Request]:
         for line, text in enumerate(file, 1):
             if not text.strip():
                 continue
-            entry = _entry(path, line, text)
-            at = _number(path, line, "timestamp", entry.get("timestamp")) / 1000
-            prompt = _tokens(path, line, "input_length", entry.get("input_length"), least=1)
-            output = _tokens(path, line, "output_length", entry.get("output_length"), least=0)
-            hashes = entry.get("hash_ids", [])
-            if not isinstance(hashes, list) or not all(type(h) is int for h in cast("list[object]", hashes)):
-                raise WorkloadError(f"{path}: line {line}: hash_ids is no list of whole numbers")
-            pieces = tuple((abs(h), MOONCAKE_PIECE) for h in cast("list[int]", hashes))
-            yield Request(at, prompt, max(output, 1), pieces)
+            yield _mooncake_request(path, line, _entry(path, line, text))
+
+
+def _mooncake_table(path: Path) -> Iterator[Request]:
+    for line, row in _rows(path):
+        hashes = row.get("hash_ids", "").strip("[]").replace(",", " ").split()
+        if not all(text.isdecimal() for text in hashes):
+            raise WorkloadError(f"{path}: line {line}: hash_ids is {row['hash_ids']!r}: [1, 2, 3] is expected")
+        yield _mooncake_request(path, line, {**row, "hash_ids": [int(text) for text in hashes]})
+
+
+def _mooncake_request(path: Path, line: int, entry: dict[str, Any]) -> Request:
+    at = _number(path, line, "timestamp", entry.get("timestamp")) / 1000
+    prompt = _tokens(path, line, "input_length", entry.get("input_length"), least=1)
+    output = _tokens(path, line, "output_length", entry.get("output_length"), least=0)
+    hashes = entry.get("hash_ids", [])
+    if not isinstance(hashes, list) or not all(type(h) is int for h in cast("list[object]", hashes)):
+        raise WorkloadError(f"{path}: line {line}: hash_ids is no list of whole numbers")
+    pieces = tuple((abs(h), MOONCAKE_PIECE) for h in cast("list[int]", hashes))
+    return Request(at, prompt, max(output, 1), pieces)
 
 
 def _entry(path: Path, line: int, text: str) -> dict[str, Any]:
@@ -145,14 +173,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.reader(file)
         header = [name.strip().lower() for name in next(reader)]
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise WorkloadError(
-                    f"{path}: line {reader.line_num}: {len(row)} fields where the header has {len(header)}"
-                )
-            yield reader.line_num, {name: value.strip() for name, value in zip(header, row, strict=True)}
+        try:
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise WorkloadError(
+                        f"{path}: line {reader.line_num}: {len(row)} fields where the header has {len(header)}"
+                    )
+                if row:
+                    yield reader.line_num, {name: value.strip() for name, value in zip(header, row, strict=True)}
+        except csv.Error as error:
+            raise WorkloadError(f"{path}: line {reader.line_num}: no CSV: {error}") from error
 
 
 def _tokens(path: Path, line: int, name: str, value: object, *, least: int) -> int:

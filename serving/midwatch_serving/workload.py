@@ -195,19 +195,17 @@ def at_rate(workload: Workload, rate: float) -> Workload:
 
 
 def prompts(workload: Workload, tokens: range, seed: int) -> list[tuple[int, ...]]:
-    """Return a prompt of random `tokens` for each request; pieces of the same id are the same tokens."""
-    pieces: dict[tuple[int, int], list[int]] = {}
+    """Return a prompt of random `tokens` for each request; pieces of the same id begin with the same tokens."""
+    pieces: dict[int, list[int]] = {}
     return [_prompt(request, index, tokens, seed, pieces) for index, request in enumerate(workload.requests)]
 
 
-def _prompt(
-    request: Request, index: int, tokens: range, seed: int, pieces: dict[tuple[int, int], list[int]]
-) -> tuple[int, ...]:
+def _prompt(request: Request, index: int, tokens: range, seed: int, pieces: dict[int, list[int]]) -> tuple[int, ...]:
     prompt: list[int] = []
-    for piece in request.prefix:
-        if piece not in pieces:
-            pieces[piece] = _random(tokens, piece[1], (seed, 1, piece[0]))
-        prompt += pieces[piece]
+    for name, length in request.prefix:
+        if len(pieces.get(name, ())) < length:
+            pieces[name] = _random(tokens, length, (seed, 1, name))  # a longer draw begins as a shorter one does
+        prompt += pieces[name][:length]
     missing = request.prompt_tokens - len(prompt)
     if missing > 0:
         prompt += _random(tokens, missing, (seed, 0, index))

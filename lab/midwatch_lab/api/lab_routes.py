@@ -21,7 +21,7 @@ from midwatch_lab.store.audit import Audit
 class Loads(Protocol):
     """The load generator."""
 
-    def replace(self, raw: Mapping[str, Any]) -> None:
+    def replace(self, raw: Mapping[str, Any]) -> object:
         """Start a load in the place of that of the same target."""
         ...
 

@@ -1,6 +1,7 @@
 """One streamed chat completion, as a client sees it: when the first token came, how many, and how it ended."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +15,27 @@ _OK = 200
 
 @dataclass
 class Stream:
-    """Reads server-sent events; times are seconds on the wall clock since `began`."""
+    """Reads server-sent events; times are seconds on the stopwatch `now` since `began`.
 
-    began: float = field(default_factory=time.perf_counter)
+    `keep`: gather the text too, for who needs to say later what was answered.
+    """
+
+    now: Callable[[], float] = time.perf_counter
+    keep: bool = False
+    began: float = 0.0
     ttft_s: float | None = None
     tokens: int = 0
     complete: bool = False
+    pieces: list[str] = field(default_factory=list[str])
     _rest: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def text(self) -> str:
+        """What was answered, if it was kept."""
+        return "".join(self.pieces)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body.
@@ -35,17 +50,19 @@ class Stream:
             payload = line[5:].strip()
             if payload == b"[DONE]":
                 self.complete = True
-            elif self._content(payload):
+            elif content := self._content(payload):
                 self.tokens += 1
+                if self.keep:
+                    self.pieces.append(content)
                 if self.ttft_s is None:
-                    self.ttft_s = time.perf_counter() - self.began
+                    self.ttft_s = self.now() - self.began
 
     @staticmethod
-    def _content(payload: bytes) -> bool:
-        """Say whether an event carries text (the first one carries the role only, the last one the usage)."""
+    def _content(payload: bytes) -> str:
+        """Return an event's text: none in the first one, which carries the role only, and the last, the usage."""
         try:
             choices: Any = orjson.loads(payload)["choices"]
-            return bool(choices and choices[0]["delta"].get("content"))
+            return str(choices[0]["delta"].get("content") or "") if choices else ""
         except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError) as error:
             raise HttpError(f"an event of the stream is no chat completion: {payload[:80]!r}") from error
 
@@ -62,12 +79,12 @@ async def ask(url: str, body: bytes, stream: Stream) -> int:
     return await send(request, stream.feed)
 
 
-def body(model: str, prompt: str, output_tokens: int) -> bytes:
-    """Return the request's body: one user message, `output_tokens` tokens whatever the model would say."""
+def body(model: str, messages: Sequence[Mapping[str, str]], output_tokens: int) -> bytes:
+    """Return the request's body: the messages, and `output_tokens` tokens whatever the model would say."""
     return orjson.dumps(
         {
             "model": model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": messages,
             "max_tokens": output_tokens,
             "stream": True,
             "ignore_eos": True,

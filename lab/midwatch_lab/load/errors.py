@@ -2,6 +2,7 @@
 
 LoadError                  the load cannot be made
 ├── SpecError              what is asked for is no load: names the field
+├── TraceError             a trace cannot be read: names the file and the line
 └── HttpError              a server did not answer in HTTP/1.1, or hung up in the middle
 """
 
@@ -18,3 +19,7 @@ class SpecError(LoadError):
 
 class HttpError(LoadError):
     """The other side does not speak HTTP/1.1, or ended before its answer did."""
+
+
+class TraceError(LoadError):
+    """A trace cannot be read, or a row of it makes no sense; the message names file, line and what was expected."""
