@@ -42,7 +42,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         return promqltest(arguments)
     if arguments.action == "rules":
         return rules(arguments, _features(arguments.enable_feature))
-    folder: Path = (arguments.dir or settings.lab or settings.state / "lab").resolve()
+    return _in_folder((arguments.dir or settings.lab or settings.state / "lab").resolve(), arguments)
+
+
+def _in_folder(folder: Path, arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "up":
             return _up(folder, arguments)
