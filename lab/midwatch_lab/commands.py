@@ -25,6 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _add_features(up)
     up.add_argument(
+        "--scrape-config",
+        type=Path,
+        metavar="FILE",
+        help="what its Prometheus scrapes, as `scrape_configs` (default: the pods behind every Service)",
+    )
+    up.add_argument(
         "--enable-remote-write-receiver",
         dest="remote_write",
         action="store_true",

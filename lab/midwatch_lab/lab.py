@@ -23,6 +23,7 @@ from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import bind_users, fresh_users
 from midwatch_lab.controllers.volumes import STANDARD
+from midwatch_lab.discovery import Discoverer
 from midwatch_lab.errors import AddressError, LabError
 from midwatch_lab.exporters.state.allowlist import Allowed
 from midwatch_lab.exporters.state.kinds import StateMetrics
@@ -48,13 +49,14 @@ from midwatch_lab.load.service import LoadService
 from midwatch_lab.manifests.loading import load
 from midwatch_lab.manifests.reading import Manifest
 from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.scrape_config import Job
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
 from midwatch_lab.network.balancer import Balancer
 from midwatch_lab.network.earlier import earlier_network, move_services
 from midwatch_lab.objects import name_of, uid_of
 from midwatch_lab.plane import ControlPlane
-from midwatch_lab.scraping import scrape_targets, service_url
+from midwatch_lab.scraping import SERVICES_JOB, service_url
 from midwatch_lab.store.journal import Journal, NoJournal
 from midwatch_lab.store.sqlite import SqliteJournal
 
@@ -80,6 +82,8 @@ class LabOptions:
     """The file that keeps the objects; None for a lab that lives in memory."""
     promql: Features = DEFAULT_FEATURES
     """The experimental parts of PromQL that its Prometheus reads."""
+    scrape: tuple[Job, ...] = (SERVICES_JOB,)
+    """What its Prometheus scrapes."""
     remote_write: bool = False
     """Its Prometheus takes samples from others."""
     metric_labels: Allowed = field(default_factory=dict[str, tuple[str, ...]])
@@ -132,7 +136,7 @@ class Lab:
         self.faults = Faults(self.registry)
         self.metrics = MetricsService(
             self.clock,
-            lambda: scrape_targets(self.store),
+            Discoverer(self.store, options.scrape).targets,
             (StateMetrics(self.store, options.metric_labels).exporter,),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
             remote_write=options.remote_write,

@@ -29,6 +29,8 @@ from midwatch_lab.manifests.exporting import export
 from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
 from midwatch_lab.metrics.ruletest.command import main as rules
+from midwatch_lab.metrics.scrape_config import Job, read_jobs
+from midwatch_lab.scraping import SERVICES_JOB
 
 _DOWN_WITHIN_S: Final = 20.0
 _PROBE_S: Final = 2.0
@@ -76,6 +78,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         promql=_features(arguments.enable_feature),
         metric_labels=_metric_labels(arguments.metric_labels_allowlist),
         manifests=_manifests(arguments.manifests),
+        scrape=_jobs(arguments.scrape_config),
         remote_write=arguments.remote_write,
     )
     return asyncio.run(_run(options, arguments))
@@ -103,12 +106,23 @@ def _manifests(path: Path | None) -> tuple[Manifest, ...]:
 
 
 def _rules(path: Path | None) -> str | None:
+    return None if path is None else _text(path)
+
+
+def _jobs(path: Path | None) -> tuple[Job, ...]:
     if path is None:
-        return None
+        return (SERVICES_JOB,)
+    try:
+        return read_jobs(_text(path))
+    except LabError as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
 
 
 async def _run(options: LabOptions, arguments: argparse.Namespace) -> int:

@@ -10,16 +10,9 @@ from midwatch_lab.original_prometheus import OriginalPrometheus, prometheus_runn
 
 
 @pytest.fixture
-def scraping(prometheus_binaries: Path, tmp_path: Path) -> Callable[[int], AbstractContextManager[OriginalPrometheus]]:
-    """A Prometheus that scrapes one port on loopback every second under the job `chat`."""
-
-    def start(port: int) -> AbstractContextManager[OriginalPrometheus]:
-        target = f"[{{targets: ['127.0.0.1:{port}'], labels: {{pod: a}}}}]"
-        jobs = f"[{{job_name: chat, static_configs: {target}}}]"
-        config = f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: {jobs}\n"
-        return prometheus_running(prometheus_binaries / "prometheus", tmp_path, config)
-
-    return start
+def scraping(prometheus_binaries: Path, tmp_path: Path) -> Callable[[str], AbstractContextManager[OriginalPrometheus]]:
+    """A Prometheus with a configuration."""
+    return lambda config: prometheus_running(prometheus_binaries / "prometheus", tmp_path, config)
 
 
 @pytest.fixture

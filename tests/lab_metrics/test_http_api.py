@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midwatch_contracts.clock import VirtualClock
+from midwatch_lab.metrics.pages import Fetched
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.targets import Target
 
@@ -32,9 +33,9 @@ class Lab:
         self.service = MetricsService(self.clock, lambda: [Target(labels, "http://a:8000/metrics")], fetch=self.fetch)
         self.service.set_rules(RULES)
 
-    async def fetch(self, url: str, timeout_s: float) -> str:
+    async def fetch(self, url: str, timeout_s: float, _limit: int) -> Fetched:
         assert (url, timeout_s) == ("http://a:8000/metrics", 1.0)
-        return PAGE
+        return Fetched(PAGE, "text/plain")
 
     async def ask(self, path: str, method: str = "GET", **parameters: Any) -> tuple[int, Any]:
         transport = httpx2.ASGITransport(app=self.service.app)

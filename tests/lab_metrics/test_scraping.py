@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -14,12 +15,12 @@ from midwatch_lab.load.errors import HttpError
 from midwatch_lab.metrics import gauges
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import instant, read
-from midwatch_lab.metrics.errors import ExpositionError
-from midwatch_lab.metrics.exposition import Page
+from midwatch_lab.metrics.exposition import ACCEPT, Page
 from midwatch_lab.metrics.gauges import Gauge, Group
 from midwatch_lab.metrics.labels import Labels, from_dict
 from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.numbers import bound_text
+from midwatch_lab.metrics.pages import Fetched
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.store import Series, Store
 from midwatch_lab.metrics.targets import Target
@@ -37,7 +38,9 @@ def _page() -> Page:
 
 
 def _read(text: str) -> list[tuple[dict[str, str], float]]:
-    return [(dict(sample.series.labels), sample.value) for sample in _page().read(text)]
+    reading = _page().read(text)
+    assert reading.error == ""
+    return [(dict(sample.series.labels), sample.value) for sample in reading.samples]
 
 
 START = 1_700_000_000.0
@@ -68,14 +71,14 @@ class World:
     def targets(self) -> list[Target]:
         return [Target({"pod": url[7], "job": "chat", "instance": url[7:8] + ":8000"}, url) for url in self.pages]
 
-    async def fetch(self, url: str, _timeout_s: float) -> str:
+    async def fetch(self, url: str, _timeout_s: float, _limit: int) -> Fetched:
         if url in self.hanging:
             await asyncio.sleep(0)
             raise TimeoutError
         page = self.pages[url]
         if isinstance(page, Exception):
             raise page
-        return page
+        return Fetched(page, "text/plain; version=0.0.4", len(page))
 
     def groups(self) -> list[Group]:
         """One object a gauge, which is another once its gauge is."""
@@ -110,7 +113,7 @@ def test_every_form_of_line_is_read() -> None:
     assert math.isnan(found[2][1])
     assert found[3][1] == -math.inf
     page = _page()
-    assert page.read(text)[4].time_ms == 1_700_000_000_000
+    assert page.read(text).samples[4].time_ms == 1_700_000_000_000
     assert (page.metadata["a"].type, page.metadata["a"].help) == ("counter", "An \\ a")
 
 
@@ -131,15 +134,15 @@ def test_every_form_of_line_is_read() -> None:
     ],
 )
 def test_a_page_with_a_bad_line_is_refused_by_line(line: str, message: str) -> None:
-    with pytest.raises(ExpositionError, match=f"line 2: .*{message}"):
-        _page().read(f"ok 1\n{line}\n")
+    assert re.match(f"line 2: .*{message}", _page().read(f"ok 1\n{line}\n").error)
 
 
 def test_a_known_line_with_a_bad_value_is_refused_too() -> None:
     page = _page()
     page.read("a 1\n")
-    with pytest.raises(ExpositionError, match="line 1"):
-        page.read("a one\n")
+    for odd in ("one", "1_0", "1\r", "0x1", "1e999", "+nan", "\u0661"):
+        assert page.read(f"a {odd}\n").error.startswith("line 1: "), odd
+    assert page.read("a 2\n").samples[0].value == 2
 
 
 def test_bounds_become_floats_when_scraped_and_only_on_histograms_and_summaries() -> None:
@@ -174,8 +177,8 @@ def test_a_page_read_again_gives_what_a_first_reading_gives(lines: list[tuple[st
 
     page = _page()
     page.read(written(0))
-    again = [(sample.series.labels, sample.value) for sample in page.read(written(1))]
-    assert again == [(sample.series.labels, sample.value) for sample in _page().read(written(1))]
+    again = [(sample.series.labels, sample.value) for sample in page.read(written(1)).samples]
+    assert again == [(sample.series.labels, sample.value) for sample in _page().read(written(1)).samples]
     assert [dict(labels).get("l", "") for labels, _ in again] == [value for _, value, _ in lines]
 
 
@@ -292,10 +295,10 @@ async def test_a_slow_target_misses_its_turn_and_does_not_hold_up_the_others() -
     gate = asyncio.Event()
     fetch = world.service.scraper.fetch
 
-    async def slow(url: str, timeout_s: float) -> str:
+    async def slow(url: str, timeout_s: float, limit: int) -> Fetched:
         if url.startswith("http://a"):
             await gate.wait()
-        return await fetch(url, timeout_s)
+        return await fetch(url, timeout_s, limit)
 
     world.service.scraper.fetch = slow
     task = asyncio.create_task(world.service.run())
@@ -317,7 +320,8 @@ async def test_a_page_is_fetched_over_http_and_a_bad_status_is_a_failure() -> No
         if b"/bad" in request:
             writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
         else:
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+            assert f"Accept: {ACCEPT}".encode() in request
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
         writer.close()
         await writer.wait_closed()
 
@@ -331,5 +335,5 @@ async def test_a_page_is_fetched_over_http_and_a_bad_status_is_a_failure() -> No
     assert [series.values[0] for series in store.select([Matcher("__name__", "=", "x")])] == [4.5]
     assert {s.target.labels["pod"]: s.last_error for s in service.scraper.scrapes.values()} == {
         "good": "",
-        "bad": "server returned HTTP status 503",
+        "bad": "server returned HTTP status 503 Busy",
     }

@@ -28,7 +28,7 @@ EMPTY_WITHOUT_OPTION = "_annotations"
 def original() -> tuple[dict[Labels, float], dict[str, str]]:
     """Return the original's series of the recorded objects, and the types of all its families."""
     page = Page(lambda labels: Series(from_dict(labels)))
-    found = {sample.series.labels: sample.value for sample in page.read("\n".join(RECORDED["page"]) + "\n")}
+    found = {sample.series.labels: sample.value for sample in page.read("\n".join(RECORDED["page"]) + "\n").samples}
     kept = {labels: value for labels, value in found.items() if dict(labels).get("namespace") not in BUILT_IN}
     return kept, {name: entry.type for name, entry in page.metadata.items()}
 

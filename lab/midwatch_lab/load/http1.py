@@ -52,6 +52,7 @@ class ResponseReader:
 
     def __init__(self, on_body: Callable[[bytes], None]) -> None:
         self.status = 0
+        self.reason = ""
         self.headers: dict[str, str] = {}
         self.done = False
         self._on_body = on_body
@@ -110,6 +111,7 @@ class ResponseReader:
             name, _, value = line.partition(":")
             self.headers[name.strip().lower()] = value.strip()
         self.status = int(parts[1])
+        self.reason = " ".join(parts[2:])
         self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
         length = self.headers.get("content-length")
         if not self._chunked and length is not None:
@@ -182,17 +184,27 @@ async def send(request: Request, on_body: Callable[[bytes], None]) -> int:
         HttpError: when the answer is not HTTP/1.1 or not complete.
         OSError: when the server cannot be reached.
     """
+    reader = ResponseReader(on_body)
+    await exchange(request, reader)
+    return reader.status
+
+
+async def exchange(request: Request, reader: ResponseReader) -> None:
+    """Send a request, and have `reader` read the whole answer, whose errors are raised here.
+
+    Raises:
+        HttpError: when the answer is not HTTP/1.1 or not complete.
+        OSError: when the server cannot be reached.
+    """
     host, port = request.address()
     loop = asyncio.get_running_loop()
     finished: asyncio.Future[None] = loop.create_future()
-    reader = ResponseReader(on_body)
     encoded = request.encoded()
     transport, _ = await loop.create_connection(lambda: _Connection(encoded, reader, finished), host, port)
     try:
         await finished
     finally:
         transport.abort()
-    return reader.status
 
 
 async def fetch(url: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.promql import VectorSelector, pretty_expr
-from midwatch_lab.metrics import answers, rule_answers
+from midwatch_lab.metrics import answers, rule_answers, target_answers
 from midwatch_lab.metrics.engine.annotations import shortened
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
@@ -100,6 +100,8 @@ class Api:
             Route("/api/v1/label/{name}/values", self.label_values, methods=read_only),
             Route("/api/v1/metadata", self._answers(self.metadata), methods=read_only),
             Route("/api/v1/targets", self._answers(self.targets), methods=read_only),
+            Route("/api/v1/targets/metadata", self._answers(self.target_metadata), methods=read_only),
+            Route("/api/v1/scrape_pools", self._answers(self.scrape_pools), methods=read_only),
             Route("/api/v1/rules", self._answers(self.rule_groups), methods=read_only),
             Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
             Route("/api/v1/status/buildinfo", self._answers(self.buildinfo), methods=read_only),
@@ -165,18 +167,24 @@ class Api:
         return Listed(sorted(values), limit)
 
     def metadata(self, parameters: Parameters) -> dict[str, Any]:
-        """Return types and help texts of scraped metrics."""
-        wanted = parameters.get("metric")
-        found = {
-            name: [{"type": entry.type, "help": entry.help, "unit": ""}]
-            for name, entry in self.scraper.metadata().items()
-            if wanted is None or name == wanted
-        }
-        return dict(list(found.items())[: parameters.limit()])
+        """Return types, units and help texts of scraped metrics."""
+        limits = parameters.number("limit"), parameters.number("limit_per_metric")
+        return target_answers.metadata(self.scraper.metadata(), parameters.get("metric"), *limits)
+
+    def target_metadata(self, parameters: Parameters) -> list[dict[str, Any]]:
+        """Return what each target says of its metrics."""
+        limit = parameters.number("limit")
+        matchers = parameters.matchers("match_target")
+        return target_answers.target_metadata(self.scraper, matchers, parameters.get("metric"), limit)
 
     def targets(self, parameters: Parameters) -> dict[str, Any]:
         """Return the targets."""
-        return answers.targets(self.scraper, parameters.get("state") or "any")
+        state = (parameters.get("state") or "any").lower()
+        return target_answers.targets(self.scraper, state, parameters.get("scrapePool"))
+
+    def scrape_pools(self, _parameters: Parameters) -> dict[str, Any]:
+        """Return the names of the jobs."""
+        return {"scrapePools": target_answers.pools(self.scraper)}
 
     def rule_groups(self, parameters: Parameters) -> dict[str, Any]:
         """Return the rules."""

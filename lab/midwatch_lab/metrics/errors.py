@@ -8,7 +8,8 @@ MetricsError               what a client of the metrics asked for cannot be done
 ├── OutOfOrderError        a sample is older than the series' newest, or as old and different
 ├── WriteError             a remote write is refused, in the original's words; `status` is its HTTP status
 │   └── CompressedError    its body is no snappy block, or a too large one
-├── ExpositionError        a scraped page is not the Prometheus text format
+├── ScrapeError            a target cannot be scraped: its configuration, its address or a limit
+│   └── ExpositionError    its page is neither the Prometheus text format nor OpenMetrics
 ├── RulesError             a rule file is not one that Prometheus would load, or uses what is not offered
 └── TemplateError          a template of a rule cannot be read, or not be filled in
 """
@@ -58,8 +59,12 @@ class CompressedError(WriteError):
     """A body is not the snappy block that it should be."""
 
 
-class ExpositionError(MetricsError):
-    """A scraped page is not in the Prometheus text format; the message names the line."""
+class ScrapeError(MetricsError):
+    """A target cannot be scraped, or its page goes beyond a limit."""
+
+
+class ExpositionError(ScrapeError):
+    """A page cannot be read; the message names the line."""
 
 
 class RulesError(BadDataError):

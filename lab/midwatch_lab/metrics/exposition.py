@@ -1,26 +1,37 @@
-"""The Prometheus text format: one line of a page to one sample.
+"""A target's page, read again and again: the Prometheus text format and OpenMetrics.
 
 A page is read line by line, and what a line's text before its value means is kept from scrape to scrape: a line seen
 before costs a dictionary look-up and a number. `le` and `quantile` become floats' text here, as in Prometheus since
 3.0: when scraped, not in queries and not by remote write.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from midwatch_lab.metrics.errors import ExpositionError
-from midwatch_lab.metrics.labels import NAME
+from midwatch_lab.metrics.errors import ExpositionError, ScrapeError
+from midwatch_lab.metrics.exposition_lines import (
+    OPEN_METRICS,
+    TEXT,
+    Format,
+    Line,
+    is_unfinished,
+    number,
+    read_comment,
+    read_sample,
+)
 from midwatch_lab.metrics.numbers import bound_text
 from midwatch_lab.metrics.store import Series
 
-_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
-_PAIR = re.compile(r'[ \t]*(?:"((?:[^"\\]|\\.)*)"|([A-Za-z_][A-Za-z0-9_]*))[ \t]*(?:=[ \t]*"((?:[^"\\]|\\.)*)")?[ \t]*')
-_ESCAPE = re.compile(r"\\(.)")
-_ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
-_TYPES = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
-_COMMENT = re.compile(r"#[ \t]+(TYPE|HELP)[ \t]+(\"(?:[^\"\\]|\\.)*\"|\S+)[ \t]?(.*)")
+ACCEPT: Final = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.7,"
+    "application/openmetrics-text;version=0.0.1;q=0.6,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "text/plain;version=0.0.4;q=0.4,*/*;q=0.3"
+)
+"""What a target is asked for: what the original sends by default."""
+_OPEN_METRICS, _TEXT = "application/openmetrics-text", "text/plain"
+_BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
 
 
 class Sample(NamedTuple):
@@ -37,137 +48,152 @@ class Metadata:
 
     type: str = "unknown"
     help: str = ""
+    unit: str = ""
+
+
+@dataclass
+class Reading:
+    """What a page says, up to its end or to what is wrong with it."""
+
+    samples: list[Sample] = field(default_factory=list[Sample])
+    read: int = 0
+    """How many samples it has, also those that relabelling drops."""
+    error: str = ""
+
+
+def format_of(media: str, fallback: str = "") -> Format:
+    """Return the format that a `Content-Type` names, or that of a fallback where it names none that is read here.
+
+    Raises:
+        ExpositionError: when it names none that is read here, in the original's words.
+    """
+    if fallback and media.partition(";")[0].strip().lower() not in (_OPEN_METRICS, _TEXT):
+        media = fallback
+    if not media:
+        raise ExpositionError(
+            "non-compliant scrape target sending blank Content-Type "
+            "and no fallback_scrape_protocol specified for target"
+        )
+    kind = media.partition(";")[0].strip().lower()
+    if kind == _OPEN_METRICS:
+        return OPEN_METRICS
+    if kind != _TEXT:
+        raise ExpositionError(
+            f'received unsupported Content-Type "{media}" and no fallback_scrape_protocol specified for target'
+        )
+    return TEXT
 
 
 @dataclass
 class Page:
-    """One target's page, read again and again. `resolve` gives the series of a label set."""
+    """One target's page. `resolve` gives the series of a label set, None where relabelling drops it."""
 
-    resolve: Callable[[dict[str, str]], Series]
+    resolve: Callable[[dict[str, str]], Series | None]
     metadata: dict[str, Metadata] = field(default_factory=dict[str, Metadata])
-    _known: dict[str, Series] = field(default_factory=dict[str, Series])
-    _comments: set[str] = field(default_factory=set[str])
+    _form: Format = TEXT
+    _known: dict[str, Series | None] = field(default_factory=dict[str, "Series | None"])
+    _comments: dict[str, str] = field(default_factory=dict[str, str])
+    """The comments seen before, each with the type that it gives to the lines below."""
+    _type: str = ""
 
-    def read(self, text: str) -> list[Sample]:
-        """Return the samples of a page.
-
-        Raises:
-            ExpositionError: names the first line that is not of the format; no sample of the page counts then.
-        """
-        samples: list[Sample] = []
-        add, known, comments = samples.append, self._known, self._comments
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line or line in comments:
-                continue
-            key, _, shown = line.rpartition(" ")
-            series = known.get(key)
-            if series is not None:
-                try:
-                    add(Sample(series, float(shown), None))
-                except ValueError as error:
-                    raise ExpositionError(f"line {number}: {shown[:40]!r} is no number") from error
-                continue
-            try:
-                found = self._first_sight(line)
-            except ExpositionError as error:
-                raise ExpositionError(f"line {number}: {error}") from error
-            if found is not None:
-                add(found)
-        return samples
-
-    def _first_sight(self, line: str) -> Sample | None:
-        text = line.strip(" \t\r")
-        if not text:
-            return None
-        if text.startswith("#"):
-            self._comment(text)
-            self._comments.add(line)
-            return None
-        labels, end = read_metric(text)
-        fields = text[end:].split()
-        if not fields or len(fields) > 2:  # noqa: PLR2004 (value and time)
-            raise ExpositionError(f"{text[:80]!r} has no value behind the labels, or more than a value and a time")
+    def read(self, text: str, form: Format = TEXT) -> Reading:
+        """Return what a page says; none of it counts where there is an `error`, which names the line at fault."""
+        if form is not self._form:
+            self._form = form
+            self._known.clear()
+            self._comments.clear()
+        self._type = ""
+        reading = Reading()
         try:
-            value, time_ms = float(fields[0]), int(fields[1]) if len(fields) > 1 else None
+            self._read(text, reading)
+        except ScrapeError as error:
+            reading.error = str(error)
+        return reading
+
+    def _read(self, text: str, reading: Reading) -> None:
+        known, comments = self._known, self._comments
+        if "\r" in text:  # part of a value, which then is no number; but not for `float`
+            known.clear()
+        begun, ended = "", False
+        for line_number, part in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+            line = f"{begun}\n{part}" if begun else part
+            key, _, shown = line.rpartition(" ")
+            try:
+                if key in known and not ended:
+                    self._add(reading, known[key], shown)
+                    begun = ""
+                elif line in comments and not ended:
+                    self._type = comments[line] or self._type
+                else:
+                    begun = line if is_unfinished(line) else ""
+                    ended = ended if begun else self._first_sight(line, reading, ended=ended)
+            except ExpositionError as error:
+                raise ExpositionError(f"line {line_number}: {error}") from error
+        if begun:
+            raise ExpositionError(f"the page ends within quotes: {begun[:40]!r}")
+        if self._form.tight and text and not ended:
+            raise ExpositionError("data does not end with # EOF")
+
+    @staticmethod
+    def _add(reading: Reading, series: Series | None, shown: str) -> None:
+        """Add a sample of a line that was seen before."""
+        try:
+            value = float(shown)
         except ValueError as error:
-            raise ExpositionError(f"{' '.join(fields)[:40]!r} is no number, or no time in milliseconds") from error
-        self._normalise(labels)
-        series = self.resolve(labels)
-        if time_ms is None and line == f"{text[:end]} {fields[0]}":
-            self._known[text[:end]] = series
-        return Sample(series, value, time_ms)
+            raise ExpositionError(f"{shown[:40]!r} is no number") from error
+        if value - value != 0 or "_" in shown or not shown.isascii():
+            value = number(shown)
+        reading.read += 1
+        if series is not None:
+            reading.samples.append(Sample(series, value, None))
+
+    def _first_sight(self, line: str, reading: Reading, *, ended: bool) -> bool:
+        """Read a line that was not seen before; return whether it ends the page."""
+        if self._form.tight:
+            if ended:
+                raise ExpositionError("unexpected data after # EOF")
+            if line == "# EOF":
+                return True
+        else:
+            line = line.lstrip(" \t")
+            if not line:
+                return False
+        if line.startswith("#"):
+            self._comment(line)
+            return False
+        self._sample(line, read_sample(line, self._form), reading)
+        return False
+
+    def _sample(self, text: str, found: Line, reading: Reading) -> None:
+        self._normalise(found.labels)
+        reading.read += 1
+        series = self.resolve(found.labels)
+        key, _, shown = text.rpartition(" ")
+        if found.time_ms is None and key == text[: found.end] and shown:
+            self._known[key] = series
+        if series is not None:
+            reading.samples.append(Sample(series, found.value, found.time_ms))
 
     def _comment(self, text: str) -> None:
-        found = _COMMENT.match(text)
-        if found is None:
+        said = read_comment(text, self._form)
+        self._comments[text] = ""
+        if said is None:
             return
-        name = _unescape(found[2][1:-1]) if found[2].startswith('"') else found[2]
-        entry = self.metadata.setdefault(name, Metadata())
-        if found[1] == "HELP":
-            entry.help = _unescape(found[3])
-            return
-        kind = found[3].strip()
-        if kind not in _TYPES:
-            raise ExpositionError(f"the metric {name} has the unknown type {kind!r}")
-        entry.type = "unknown" if kind == "untyped" else kind
+        entry = self.metadata.setdefault(said.metric, Metadata())
+        if said.what == "TYPE":
+            self._type = self._comments[text] = said.text
+            entry.type = "unknown" if said.text == "untyped" else said.text
+        elif said.what == "HELP":
+            entry.help = said.text
+        else:
+            entry.unit = said.text
 
     def _normalise(self, labels: dict[str, str]) -> None:
-        """Write bucket bounds and quantiles as floats."""
-        name = labels[NAME]
-        for label, family, kind in (("le", name.removesuffix("_bucket"), "histogram"), ("quantile", name, "summary")):
-            entry = self.metadata.get(family)
-            if label in labels and entry is not None and entry.type == kind:
-                try:
-                    labels[label] = bound_text(float(labels[label]))
-                except ValueError:
-                    continue
-
-
-def read_metric(text: str) -> tuple[dict[str, str], int]:
-    """Read `name{a="b"}` or `{"name", a="b"}`; return the labels with `__name__`, and the offset behind them.
-
-    Raises:
-        ExpositionError: when the text starts otherwise, or sets a label twice.
-    """
-    labels: dict[str, str] = {}
-    found = _METRIC.match(text)
-    end = 0
-    if found is not None:
-        labels[NAME] = found[0]
-        end = found.end()
-    brace = end + len(text[end:]) - len(text[end:].lstrip(" \t"))
-    if text.startswith("{", brace):
-        end = _read_labels(text, brace + 1, labels)
-    if NAME not in labels:
-        raise ExpositionError(f"{text[:80]!r} starts with no metric name")
-    return labels, end
-
-
-def _read_labels(text: str, position: int, labels: dict[str, str]) -> int:
-    while True:
-        if text.startswith("}", position):
-            return position + 1
-        pair = _PAIR.match(text, position)
-        if pair is None:
-            raise ExpositionError(f'{text[:80]!r} has labels that are not written as name="value"')
-        quoted, bare, value = pair.groups()
-        name = bare if quoted is None else _unescape(quoted)
-        if value is None:
-            if quoted is None:
-                raise ExpositionError(f"the label {name} has no value")
-            name, value = NAME, quoted
-        if name in labels:
-            raise ExpositionError(f"the label {name} stands twice in {text[:80]!r}")
-        labels[name] = _unescape(value)
-        position = pair.end()
-        if text.startswith(",", position):
-            position += 1
-            position += len(text[position:]) - len(text[position:].lstrip(" \t"))
-        elif not text.startswith("}", position):
-            raise ExpositionError(f"the labels of {text[:80]!r} are not closed")
-
-
-def _unescape(text: str) -> str:
-    if "\\" not in text:
-        return text
-    return _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[0]), text)
+        """Write bucket bounds and quantiles as floats, below the type of a histogram or summary."""
+        label = _BOUNDS.get(self._type)
+        if label is None or label not in labels:
+            return
+        try:
+            labels[label] = bound_text(number(labels[label]))
+        except ExpositionError:
+            return

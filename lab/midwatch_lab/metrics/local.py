@@ -30,6 +30,7 @@ class LocalScrape:
     def __init__(self, exporter: Exporter, store: Store) -> None:
         self.exporter = exporter
         self.target = exporter.target
+        self.metadata = exporter.metadata
         self.labels = from_dict(exporter.target.labels)
         self.health = "unknown"
         self.last_error = ""

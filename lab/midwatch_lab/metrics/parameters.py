@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from midwatch_contracts.errors import ContractError
-from midwatch_contracts.promql import VectorSelector, duration_ms
+from midwatch_contracts.promql import Matcher, VectorSelector, duration_ms
 from midwatch_contracts.times import unix_seconds
 from midwatch_lab.metrics.engine.query import read
 from midwatch_lab.metrics.errors import BadDataError
@@ -108,6 +108,31 @@ class Parameters:
         if text.startswith("-"):
             raise BadDataError('invalid parameter "limit": limit must be non-negative')
         return int(text) or None
+
+    def number(self, name: str) -> int:
+        """Return a limit of the older kind, -1 where it is missing.
+
+        Raises:
+            BadDataError: when it is no whole number.
+        """
+        text = self.get(name)
+        if text is not None and not _INTEGER.fullmatch(text):
+            raise BadDataError(f"{name} must be a number")
+        return -1 if text is None else int(text)
+
+    def matchers(self, name: str) -> list[Matcher]:
+        """Return the matchers of a selector, none where it is missing.
+
+        Raises:
+            BadDataError: when it is no plain selector.
+        """
+        text = self.get(name)
+        if text is None:
+            return []
+        expr = read(text)
+        if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
+            raise BadDataError(f'invalid parameter "{name}": parse error: "{text}" is no plain series selector')
+        return list(expr.all_matchers())
 
     def selectors(self, *, required: bool) -> list[VectorSelector]:
         """Return the parameters `match[]` as selectors.

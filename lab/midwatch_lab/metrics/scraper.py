@@ -8,34 +8,26 @@ marker at that scrape, so that an instant query stops showing it at once. Each t
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.load.errors import HttpError
-from midwatch_lab.load.http1 import fetch
-from midwatch_lab.metrics.errors import ExpositionError
-from midwatch_lab.metrics.exposition import Metadata, Page
+from midwatch_lab.metrics.errors import ScrapeError
+from midwatch_lab.metrics.exposition import Metadata, Page, Reading, format_of
 from midwatch_lab.metrics.gauges import append
 from midwatch_lab.metrics.labels import NAME, Labels, from_dict
 from midwatch_lab.metrics.local import Exporter, LocalScrape
+from midwatch_lab.metrics.pages import Fetch, Fetched, fetch_page
+from midwatch_lab.metrics.sample_labels import SeriesOf
 from midwatch_lab.metrics.store import STALE, Series, Store
-from midwatch_lab.metrics.targets import REPORTS, Target
+from midwatch_lab.metrics.targets import EXTRA_REPORTS, REPORTS, Dropped, Target
 
-Fetch = Callable[[str, float], Awaitable[str]]
-"""URL and timeout (s) to a page; raises OSError, TimeoutError or HttpError."""
-
-_OK = 200
-_ACCEPT = {"Accept": "text/plain;version=0.0.4"}
 _PRUNE_EVERY_S = 15.0
-
-
-async def fetch_page(url: str, timeout_s: float) -> str:
-    """Get a page over HTTP."""
-    status, body = await fetch(url, timeout_s, _ACCEPT)
-    if status != _OK:
-        raise HttpError(f"server returned HTTP status {status}")
-    return body.decode("utf-8", "replace")
+_SOON_S = 1e-3
+"""Times that are nearer than this are the same: intervals are no whole numbers of seconds in floats."""
+Key = tuple[str, Labels, str]
+"""Job, labels and URL: what makes a target the same."""
 
 
 @dataclass
@@ -46,6 +38,10 @@ class Scrape:
     labels: Labels
     page: Page
     reports: list[Series]
+    interval_s: float
+    timeout_s: float
+    due_s: float = -math.inf
+    """When it is scraped next."""
     live: dict[Series, None] = field(default_factory=dict[Series, None])
     """The series of the last good page."""
     health: str = "unknown"
@@ -54,17 +50,10 @@ class Scrape:
     last_duration_s: float = 0.0
     running: bool = False
 
-
-def conflict_free(exposed: dict[str, str], target: dict[str, str]) -> Labels:
-    """Join the labels of a line and its target; the target's win, a line's own moves to `exported_<name>`."""
-    joined = {name: value for name, value in exposed.items() if name not in target}
-    for name, value in exposed.items():
-        if name in target and value:
-            moved = f"exported_{name}"
-            while moved in joined or moved in target:
-                moved = f"exported_{moved}"
-            joined[moved] = value
-    return from_dict({**joined, **target})
+    @property
+    def metadata(self) -> Mapping[str, Metadata]:
+        """What its page says about its metrics."""
+        return self.page.metadata
 
 
 @dataclass
@@ -73,12 +62,13 @@ class Scraper:
 
     clock: Clock
     store: Store
-    targets: Callable[[], Sequence[Target]]
+    targets: Callable[[], Sequence[Target | Dropped]]
     exporters: Sequence[Exporter] = ()
     fetch: Fetch = fetch_page
     interval_s: float = 1.0
     timeout_s: float = 1.0
-    scrapes: dict[tuple[Labels, str], Scrape] = field(default_factory=dict[tuple[Labels, str], Scrape])
+    scrapes: dict[Key, Scrape] = field(default_factory=dict[Key, Scrape])
+    dropped: list[Dropped] = field(default_factory=list[Dropped])
     local: list[LocalScrape] = field(init=False)
     _pruned_s: float = 0.0
 
@@ -98,6 +88,8 @@ class Scraper:
     async def once(self) -> None:
         """Scrape every target at the clock's time, and return when all are done."""
         now = self.clock.now()
+        for scrape in self.scrapes.values():
+            scrape.due_s = now
         await asyncio.gather(*(self._scrape(scrape, now) for scrape in self.due(now)))
 
     def due(self, now: float) -> list[Scrape]:
@@ -105,7 +97,10 @@ class Scraper:
         at = round(now * 1000)
         for scrape in self.local:
             scrape.collect(now)
-        wanted = {(from_dict(target.labels), target.url): target for target in self.targets()}
+        found = self.targets()
+        self.dropped = [target for target in found if isinstance(target, Dropped)]
+        active = [target for target in found if isinstance(target, Target)]
+        wanted = {(target.job.name, from_dict(target.labels), target.url): target for target in active}
         for key in [key for key in self.scrapes if key not in wanted]:
             self._end(self.scrapes.pop(key), at)
         for key, target in wanted.items():
@@ -114,47 +109,73 @@ class Scraper:
         if now - self._pruned_s >= _PRUNE_EVERY_S:
             self._pruned_s = now
             self.store.prune(now)
-        return [scrape for scrape in self.scrapes.values() if not scrape.running]
+        due = [s for s in self.scrapes.values() if s.due_s <= now + _SOON_S and not s.running]
+        for scrape in due:
+            scrape.due_s = (math.floor((now + _SOON_S) / scrape.interval_s) + 1) * scrape.interval_s
+        return due
 
-    def metadata(self) -> dict[str, Metadata]:
-        """Return what the pages say about their metrics."""
-        local = {name: entry for exporter in self.exporters for name, entry in exporter.metadata.items()}
-        pages = (scrape.page.metadata for scrape in self.scrapes.values())
-        return local | {name: entry for page in pages for name, entry in page.items()}
+    def metadata(self) -> list[tuple[str, Metadata]]:
+        """Return what the exporters and the pages say about their metrics, target by target."""
+        local = [said for scrape in self.local for said in scrape.metadata.items()]
+        return local + [said for scrape in self.scrapes.values() for said in scrape.metadata.items()]
 
     def _start(self, target: Target) -> Scrape:
-        page = Page(lambda exposed: self.store.series(conflict_free(exposed, target.labels)))
-        reports = [self.store.series(from_dict({**target.labels, NAME: name})) for name in REPORTS]
-        return Scrape(target, from_dict(target.labels), page, reports)
+        job = target.job
+        names = (*REPORTS, *EXTRA_REPORTS) if job.extra_scrape_metrics else REPORTS
+        reports = [self.store.series(from_dict({**target.labels, NAME: name})) for name in names]
+        page = Page(SeriesOf(self.store, target))
+        interval_s, timeout_s = target.interval_s or self.interval_s, target.timeout_s or self.timeout_s
+        return Scrape(target, from_dict(target.labels), page, reports, interval_s, timeout_s)
 
     async def _scrape(self, scrape: Scrape, now: float) -> None:
         at, begin = round(now * 1000), time.perf_counter()
         scrape.running = True
-        scraped, added, error = 0, 0, ""
+        reading, size = Reading(), 0
         try:
-            samples = scrape.page.read(await self.fetch(scrape.target.url, self.timeout_s))
-        except (TimeoutError, OSError, HttpError, ExpositionError) as caught:
-            error = str(caught) or f"no answer within {self.timeout_s:g} s"
-            samples = []
+            fetched = await self.fetch(scrape.target.url, scrape.timeout_s, scrape.target.job.body_size_limit)
+            size = fetched.size
+            reading = self._read(scrape, fetched)
+        except (TimeoutError, OSError, HttpError, ScrapeError) as caught:
+            reading.error = str(caught) or f"no answer within {scrape.timeout_s:g} s"
         finally:
             scrape.running = False
-        if self.scrapes.get((scrape.labels, scrape.target.url)) is not scrape:
+        target = scrape.target
+        if self.scrapes.get((target.job.name, scrape.labels, target.url)) is not scrape:
             return  # the target went away meanwhile; its series are ended already
+        kept, added = self._write(scrape, reading, at)
+        scrape.health, scrape.last_error = ("down", reading.error) if reading.error else ("up", "")
+        scrape.last_scrape_s, scrape.last_duration_s = now, time.perf_counter() - begin
+        values = (0.0 if reading.error else 1.0, scrape.last_duration_s, reading.read, kept, added)
+        extra = (scrape.timeout_s, target.job.sample_limit, size)
+        for series, value in zip(scrape.reports, (*values, *extra), strict=False):
+            append(self.store, series, at, float(value))
+
+    def _read(self, scrape: Scrape, fetched: Fetched) -> Reading:
+        job = scrape.target.job
+        if not fetched.text:
+            return Reading()
+        reading = scrape.page.read(fetched.text, format_of(fetched.media, job.fallback))
+        if job.sample_limit and len(reading.samples) > job.sample_limit and not reading.error:
+            reading.error = "sample limit exceeded"
+        return reading
+
+    def _write(self, scrape: Scrape, reading: Reading, at: int) -> tuple[int, int]:
+        """Write a page's samples, none of one that is wrong; return how many are kept, and how many are new."""
         live: dict[Series, None] = {}
-        for series, value, own_time in samples:
-            if own_time is None:
+        kept = len(reading.samples)
+        honoured = scrape.target.job.honor_timestamps
+        for series, value, own_time in reading.samples if not reading.error else ():
+            if own_time is None or not honoured:
                 live[series] = None
-            scraped += append(self.store, series, at if own_time is None else own_time, value)
+                append(self.store, series, at, value)
+            elif not append(self.store, series, own_time, value):
+                kept -= 1
         added = sum(series not in scrape.live for series in live)
         for series in scrape.live:
             if series not in live:
                 append(self.store, series, at, STALE)
         scrape.live = live
-        scrape.health, scrape.last_error = ("down", error) if error else ("up", "")
-        scrape.last_scrape_s, scrape.last_duration_s = now, time.perf_counter() - begin
-        values = (0.0 if error else 1.0, scrape.last_duration_s, len(samples), scraped, added)
-        for series, value in zip(scrape.reports, values, strict=True):
-            append(self.store, series, at, float(value))
+        return kept, added
 
     def _end(self, scrape: Scrape, at: int) -> None:
         for series in (*scrape.live, *scrape.reports):

@@ -8,11 +8,12 @@ from midwatch_contracts.clock import Clock
 from midwatch_lab.metrics.api import Api
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.local import Exporter
+from midwatch_lab.metrics.pages import Fetch, fetch_page
 from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
-from midwatch_lab.metrics.scraper import Fetch, Scraper, fetch_page
+from midwatch_lab.metrics.scraper import Scraper
 from midwatch_lab.metrics.store import Store
-from midwatch_lab.metrics.targets import Target
+from midwatch_lab.metrics.targets import Dropped, Target
 
 
 class MetricsService:
@@ -32,7 +33,7 @@ class MetricsService:
     def __init__(
         self,
         clock: Clock,
-        targets: Callable[[], Sequence[Target]],
+        targets: Callable[[], Sequence[Target | Dropped]],
         exporters: Sequence[Exporter] = (),
         *,
         interval_s: float = 1.0,
