@@ -43,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         content = body.encode()
         self.send_response(code)
         self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("X-Pod", os.environ.get("POD", ""))
         self.end_headers()
         self.wfile.write(content)
