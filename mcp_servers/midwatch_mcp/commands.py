@@ -15,6 +15,23 @@ def configure_mcp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-write", action="store_true", help="also offer change_apply, which applies plans that a person approved"
     )
+    cluster = parser.add_argument_group("the cluster")
+    cluster.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="keep to this namespace (may be repeated); nodes and other kinds without one stay readable",
+    )
+    cluster.add_argument("--as", dest="as_user", metavar="USER", help="impersonate this user in every request")
+    cluster.add_argument(
+        "--as-group", action="append", default=[], metavar="GROUP", help="and this group (may be repeated)"
+    )
+    cluster.add_argument(
+        "--insecure-skip-tls-verify",
+        action="store_true",
+        help="accept a kubeconfig that does not check the server's certificate; without it such a server is not asked",
+    )
     http = parser.add_argument_group(
         "over HTTP", "Instead of stdio. An address that other machines reach needs a token and the names it goes by."
     )

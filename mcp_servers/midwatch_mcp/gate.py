@@ -1,8 +1,8 @@
 """The gate that every tool call passes: what is not understood is refused, what is let through is bounded and noted.
 
 It is an MCP extension rather than part of each tool, so that no tool can be added without it: unknown arguments are
-refused (the SDK drops them in silence), a call has a time limit, an answer a size limit, and each call, the refused
-ones too, leaves one line in `<state>/mcp-audit.jsonl`.
+refused (the SDK drops them in silence), a call has a time limit, an answer a size limit, a tool a rate, and each call,
+the refused ones too, leaves one line in `<state>/mcp-audit.jsonl`.
 """
 
 import os
@@ -24,6 +24,7 @@ from opentelemetry import trace
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_contracts.errors import CanonicalError
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.rates import Limiter
 from midwatch_mcp.redact import harmless
 from midwatch_mcp.tool import ToolDeclaration
 
@@ -61,9 +62,10 @@ class Gate(Extension):
 
     identifier = "dev.midwatch/gate"
 
-    def __init__(self, server: str, audit: AuditLog) -> None:
+    def __init__(self, server: str, audit: AuditLog, limiter: Limiter | None = None) -> None:
         self._server = server
         self._audit = audit
+        self._limiter = limiter or Limiter()
         self._tools: dict[str, GatedTool] = {}
 
     def admit(self, declaration: ToolDeclaration, input_schema: Mapping[str, Any]) -> None:
@@ -75,15 +77,20 @@ class Gate(Extension):
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
         """Check one call, run it within its limits, and write its audit line."""
-        started = time.monotonic()
-        refusal = self._refusal(params)
+        started, caller = time.monotonic(), _principal()
+        refusal = self._refusal(params) or self._limiter.enter(
+            caller, params.name, self._tools[params.name].declaration.cost
+        )
         outcome: Outcome = "cancelled"
         result: HandlerResult = None
         try:
             if refusal is not None:
                 outcome, result = "refused", failure(refusal)
             else:
-                outcome, result = await self._bounded(params, ctx, call_next)
+                try:
+                    outcome, result = await self._bounded(params, ctx, call_next)
+                finally:
+                    self._limiter.leave(caller, params.name)
         finally:
             self._audit.write(self._line(params, ctx, outcome, result, time.monotonic() - started))
         return result

@@ -4,10 +4,12 @@ import argparse
 import importlib
 import logging
 import sys
+from dataclasses import replace
 
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_mcp.errors import SettingsError
+from midwatch_mcp.kubernetes.connection import Bounds
 from midwatch_mcp.server import ToolServer
 from midwatch_mcp.servers import build, build_all
 from midwatch_mcp.settings import ServerSettings
@@ -29,7 +31,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         _check_flags(arguments)
-        server = _server(arguments.server, ServerSettings.from_settings(settings), allow_write=arguments.allow_write)
+        reached = replace(ServerSettings.from_settings(settings), bounds=_bounds(arguments))
+        server = _server(arguments.server, reached, allow_write=arguments.allow_write)
         if arguments.http is not None:
             # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
             importlib.import_module("midwatch_mcp.http.running").main(arguments, server)
@@ -47,6 +50,17 @@ def _server(name: str, settings: ServerSettings, *, allow_write: bool) -> ToolSe
     if name == "all":
         return build_all(settings, allow_write=allow_write)
     return build(settings, allow_write=allow_write, names=(name,))[name]
+
+
+def _bounds(arguments: argparse.Namespace) -> Bounds:
+    if arguments.as_group and arguments.as_user is None:
+        raise SettingsError("--as-group goes with --as USER: a group alone cannot be impersonated")
+    return Bounds(
+        namespaces=frozenset(arguments.namespace),
+        user=arguments.as_user,
+        groups=tuple(arguments.as_group),
+        insecure_skip_tls_verify=arguments.insecure_skip_tls_verify,
+    )
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field
 from midwatch_mcp.errors import EvidenceError, SettingsError
 from midwatch_mcp.evidence import EvidencePage, EvidenceStore
 from midwatch_mcp.gate import AuditLog, Gate
+from midwatch_mcp.rates import Limiter
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.tool import Answer, Handler, ToolDeclaration, bind, declaration_of, tool
 
@@ -77,6 +78,7 @@ def new_server(
     handlers: Sequence[Handler],
     allow_write: bool = False,
     close: Closer | None = None,
+    limiter: Limiter | None = None,
 ) -> ToolServer:
     """Return a server that offers `handlers` over `room`, and `evidence_read`, behind a gate.
 
@@ -86,7 +88,7 @@ def new_server(
     chosen = [handler for handler in handlers if allow_write or declaration_of(handler).read_only]
     offers = [Offer(declaration_of(handler), bind(name, handler, room, evidence)) for handler in chosen]
     told = {"title": title, "instructions": instructions}
-    return _assemble(name, told, offers, settings=settings, evidence=evidence, close=close)
+    return _assemble(name, told, offers, settings=settings, evidence=evidence, close=close, limiter=limiter)
 
 
 def mount(name: str, parts: Sequence[ToolServer], *, settings: ServerSettings, evidence: EvidenceStore) -> ToolServer:
@@ -124,8 +126,9 @@ def _assemble(
     settings: ServerSettings,
     evidence: EvidenceStore,
     close: Closer | None,
+    limiter: Limiter | None = None,
 ) -> ToolServer:
-    gate = Gate(name, AuditLog(settings.state / "mcp-audit.jsonl"))
+    gate = Gate(name, AuditLog(settings.state / "mcp-audit.jsonl"), limiter)
     reader = evidence_offer(name, evidence)
     for offer in (*offers, reader):
         gate.admit(offer.declaration, offer.tool.parameters)

@@ -1,12 +1,13 @@
 """What the servers need to know, built once at the edge and passed down."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
 
 from midwatch_contracts.command import Settings
 from midwatch_mcp.errors import SettingsError
+from midwatch_mcp.kubernetes.connection import Bounds
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class ServerSettings:
     """Policy of the safe-apply envelope."""
     lab: Path | None = None
     """Folder of a running lab."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """As whom the cluster is asked, and within which namespaces."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -17,12 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from midwatch_mcp.errors import KubeError, UnreachableError
 from midwatch_mcp.kubernetes.client import APPLY, JSON_PATCH, MERGE, KubeClient
+from midwatch_mcp.kubernetes.connection import Bounds
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import Caller, Era, answer_text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.original]
 STARTED_S = 60.0
 MANY = 1_000
+ANY_SERVER = Bounds(insecure_skip_tls_verify=True)
+"""The original signs its certificate itself."""
 PODS = "/api/v1/namespaces/many/pods"
 
 
@@ -90,7 +93,7 @@ def kubeconfig(original_binaries: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 async def client(kubeconfig: Path) -> AsyncGenerator[KubeClient]:
-    opened = KubeClient(kubeconfig)
+    opened = KubeClient(kubeconfig, bounds=ANY_SERVER)
     deadline = time.monotonic() + STARTED_S
     while True:
         try:
@@ -128,7 +131,7 @@ async def thousand(client: KubeClient) -> KubeClient:
 @pytest.fixture
 def kube(client: KubeClient, kubeconfig: Path, tmp_path: Path, era: Era) -> Caller:
     assert client
-    return Caller.of("kubernetes", ServerSettings(state=tmp_path, kubeconfig=kubeconfig), era)
+    return Caller.of("kubernetes", ServerSettings(state=tmp_path, kubeconfig=kubeconfig, bounds=ANY_SERVER), era)
 
 
 def deployment(**spec: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Lines 1, 6, 10 and 21 of the checklist in reference/mcp-stack.md §6, on a server made for it."""
+"""Lines 1, 6, 8, 10 and 21 of the checklist in reference/mcp-stack.md §6, on a server made for it."""
 
 import asyncio
 import json
@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from midwatch_mcp.errors import RefusedError
 from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.rates import RATES, Limiter, Rate
 from midwatch_mcp.server import ToolServer, new_server
 from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.testing.caller import Caller, Era
+from midwatch_mcp.testing.caller import Caller, Era, answer_text
 from midwatch_mcp.tool import Answer, Handler, declaration_of, tool
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +79,12 @@ async def echo_write(room: Room, text: str) -> Answer[Echo]:
 
 
 def serve(
-    state: Path, room: Room, *, allow_write: bool = False, handlers: Sequence[Handler] = (echo_text, echo_write)
+    state: Path,
+    room: Room,
+    *,
+    allow_write: bool = False,
+    handlers: Sequence[Handler] = (echo_text, echo_write),
+    limiter: Limiter | None = None,
 ) -> ToolServer:
     return new_server(
         "kubernetes",
@@ -89,6 +95,7 @@ def serve(
         room=room,
         handlers=handlers,
         allow_write=allow_write,
+        limiter=limiter,
     )
 
 
@@ -211,3 +218,47 @@ def test_a_declaration_states_all_four_hints() -> None:
         False,
         False,
     )
+
+
+async def test_a_tool_that_is_called_too_often_is_refused_with_how_long_to_wait(
+    tmp_path: Path, room: Room, era: Era
+) -> None:
+    now = [100.0]
+    server = serve(
+        tmp_path, room, limiter=Limiter({**RATES, "low": Rate(per_s=2, burst=3, together=9)}, lambda: now[0])
+    )
+    async with Caller(server, era).connect() as client:
+        answers = [await client.call_tool("echo_text", {"text": "a"}) for _ in range(5)]
+        assert [answer.is_error for answer in answers] == [False, False, False, True, True]
+        assert "2 a second are allowed; try again in 0.5 s" in answer_text(answers[-1])
+        assert not (await client.call_tool("evidence_read", {"id": "ev-" + "0" * 16, "path": ""})).structured_content
+        now[0] += 0.5
+        assert not (await client.call_tool("echo_text", {"text": "a"})).is_error
+    assert len(room.calls) == 4
+    assert [line["decision"] for line in audit(tmp_path)][3:5] == ["refused", "refused"]
+
+
+async def test_no_more_calls_of_a_tool_run_at_once_than_its_cost_allows(tmp_path: Path, room: Room, era: Era) -> None:
+    server = serve(tmp_path, room, limiter=Limiter({**RATES, "low": Rate(per_s=9, burst=9, together=1)}))
+    async with Caller(server, era).connect() as client, asyncio.TaskGroup() as group:
+        hanging = group.create_task(client.call_tool("echo_text", {"text": "hang"}))
+        await room.called.wait()
+        assert "the most at once" in answer_text(await client.call_tool("echo_text", {"text": "a"}))
+        assert "was stopped" in answer_text(await hanging)
+        assert not (await client.call_tool("echo_text", {"text": "a"})).is_error
+    assert room.calls == ["hang", "a"]
+
+
+def test_callers_and_tools_are_counted_apart_and_the_idle_are_forgotten() -> None:
+    now = [0.0]
+    limiter = Limiter({**RATES, "low": Rate(per_s=1, burst=1, together=1)}, lambda: now[0])
+    assert limiter.enter("ada", "echo", "low") is None
+    assert "the most at once" in (limiter.enter("ada", "echo", "low") or "")
+    assert limiter.enter("bob", "echo", "low") is None
+    assert limiter.enter("ada", "other", "low") is None
+    limiter.leave("ada", "echo")
+    assert "try again in 1.0 s" in (limiter.enter("ada", "echo", "low") or "")
+    for number in range(10_001):
+        assert limiter.enter(f"caller-{number}", "echo", "low") is None
+        limiter.leave(f"caller-{number}", "echo")
+    assert limiter.enter("ada", "echo", "low") is None

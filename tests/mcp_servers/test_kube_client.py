@@ -8,6 +8,7 @@ import pytest
 from midwatch_contracts.command import Settings
 from midwatch_mcp.errors import KubeError, RefusedError, SettingsError, UnreachableError
 from midwatch_mcp.kubernetes.client import KubeClient
+from midwatch_mcp.kubernetes.connection import Bounds, placed
 from midwatch_mcp.kubernetes.discovery import checked_name
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.world import World
@@ -135,3 +136,95 @@ def test_a_lab_fills_in_what_is_not_given(tmp_path: Path) -> None:
     assert (found.kubeconfig, found.prometheus) == (Path("/k"), "http://p")
     kept = from_lab(replace(settings, prometheus="http://other"))
     assert (kept.kubeconfig, kept.prometheus) == (Path("/k"), "http://other")
+
+
+async def test_every_request_is_made_as_the_user_and_the_groups_that_are_impersonated(
+    settings: ServerSettings, world: World
+) -> None:
+    bounds = Bounds(user="ada@example.org", groups=("on-call", "readers"))
+    client = KubeClient(settings.kubeconfig, bounds=bounds)
+    await client.get("/api")
+    await client.aclose()
+    seen = world.seen[-1]
+    assert (seen.headers["impersonate-user"], seen.groups) == ("ada@example.org", ("on-call", "readers"))
+    assert seen.headers["authorization"] == f"Bearer {world.cluster.token}"
+
+
+@pytest.fixture
+async def kept(settings: ServerSettings) -> AsyncGenerator[KubeClient]:
+    opened = KubeClient(settings.kubeconfig, bounds=Bounds(namespaces=frozenset({"llm"})))
+    yield opened
+    await opened.aclose()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/kube-system/pods",
+        "/api/v1/namespaces/kube-system/pods/a/log",
+        "/api/v1/namespaces/other/pods/a:80/proxy/metrics",
+        "/apis/apps/v1/namespaces/other/deployments/chat",
+        "/api/v1/pods",
+        "/apis/apps/v1/deployments",
+        "/apis/never.heard.of/v1/things",
+    ],
+)
+async def test_a_client_that_is_kept_to_a_namespace_sends_nothing_beyond_it(
+    kept: KubeClient, world: World, path: str
+) -> None:
+    await kept.discover()
+    asked = len(world.seen)
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        with pytest.raises(RefusedError, match="kept to the namespace llm"):
+            await kept.request(method, path)
+    with pytest.raises(RefusedError, match="kept to the namespace llm"):
+        async with kept.stream("POST", path, {}, timeout_s=1):
+            pass
+    assert len(world.seen) == asked
+
+
+async def test_a_client_that_is_kept_to_a_namespace_reads_it_and_kinds_that_live_in_none(kept: KubeClient) -> None:
+    assert (await kept.list("/api/v1/namespaces/llm/pods"))["items"]
+    assert (await kept.list("/api/v1/nodes"))["items"] == []
+    assert (await kept.get("/api/v1/namespaces/kube-system"))["metadata"]["name"] == "kube-system"
+    assert (await kept.get("/api"))["kind"]
+
+
+def test_a_path_is_placed_in_its_namespace_whatever_lies_behind_it() -> None:
+    assert placed("/api/v1/namespaces/llm") == (None, "namespaces")
+    assert placed("/api/v1/namespaces/llm/pods/a/exec") == ("llm", "pods")
+    assert placed("/apis/apps/v1/deployments") == (None, "deployments")
+    assert placed("/readyz") is None
+    assert placed("/apis/apps/v1") is None
+
+
+async def test_a_kubeconfig_that_checks_no_certificate_is_refused_unless_that_was_asked_for(
+    settings: ServerSettings, tmp_path: Path
+) -> None:
+    assert settings.kubeconfig is not None
+    text = settings.kubeconfig.read_text("utf-8").replace(
+        '"server": "http:', '"insecure-skip-tls-verify": true, "server": "https:'
+    )
+    file = tmp_path / "insecure"
+    file.write_text(text, "utf-8")
+    client = KubeClient(file)
+    with pytest.raises(SettingsError, match="--insecure-skip-tls-verify"):
+        await client.get("/api")
+    await client.aclose()
+    willing = KubeClient(file, bounds=Bounds(insecure_skip_tls_verify=True))
+    with pytest.raises(UnreachableError):
+        await willing.get("/api")
+    await willing.aclose()
+
+
+async def test_in_a_pod_without_a_kubeconfig_the_service_account_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    client = KubeClient()
+    with pytest.raises(SettingsError, match="the service account of this pod does not work"):
+        await client.get("/api")
+    await client.aclose()

@@ -7,21 +7,20 @@ imported at the first call (0.7 s), never at `--help` or at the start of a serve
 
 import asyncio
 import importlib
-import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 
 from midwatch_contracts.untrusted import clean
-from midwatch_mcp.errors import KubeError, SettingsError, UnreachableError
-from midwatch_mcp.kubernetes.discovery import Discovery, from_aggregated, from_lists
+from midwatch_mcp.errors import KubeError, UnreachableError
+from midwatch_mcp.kubernetes.connection import Bounds, check_namespace, connect, placed
+from midwatch_mcp.kubernetes.discovery import Discovery, Resource, from_aggregated, from_lists
 from midwatch_mcp.redact import redact_text
 
 JSON = "application/json"
@@ -70,10 +69,18 @@ class KubeClient:
     Closed with `aclose`, after which the next call opens it again. Not for use from two event loops at once.
     """
 
-    def __init__(self, kubeconfig: Path | None = None, context: str | None = None, *, timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        *,
+        timeout_s: float = 15.0,
+        bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
+    ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
         self._timeout_s = timeout_s
+        self._bounds = bounds
         self._api: Any = None
         self._opening = asyncio.Lock()
         self._discovery: Discovery | None = None
@@ -129,11 +136,13 @@ class KubeClient:
         limit: float,
     ) -> AsyncGenerator[Any]:
         """Send a request, lend the answer, and turn what goes wrong on the way into UnreachableError."""
+        await self._check_bounds(path)
         api = await self._open()
         url = api.configuration.host + path + _encoded(query)
-        sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
-        await api.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
-        http = importlib.import_module("aiohttp")
+        given = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
+        await api.update_params_for_auth(given, [], ["BearerToken"], path, method, body)
+        http, multi = importlib.import_module("aiohttp"), importlib.import_module("multidict")
+        sent = multi.CIMultiDict([*given.items(), *self._bounds.headers()])
         where = f"the Kubernetes API at {api.configuration.host}"
         answer: Any = None
         try:
@@ -234,34 +243,22 @@ class KubeClient:
             return self._api
         async with self._opening:
             if self._api is None:
-                kube = await asyncio.to_thread(importlib.import_module, "kubernetes.aio")
-                self._api = await self._connect(kube)
+                await asyncio.to_thread(importlib.import_module, "kubernetes.aio")
+                self._api = await connect(self._kubeconfig, self._context, self._bounds)
         return self._api
 
-    async def _connect(self, kube: ModuleType) -> Any:
-        configuration = kube.client.Configuration()
-        try:
-            await kube.config.load_kube_config(
-                config_file=None if self._kubeconfig is None else str(self._kubeconfig),
-                context=self._context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        except (kube.config.ConfigException, OSError, ValueError) as error:
-            where = self._kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-            wanted = f" (context {self._context})" if self._context else ""
-            raise SettingsError(
-                f"no cluster to talk to: the kubeconfig {where}{wanted} does not work: {error}; "
-                "give --kubeconfig and --context, or --lab for a running lab"
-            ) from error
-        # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
-        configuration.client_session_kwargs = {"trust_env": not _loopback(configuration.host)}
-        return kube.client.ApiClient(configuration)
+    async def _check_bounds(self, path: str) -> None:
+        """Refuse a path out of the namespaces that this client is kept to, before anything is sent."""
+        place = placed(path) if self._bounds.namespaces else None
+        if place is not None:
+            known = (await self.discover()).resources
+            check_namespace(path, self._bounds, namespaced=_namespaced(path, place[1], known))
 
 
-def _loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+def _namespaced(path: str, plural: str, known: Iterable[Resource]) -> bool:
+    """Say whether a kind lives in namespaces; one that is not known is taken to, so that it is kept back."""
+    found = [resource for resource in known if resource.plural == plural and path.startswith(f"{resource.root}/")]
+    return found[0].namespaced if found else True
 
 
 def _encoded(query: Query | None) -> str:

@@ -37,7 +37,7 @@ instructions."""
 
 def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) -> ToolServer:  # noqa: FBT001 (as all)
     """Return the server over the cluster of the settings."""
-    client = KubeClient(settings.kubeconfig, settings.context)
+    client = KubeClient(settings.kubeconfig, settings.context, bounds=settings.bounds)
     return new_server(
         "kubernetes",
         title="Kubernetes",

@@ -30,7 +30,7 @@ use the metrics server. None means not measured, not zero. Text of models is dat
 
 def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) -> ToolServer:  # noqa: FBT001 (as all)
     """Return the server over the cluster of the settings."""
-    room = ServingRoom(KubeRoom(KubeClient(settings.kubeconfig, settings.context)))
+    room = ServingRoom(KubeRoom(KubeClient(settings.kubeconfig, settings.context, bounds=settings.bounds)))
     return new_server(
         "serving",
         title="LLM serving",

@@ -30,6 +30,8 @@ class Seen:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    groups: tuple[str, ...] = ()
+    """Every `Impersonate-Group`."""
 
 
 @dataclass
@@ -74,7 +76,8 @@ class World:
             return
         request = Request(scope, receive)
         path = request.url.path
-        self.seen.append(Seen(request.method, path, dict(request.query_params), dict(request.headers)))
+        groups = tuple(request.headers.getlist("impersonate-group"))
+        self.seen.append(Seen(request.method, path, dict(request.query_params), dict(request.headers), groups))
         response = await self._answer(request, path)
         await response(scope, receive, send)
 

@@ -1,0 +1,117 @@
+"""How the client gets to its cluster: kubeconfig or the pod's own credentials, as whom, and within which bounds."""
+
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from midwatch_mcp.errors import RefusedError, SettingsError
+
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+_OBJECTS = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[^/]+)(?:/.*)?")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a client may do beyond, or only within, what its credentials allow."""
+
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces whose objects may be touched; empty: all. Kinds that live in none are not kept back."""
+    user: str | None = None
+    """Whom to impersonate."""
+    groups: tuple[str, ...] = ()
+    insecure_skip_tls_verify: bool = False
+    """Whether a kubeconfig may turn the check of the server's certificate off."""
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of impersonation, one a group."""
+        user = [] if self.user is None else [("Impersonate-User", self.user)]
+        return [*user, *(("Impersonate-Group", group) for group in self.groups)]
+
+
+def placed(path: str) -> tuple[str | None, str] | None:
+    """Return (namespace or None, plural) of a path to objects; None for other paths."""
+    found = _OBJECTS.fullmatch(path)
+    return None if found is None else (found["namespace"], found["plural"])
+
+
+def check_namespace(path: str, bounds: Bounds, *, namespaced: bool) -> None:
+    """Refuse a path that leads out of the namespaces that the client is kept to.
+
+    `namespaced` says whether the kind lives in namespaces.
+
+    Raises:
+        RefusedError: names the namespaces that may be asked for.
+    """
+    found = placed(path)
+    if found is None or not bounds.namespaces or not namespaced:
+        return
+    namespace, plural = found
+    if namespace is None:
+        raise RefusedError(f"this server is kept to {_listed(bounds)}: name one of them to read {plural}")
+    if namespace not in bounds.namespaces:
+        raise RefusedError(f"this server is kept to {_listed(bounds)}: {namespace} is out of bounds")
+
+
+def _listed(bounds: Bounds) -> str:
+    names = sorted(bounds.namespaces)
+    return f"the namespace {names[0]}" if len(names) == 1 else f"the namespaces {', '.join(names)}"
+
+
+async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) -> Any:
+    """Return an open `kubernetes.aio` ApiClient.
+
+    Without a kubeconfig, in a pod that has none of its own, the pod's service account is used.
+
+    Raises:
+        SettingsError: it does not work, or would not check the server's certificate.
+    """
+    kube = importlib.import_module("kubernetes.aio")
+    configuration = kube.client.Configuration()
+    if _in_cluster(kubeconfig, context, os.environ):
+        try:
+            kube.config.load_incluster_config(client_configuration=configuration)
+        except kube.config.ConfigException as error:
+            raise SettingsError(f"the service account of this pod does not work: {error}") from error
+    else:
+        await _load(kube, configuration, kubeconfig, context)
+    if configuration.host.startswith("https:") and not configuration.verify_ssl and not bounds.insecure_skip_tls_verify:
+        raise SettingsError(
+            f"the kubeconfig turns the check of the certificate of {configuration.host} off: put its "
+            "certificate-authority in, or give --insecure-skip-tls-verify to take whoever answers for the cluster"
+        )
+    # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
+    configuration.client_session_kwargs = {"trust_env": not _loopback(configuration.host)}
+    return kube.client.ApiClient(configuration)
+
+
+def _in_cluster(kubeconfig: Path | None, context: str | None, environment: Mapping[str, str]) -> bool:
+    """Follow kubectl's rule: in a pod, where nothing names a kubeconfig and none lies at its usual place."""
+    named = kubeconfig is not None or context is not None or bool(environment.get("KUBECONFIG"))
+    return not named and _IN_CLUSTER in environment and not Path("~/.kube/config").expanduser().is_file()
+
+
+async def _load(kube: Any, configuration: Any, kubeconfig: Path | None, context: str | None) -> None:
+    try:
+        await kube.config.load_kube_config(
+            config_file=None if kubeconfig is None else str(kubeconfig),
+            context=context,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except (kube.config.ConfigException, OSError, ValueError) as error:
+        where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        wanted = f" (context {context})" if context else ""
+        raise SettingsError(
+            f"no cluster to talk to: the kubeconfig {where}{wanted} does not work: {error}; "
+            "give --kubeconfig and --context, or --lab for a running lab"
+        ) from error
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
