@@ -18,7 +18,12 @@ from midwatch_contracts.plan import Approval, Change, Expectation, Operation, Pl
 from midwatch_contracts.surface import surface
 from midwatch_evals.demo import DemoResult
 from midwatch_evals.scenario import Scenario
+from midwatch_lab.exporters.apiserver import REQUEST_FAMILIES, REQUEST_LABELS
+from midwatch_lab.exporters.cadvisor import CONTAINER_FAMILIES, CONTAINER_LABELS, MACHINE_FAMILIES
 from midwatch_lab.exporters.family import Family
+from midwatch_lab.exporters.kubelet import KUBELET_FAMILIES
+from midwatch_lab.exporters.machine.exporter import NODE_FAMILIES
+from midwatch_lab.exporters.missing import MISSING
 from midwatch_lab.exporters.state.kinds import KINDS
 from midwatch_lab.load.proof import COLUMNS, DRAWS, MOST_ERRORS, prove, table
 from midwatch_serving.buckets import boundaries
@@ -137,9 +142,55 @@ kube-prometheus leaves them; `namespace`, `pod`, … are the object's. `kube_*_l
 """
 
 
+LAB_PODS_HEAD = """
+## Containers: `job="kubelet"`, `metrics_path="/metrics/cadvisor"`
+
+One target a node, with `node` and `instance` (the node's address). Measured every 5 s from Linux's `/proc`, and written
+once a measurement. A container is a group of processes and no cgroup: memory that two processes share counts twice, and
+what only a cgroup counts is not there. A pod has series of its own beside its containers', without `container` and
+`image`, as in a cluster: select `container!=""`.
+"""
+LAB_KUBELET_HEAD = """
+## Nodes: `job="kubelet"`, `metrics_path="/metrics"`
+"""
+LAB_API_HEAD = """
+## The API server: `job="apiserver"`
+
+Requests for resources that there are; `apiserver_request_sli_duration_seconds` leaves out watches and streams.
+"""
+LAB_MACHINE_HEAD = """
+## The machine: `job="node-exporter"`
+
+What node_exporter 1.9.1 says under these names, read every 5 s. All nodes of a lab share one machine, so there is one
+instance of its name, and none a node: two would count it twice. So rules that join its `namespace` and `pod` with
+`kube_pod_info` find nothing: no pod in the lab is an exporter. File systems of other machines are left out.
+"""
+LAB_MISSING_HEAD = """
+## What the rules of kube-prometheus read and is not here
+
+`tests/lab_metrics/kube_prometheus_names.yaml` lists every series that these rules read, with source and commit; a test
+holds that each is here or in this table.
+
+| series | why not |
+|---|---|"""
+
+
 def _lab_metrics_page() -> str:
     state = [(tuple(kind.identity), family) for kind in KINDS for family in kind.families]
-    return "\n".join([LAB_METRICS_HEAD + LAB_STATE_HEAD, *_series_table(state), ""])
+    containers = [(CONTAINER_LABELS, family) for family in CONTAINER_FAMILIES]
+    sections = (
+        (LAB_METRICS_HEAD + LAB_STATE_HEAD, state),
+        (LAB_PODS_HEAD, [*containers, *_plain(MACHINE_FAMILIES)]),
+        (LAB_KUBELET_HEAD, _plain(KUBELET_FAMILIES)),
+        (LAB_API_HEAD, [(REQUEST_LABELS, family) for family in REQUEST_FAMILIES]),
+        (LAB_MACHINE_HEAD, _plain(NODE_FAMILIES)),
+    )
+    lines = [line for head, families in sections for line in (head, *_series_table(families))]
+    return "\n".join([*lines, LAB_MISSING_HEAD, *(f"| `{name}` | {why} |" for name, why in MISSING.items()), ""])
+
+
+def _plain(families: Iterable[Family]) -> list[tuple[tuple[str, ...], Family]]:
+    return [((), family) for family in families]
 
 
 def _series_table(families: Iterable[tuple[tuple[str, ...], Family]]) -> list[str]:

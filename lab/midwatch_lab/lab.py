@@ -25,8 +25,8 @@ from midwatch_lab.api.users import bind_users, fresh_users
 from midwatch_lab.controllers.volumes import STANDARD
 from midwatch_lab.discovery import Discoverer
 from midwatch_lab.errors import AddressError, LabError
+from midwatch_lab.exporters.assembly import lab_exporters
 from midwatch_lab.exporters.state.allowlist import Allowed
-from midwatch_lab.exporters.state.kinds import StateMetrics
 from midwatch_lab.faults import Faults
 from midwatch_lab.files import (
     CERTIFICATE,
@@ -137,7 +137,7 @@ class Lab:
         self.metrics = MetricsService(
             self.clock,
             Discoverer(self.store, options.scrape).targets,
-            (StateMetrics(self.store, options.metric_labels).exporter,),
+            lab_exporters(self.kubelet, self.api.requests, options.metric_labels),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
             remote_write=options.remote_write,
         )

@@ -32,12 +32,49 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What the processes of a container have used since they began (seconds, bytes read and written), and hold now."""
+
+    started: float
+    """When the first of them began, in Unix seconds."""
+    user_s: float
+    system_s: float
+    resident: int
+    anonymous: int
+    mapped: int
+    """Bytes of files and of shared memory among those that are resident."""
+    swapped: int
+    read: int
+    written: int
+    processes: int
+    threads: int
+
+    def __add__(self, other: "Held") -> "Held":
+        """Return what both hold together."""
+        return Held(
+            started=min(self.started, other.started),
+            user_s=self.user_s + other.user_s,
+            system_s=self.system_s + other.system_s,
+            resident=self.resident + other.resident,
+            anonymous=self.anonymous + other.anonymous,
+            mapped=self.mapped + other.mapped,
+            swapped=self.swapped + other.swapped,
+            read=self.read + other.read,
+            written=self.written + other.written,
+            processes=self.processes + other.processes,
+            threads=self.threads + other.threads,
+        )
+
+
+@dataclass(frozen=True)
 class PodUsage:
     """What the containers of a pod used: over `window_s` seconds until `at` (Unix seconds)."""
 
     at: float
     window_s: float
     containers: Mapping[str, Usage]
+    held: Mapping[str, Held] = field(default_factory=dict[str, Held])
+    """By container, where whoever reports can tell."""
 
     @property
     def total(self) -> Usage:
@@ -49,15 +86,19 @@ class PodUsage:
 class UsageBoard:
     """The newest report on each pod, by uid."""
 
+    version: int = 0
+    """Counts reports, and pods forgotten."""
     _reports: dict[str, PodUsage] = field(default_factory=dict[str, PodUsage])
 
     def report(self, uid: str, usage: PodUsage) -> None:
         """Take a report, in the place of the one before."""
         self._reports[uid] = usage
+        self.version += 1
 
     def forget(self, uid: str) -> None:
         """Drop what is known of a pod."""
         self._reports.pop(uid, None)
+        self.version += 1
 
     def of(self, pod: Object) -> PodUsage | None:
         """Return the newest report on a pod, or None while there is none."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
@@ -22,6 +23,7 @@ from midwatch_lab.api.call import Call, Target, parse_path
 from midwatch_lab.api.openapi import OpenApi
 from midwatch_lab.api.parts import PLAIN, KeptParts, Parts
 from midwatch_lab.api.proxy import Proxy
+from midwatch_lab.api.requests import Kind, RequestCounts
 from midwatch_lab.api.resource_metrics import NODE_METRICS, POD_METRICS, ResourceMetrics
 from midwatch_lab.api.reviews import Reviews
 from midwatch_lab.api.streams.portforward import PortForward
@@ -55,6 +57,8 @@ class ApiServer:
     """What pods use; None where nobody measures it, and then there is no `metrics.k8s.io`."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Once set, every watch and every stream ends."""
+    requests: RequestCounts = field(default_factory=RequestCounts)
+    """What it has answered."""
     proxy: Proxy = field(init=False)
     sessions: Sessions = field(init=False)
     port_forward: PortForward = field(init=False)
@@ -85,7 +89,7 @@ class ApiServer:
         if scope["type"] == "websocket":
             await self._stream(WebSocket(scope, receive, send))
             return
-        request = Request(scope, receive)
+        request, begin = Request(scope, receive), time.perf_counter()
         try:
             response = await self._respond(request)
         except ApiError as error:
@@ -99,6 +103,11 @@ class ApiServer:
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
             response = answer(request, fault.status, fault.code)
         await response(scope, receive, send)
+        wanted: Attributes | None = getattr(request.state, "wanted", None)
+        if wanted is not None:
+            kind = Kind.of(wanted, request.headers.get("content-type", ""))
+            dry_run = request.query_params.get("dryRun", "")
+            self.requests.count(kind, response.status_code, dry_run, time.perf_counter() - begin)
 
     async def _stream(self, socket: WebSocket) -> None:
         """Serve a WebSocket: exec, attach or port-forward. What is refused is answered as a request is."""
@@ -117,10 +126,13 @@ class ApiServer:
             await socket.send_denial_response(answer(request, error.status, error.code))
 
     async def _respond(self, request: Request) -> Response:
-        user = self._authorize(request).user
+        wanted = self._authorize(request)
+        user = wanted.user
         target = parse_path(self.registry.catalog, request.url.path)
         if target is None:
             return issuer.respond(self.token_requests.tokens, request) or plain.respond(self.openapi, request)
+        # Counted is only what names a resource that there is: else anybody could make series without end.
+        request.state.wanted = wanted
         call = Call(request, user, target)
         if request.method not in _METHODS:
             raise status.method_not_allowed()

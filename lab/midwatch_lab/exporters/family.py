@@ -19,7 +19,7 @@ class Family:
     help: str
     read: Reader
     labels: tuple[str, ...] = ()
-    type: Literal["gauge", "counter", "histogram"] = "gauge"
+    type: Literal["gauge", "counter", "histogram", "unknown"] = "gauge"
 
     @property
     def metadata(self) -> Metadata:

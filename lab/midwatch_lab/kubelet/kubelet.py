@@ -13,6 +13,7 @@ from midwatch_lab.kinds.resources import LEASES, NODES, PODS
 from midwatch_lab.kubelet import node_status
 from midwatch_lab.kubelet.commands import ProcessCommand, serving_command
 from midwatch_lab.kubelet.container import BACKOFF_START_S, Container
+from midwatch_lab.kubelet.load import NodeLoad
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.kubelet.pod_worker import PodWorker
 from midwatch_lab.kubelet.usage import Meter
@@ -67,6 +68,7 @@ class Kubelet:
         self.backoff_start_s = backoff_start_s
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}
         self._stop: Callable[[], None] = lambda: None
+        self.usage = usage
         self._meter = Meter(usage, clock)
         self._chores: list[asyncio.Task[None]] = []
 
@@ -117,6 +119,21 @@ class Kubelet:
         """Return a container of a pod, if its process runs."""
         found = self._container(uid, container)
         return found if found is not None and found.process_id is not None else None
+
+    def load_of(self, node: str) -> NodeLoad:
+        """Return what a node runs."""
+        pods, states = 0, {"running": 0, "exited": 0}
+        for worker, _ in self._workers.values():
+            if dig(worker.pod, "spec", "nodeName") != node:
+                continue
+            running = sum(container.process_id is not None for container in worker.containers)
+            begun = sum(
+                container.process_id is None and bool(container.container_id) for container in worker.containers
+            )
+            pods += running > 0
+            states["running"] += running
+            states["exited"] += begun
+        return NodeLoad(node, pods, tuple(states.items()))
 
     def _container(self, uid: str, name: str) -> Container | None:
         known = self._workers.get(uid)

@@ -13,9 +13,10 @@ from typing import Final
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.kubelet.container import Container
-from midwatch_lab.usage import PodUsage, Usage, UsageBoard
+from midwatch_lab.usage import Held, PodUsage, Usage, UsageBoard
 
 _PROC: Final = Path("/proc")
+_KIBI: Final = 1024
 _WINDOW_MIN_S: Final = 1.0
 """Below this the clock ticks of the kernel are too coarse for a rate."""
 
@@ -28,6 +29,11 @@ class Reading:
     memory: int
     age_s: float
     """How long ago its leader began."""
+    system_s: float = 0.0
+    """The part of the CPU time that the kernel spent for it."""
+    threads: int = 0
+    members: tuple[int, ...] = ()
+    """Its processes."""
 
 
 def read_groups(proc: Path = _PROC) -> dict[int, Reading]:
@@ -48,10 +54,45 @@ def read_groups(proc: Path = _PROC) -> dict[int, Reading]:
             words = (proc / entry / "stat").read_bytes().rpartition(b")")[2].split()
             group = int(words[2])
             before = found.get(group, Reading(0.0, 0, 0.0))
-            cpu = before.cpu_s + sum(map(int, words[11:15])) / ticks
-            age = now - int(words[19]) / ticks if int(entry) == group else before.age_s
-            found[group] = Reading(cpu, before.memory + int(words[21]) * page, age)
+            user, system, old_user, old_system = map(int, words[11:15])
+            found[group] = Reading(
+                before.cpu_s + (user + system + old_user + old_system) / ticks,
+                before.memory + int(words[21]) * page,
+                now - int(words[19]) / ticks if int(entry) == group else before.age_s,
+                before.system_s + (system + old_system) / ticks,
+                before.threads + int(words[17]),
+                (*before.members, int(entry)),
+            )
     return found
+
+
+def held(reading: Reading, now: float, proc: Path = _PROC) -> Held:
+    """Return what the processes of a group hold, from the pages that each process has of itself.
+
+    What a process shares with another counts in both; a process that ended meanwhile counts in neither.
+    """
+    sums = dict.fromkeys(("RssAnon", "RssFile", "RssShmem", "VmSwap", "read_bytes", "write_bytes"), 0)
+    for member in reading.members:
+        for page, unit in (("status", _KIBI), ("io", 1)):
+            with suppress(OSError):
+                for line in (proc / str(member) / page).read_text("ascii", "replace").splitlines():
+                    name, _, value = line.partition(":")
+                    if name in sums:
+                        sums[name] += int(value.split()[0]) * unit
+    mapped = sums["RssFile"] + sums["RssShmem"]
+    return Held(
+        started=now - reading.age_s,
+        user_s=reading.cpu_s - reading.system_s,
+        system_s=reading.system_s,
+        resident=reading.memory,
+        anonymous=sums["RssAnon"],
+        mapped=mapped,
+        swapped=sums["VmSwap"],
+        read=sums["read_bytes"],
+        written=sums["write_bytes"],
+        processes=len(reading.members),
+        threads=reading.threads,
+    )
 
 
 class Meter:
@@ -69,6 +110,7 @@ class Meter:
         seen: dict[tuple[str, str], tuple[int, float, float]] = {}
         for uid, containers in pods:
             used: dict[str, Usage] = {}
+            holding: dict[str, Held] = {}
             windows: list[float] = []
             for container in containers:
                 process = container.process_id
@@ -84,7 +126,8 @@ class Meter:
                     continue
                 seen[key] = (process, now, reading.cpu_s)
                 used[container.name] = Usage(max(0.0, reading.cpu_s - known[2]) / window, reading.memory)
+                holding[container.name] = held(reading, now)
                 windows.append(window)
             if used:
-                self.board.report(uid, PodUsage(now, max(windows), used))
+                self.board.report(uid, PodUsage(now, max(windows), used, holding))
         self._before = seen
