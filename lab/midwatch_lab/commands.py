@@ -14,7 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     status = actions.add_parser("status", help="say whether a lab runs, and where it answers")
     down = actions.add_parser("down", help="end a running lab and all its processes")
     export = actions.add_parser("export", help="write a running lab's objects as manifests, one file each")
-    for action in (up, status, down, export):
+    samples = actions.add_parser("samples", help="write what a running lab's Prometheus holds, in OpenMetrics")
+    for action in (up, status, down, export, samples):
         action.add_argument("--dir", type=Path, help="folder of the lab's files (default: `lab` in the state folder)")
         action.add_argument("--json", action="store_true", help="answer with one JSON object")
     up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
@@ -42,6 +43,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="KINDS",
         help="labels of objects that kube-state-metrics' series have too, in its words: pods=[app,team],nodes=[*]",
     )
+    samples.add_argument(
+        "--match",
+        action="append",
+        default=[],
+        metavar="SELECTOR",
+        help="series, such as '{job=\"chat\"}' (default: all)",
+    )
+    samples.add_argument("--start", metavar="TIME", help="from when on, in RFC 3339 or Unix seconds")
+    samples.add_argument("--end", metavar="TIME", help="until when, in RFC 3339 or Unix seconds")
+    samples.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file (default: standard output)")
     export.add_argument("to", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     up.add_argument("--exit-with-stdin", action="store_true", help="end when standard input ends")
     configure_load(actions.add_parser("load", help="send traffic to Services, or replay a trace (docs/load.md)"))

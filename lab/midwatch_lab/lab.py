@@ -139,6 +139,7 @@ class Lab:
             Discoverer(self.store, options.scrape).targets,
             lab_exporters(self.kubelet, self.api.requests, options.metric_labels),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
+            jobs=options.scrape,
             remote_write=options.remote_write,
         )
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))

@@ -29,6 +29,7 @@ from midwatch_lab.manifests.exporting import export
 from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
 from midwatch_lab.metrics.ruletest.command import main as rules
+from midwatch_lab.metrics.samples_command import main as samples
 from midwatch_lab.metrics.scrape_config import Job, read_jobs
 from midwatch_lab.scraping import SERVICES_JOB
 
@@ -55,6 +56,8 @@ def _in_folder(folder: Path, arguments: argparse.Namespace) -> int:
             return _status(folder, as_json=arguments.json)
         case "load":
             return load(arguments, folder)
+        case "samples":
+            return samples(arguments, folder)
         case "export":
             return _export(folder, arguments.to, as_json=arguments.json)
         case _:

@@ -115,7 +115,6 @@ async def test_times_are_read_as_seconds_and_as_rfc3339(lab: Lab) -> None:
         ("series", {"match[]": "x + 1"}, (400, "bad_data"), "no plain series selector"),
         ("labels", {"limit": "-1"}, (400, "bad_data"), '"limit"'),
         ("rules", {"type": "other"}, (400, "bad_data"), '"type"'),
-        ("admin/tsdb/snapshot", {}, (404, "not_found"), "not offered"),
     ],
 )
 async def test_errors_have_the_codes_and_types_of_the_original(

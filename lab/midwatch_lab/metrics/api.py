@@ -1,7 +1,6 @@
 """The HTTP API of Prometheus: the paths under `/api/v1`, and `/-/ready`."""
 
 import math
-import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,10 +9,10 @@ import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.promql import VectorSelector, pretty_expr
+from midwatch_contracts.promql import pretty_expr
 from midwatch_lab.metrics import answers, rule_answers, target_answers
 from midwatch_lab.metrics.engine.annotations import shortened
 from midwatch_lab.metrics.engine.evaluate import Limits
@@ -24,13 +23,13 @@ from midwatch_lab.metrics.parameters import Parameters
 from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import Rules
 from midwatch_lab.metrics.scraper import Scraper
-from midwatch_lab.metrics.store import Series, Store
+from midwatch_lab.metrics.status import Status, nothing
+from midwatch_lab.metrics.store import Store
+from midwatch_lab.metrics.text_api import Texts, selected
 from midwatch_lab.metrics.tree import tree
+from midwatch_lab.metrics.web import application
 
 _CODES = {"bad_data": 400, "execution": 422, "not_found": 404, "timeout": 503}
-VERSION = "3.16.0"
-"""The version of Prometheus whose answers these are."""
-
 TRUNCATED = "results truncated due to limit"
 
 Answer = Callable[[Parameters], Any]
@@ -83,13 +82,26 @@ class Api:
     scraper: Scraper
     rules: Rules
     limits: Limits
+    status: Status
     receiver: Receiver | None = None
     """Takes remote writes, where they are taken."""
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
         both, read_only = ["GET", "POST"], ["GET"]
-        routes = [
+        texts = Texts(self.clock, self.store, self.limits.lookback_ms)
+        told: dict[str, Answer] = {
+            "status/buildinfo": self.status.buildinfo,
+            "status/config": self.status.config,
+            "status/flags": self.status.flags,
+            "status/runtimeinfo": self.status.runtimeinfo,
+            "status/tsdb": self.status.tsdb,
+            "status/tsdb/blocks": nothing({"blocks": []}),
+            "status/walreplay": nothing({"min": 0, "max": 0, "current": 0}),
+            "alertmanagers": nothing({"activeAlertmanagers": [], "droppedAlertmanagers": []}),
+            "notifications": nothing([]),
+        }
+        routes: list[BaseRoute] = [
             Route("/api/v1/query", self._answers(self.query), methods=both),
             Route("/api/v1/query_range", self._answers(self.query_range), methods=both),
             Route("/api/v1/series", self._answers(self.series), methods=both),
@@ -104,13 +116,15 @@ class Api:
             Route("/api/v1/scrape_pools", self._answers(self.scrape_pools), methods=read_only),
             Route("/api/v1/rules", self._answers(self.rule_groups), methods=read_only),
             Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
-            Route("/api/v1/status/buildinfo", self._answers(self.buildinfo), methods=read_only),
+            *(Route(f"/api/v1/{path}", self._answers(answer), methods=read_only) for path, answer in told.items()),
             Route("/api/v1/write", self.write, methods=["POST"]),
+            Route("/federate", texts.federate, methods=read_only),
+            Route("/samples", texts.samples, methods=read_only),
             Route("/-/ready", _ready, methods=["GET", "HEAD"]),
             Route("/-/healthy", _healthy, methods=["GET", "HEAD"]),
-            Route("/api/v1/{rest:path}", _unknown, methods=both),
+            Route("/", _home, methods=read_only),
         ]
-        return Starlette(routes=routes)
+        return application(routes)
 
     def query(self, parameters: Parameters) -> Answered:
         """Answer an instant query."""
@@ -147,12 +161,12 @@ class Api:
     def series(self, parameters: Parameters) -> Listed:
         """Return the label sets of the series that `match[]` selects."""
         limit = parameters.limit()
-        return Listed([dict(series.labels) for series in self._matching(parameters, required=True)], limit)
+        return Listed([dict(series.labels) for series in selected(self.store, parameters, required=True)], limit)
 
     def labels(self, parameters: Parameters) -> Listed:
         """Return label names."""
         limit = parameters.limit()
-        names = {name for series in self._matching(parameters, required=False) for name, _ in series.labels}
+        names = {name for series in selected(self.store, parameters, required=False) for name, _ in series.labels}
         return Listed(sorted(names), limit)
 
     async def label_values(self, request: Request) -> Response:
@@ -162,7 +176,7 @@ class Api:
     def _values(self, name: str, parameters: Parameters) -> Listed:
         limit = parameters.limit()
         name = unescaped(name)
-        found = self._matching(parameters, required=False)
+        found = selected(self.store, parameters, required=False)
         values = {series.lookup[name] for series in found if name in series.lookup}
         return Listed(sorted(values), limit)
 
@@ -194,17 +208,6 @@ class Api:
         """Return the alerts."""
         return {"alerts": [rule_answers.alert(found) for found in self.rules.alerts()]}
 
-    def buildinfo(self, _parameters: Parameters) -> dict[str, str]:
-        """Say what answers here."""
-        return {
-            "version": VERSION,
-            "revision": "midwatch-lab",
-            "branch": "",
-            "buildUser": "",
-            "buildDate": "",
-            "goVersion": f"python{platform.python_version()}",
-        }
-
     async def write(self, request: Request) -> Response:
         """Take samples by remote write."""
         if self.receiver is None:
@@ -220,18 +223,6 @@ class Api:
             lookback = round(parameters.duration("lookback_delta") * 1000)
             limits = replace(limits, lookback_ms=lookback if lookback > 0 else limits.lookback_ms)
         return limits
-
-    def _matching(self, parameters: Parameters, *, required: bool) -> list[Series]:
-        """Return the series that `match[]` selects and that have samples between `start` and `end`, sorted."""
-        start = round(parameters.moment("start", -1e12) * 1000)
-        end = round(parameters.moment("end", 1e12) * 1000)
-        chosen = parameters.selectors(required=required)
-        found = dict.fromkeys(s for one in chosen for s in self._selected(one)) if chosen else dict.fromkeys(self.store)
-        inside = [s for s in found if s.times and s.times[-1] >= start and s.times[0] <= end]
-        return sorted(inside, key=lambda series: series.labels)
-
-    def _selected(self, selector: VectorSelector) -> list[Series]:
-        return self.store.select(selector.all_matchers())
 
     def _answers(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -256,14 +247,13 @@ def _json(body: dict[str, Any], code: int = 200) -> Response:
     return Response(orjson.dumps(body), code, media_type="application/json")
 
 
+async def _home(_request: Request) -> Response:
+    return PlainTextResponse("The lab's Prometheus: /api/v1/query and its kin, /federate, /samples, /-/ready.\n")
+
+
 async def _ready(_request: Request) -> Response:
     return PlainTextResponse("Prometheus Server is Ready.\n")
 
 
 async def _healthy(_request: Request) -> Response:
     return PlainTextResponse("Prometheus Server is Healthy.\n")
-
-
-async def _unknown(request: Request) -> Response:
-    error = f"the path {request.url.path} is not offered"
-    return _json({"status": "error", "errorType": "not_found", "error": error}, 404)

@@ -8,7 +8,9 @@ from midwatch_contracts.promql import quote_value
 Labels = tuple[tuple[str, str], ...]
 
 NAME = "__name__"
-_LEGACY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LEGACY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LEGACY_METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+"""Names of labels and metrics that need no quotes."""
 _ESCAPED = re.compile(r"_(?:_|([0-9a-fA-F]{1,6})_)")
 _MAX_CODE_POINT = 0x10FFFF
 METADATA = frozenset({NAME, "__type__", "__unit__"})
@@ -45,13 +47,8 @@ def drop_name(labels: Labels) -> Labels:
 
 def braced(labels: Labels) -> str:
     """Return a label set as the original's messages show it: `{__name__="up", job="a"}`."""
-    return (
-        "{"
-        + ", ".join(
-            f"{name if _LEGACY.fullmatch(name) else quote_value(name)}={quote_value(value)}" for name, value in labels
-        )
-        + "}"
-    )
+    pairs = ((name if LEGACY_NAME.fullmatch(name) else quote_value(name), quote_value(value)) for name, value in labels)
+    return "{" + ", ".join(f"{name}={value}" for name, value in pairs) + "}"
 
 
 def show(labels: Labels) -> str:

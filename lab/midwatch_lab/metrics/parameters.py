@@ -127,12 +127,7 @@ class Parameters:
             BadDataError: when it is no plain selector.
         """
         text = self.get(name)
-        if text is None:
-            return []
-        expr = read(text)
-        if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
-            raise BadDataError(f'invalid parameter "{name}": parse error: "{text}" is no plain series selector')
-        return list(expr.all_matchers())
+        return [] if text is None else list(_selector(name, text).all_matchers())
 
     def selectors(self, *, required: bool) -> list[VectorSelector]:
         """Return the parameters `match[]` as selectors.
@@ -144,13 +139,20 @@ class Parameters:
         for key, value in self.pairs:
             if key != "match[]":
                 continue
-            expr = read(value)
-            if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
-                raise BadDataError(f'invalid parameter "match[]": parse error: "{value}" is no plain series selector')
-            found.append(expr)
+            found.append(_selector("match[]", value))
         if required and not found:
             raise BadDataError("no match[] parameter provided")
         return found
+
+
+def _selector(name: str, text: str) -> VectorSelector:
+    try:
+        expr = read(text)
+    except BadDataError as error:
+        raise BadDataError(str(error).replace('"query"', f'"{name}"', 1)) from error
+    if not isinstance(expr, VectorSelector) or expr.offset_ms is not None or expr.at is not None:
+        raise BadDataError(f'invalid parameter "{name}": parse error: "{text}" is no plain series selector')
+    return expr
 
 
 def _time(text: str) -> float | None:

@@ -11,7 +11,9 @@ from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.pages import Fetch, fetch_page
 from midwatch_lab.metrics.receiver import Receiver
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
+from midwatch_lab.metrics.scrape_config import Job
 from midwatch_lab.metrics.scraper import Scraper
+from midwatch_lab.metrics.status import Status
 from midwatch_lab.metrics.store import Store
 from midwatch_lab.metrics.targets import Dropped, Target
 
@@ -27,6 +29,7 @@ class MetricsService:
         timeout_s: seconds (wall clock) after which a scrape has failed.
         retention_s: seconds that a sample is kept.
         fetch: gets a page; for tests and for simulated targets.
+        jobs: what the targets come from, as the API tells it.
         remote_write: take samples by `POST /api/v1/write`.
     """
 
@@ -41,6 +44,7 @@ class MetricsService:
         retention_s: float = 3600.0,
         limits: Limits = Limits(step_ms=1000),  # noqa: B008 (frozen)
         fetch: Fetch = fetch_page,
+        jobs: Sequence[Job] = (),
         remote_write: bool = False,
     ) -> None:
         self.clock = clock
@@ -48,7 +52,8 @@ class MetricsService:
         self.scraper = Scraper(clock, self.store, targets, exporters, fetch, interval_s, timeout_s)
         self.rules = Rules(self.store, limits, interval_s)
         receiver = Receiver(clock, self.store) if remote_write else None
-        self.app = Api(clock, self.store, self.scraper, self.rules, limits, receiver).app()
+        status = Status(clock, self.store, limits, interval_s, timeout_s, jobs, remote_write)
+        self.app = Api(clock, self.store, self.scraper, self.rules, limits, status, receiver).app()
         """The ASGI application, with `/api/v1/…` and `/-/ready`; the lab mounts it at `/prometheus`."""
 
     def set_rules(self, text: str) -> None:

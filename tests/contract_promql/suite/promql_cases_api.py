@@ -63,6 +63,47 @@ CASES.api(
     _ask("targets", ("state", "active")),
     _ask("targets", ("state", "dropped")),
 )
+CASES.api(
+    "what targets say of metrics is nothing without targets",
+    _ask("targets/metadata"),
+    _ask("targets/metadata", ("metric", "up"), ("limit", "3"), ("match_target", '{job="a"}')),
+    _ask("targets/metadata", ("match_target", "{")),
+    _ask("targets/metadata", ("limit", "x")),
+    _ask("scrape_pools"),
+    _ask("targets", ("state", "odd")),
+    _ask("targets", ("scrapePool", "a"), ("state", "Active")),
+)
+CASES.api(
+    "metadata has limits of the older kind",
+    _ask("metadata", ("limit", "x")),
+    _ask("metadata", ("limit_per_metric", "x")),
+    _ask("metadata", ("limit", "0")),
+    _ask("metadata", ("limit", "-1"), ("limit_per_metric", "1")),
+)
+CASES.api(
+    "parts that stand still say so",
+    _ask("status/walreplay"),
+    _ask("status/tsdb/blocks"),
+    _ask("alertmanagers"),
+    _ask("notifications"),
+)
+CASES.api(
+    "unknown paths and methods are refused in plain text",
+    _ask("nothing"),
+    _ask("status"),
+    _ask("/nothing"),
+    _ask("label/job/values", method="POST"),
+    _ask("query", ("query", "1"), method="PUT"),
+    _ask("series", ("match[]", "gauge"), method="DELETE"),
+    _ask("write"),
+    _ask("/-/ready", method="POST"),
+)
+CASES.api(
+    "pages of other origins may ask what they may",
+    _ask("query", method="OPTIONS"),
+    _ask("write", method="OPTIONS"),
+)
+CASES.api("nothing federates without a selector", _ask("/federate"))
 CASES.api("the server says that it is ready and healthy", _ask("/-/ready"), _ask("/-/healthy"))
 CASES.api(
     "a limit on an answer warns when it cuts", *_both("query", ("query", "sort(gauge)"), ("time", _NOW), ("limit", "2"))

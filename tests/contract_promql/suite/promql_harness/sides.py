@@ -1,5 +1,7 @@
 """The two sides of a case, asked alike: the lab's metrics service over ASGI, and the original over HTTP."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +10,7 @@ import httpx2
 from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.promql import EVERY_FEATURE, Features
 from midwatch_lab.metrics.engine.evaluate import Limits
-from midwatch_lab.metrics.remote_write import Data
+from midwatch_lab.metrics.remote_write import HEADERS, Data, write_request
 from midwatch_lab.metrics.service import MetricsService
 from promql_harness.cases import NOW_S, Request
 
@@ -35,14 +37,14 @@ async def ask(client: httpx2.AsyncClient, request: Request) -> Answer:
     return Answer(int(answer.status_code), kind, answer.json() if kind.startswith("application/json") else answer.text)
 
 
-def lab_client(data: Data, *, features: bool) -> httpx2.AsyncClient:
-    """Return a client of a lab that has the samples, with or without the experimental features."""
-    clock = VirtualClock(NOW_S)
+@asynccontextmanager
+async def lab_client(data: Data, *, features: bool) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Give a client of a lab that got the samples by remote write, with or without the experimental features."""
     on = EVERY_FEATURE if features else Features()
-    service = MetricsService(clock, tuple, retention_s=1e9, limits=Limits(features=on))
-    for labels, samples in data.items():
-        series = service.store.series(labels)
-        for at, value in samples:
-            service.store.append(series, at, value)
+    clock = VirtualClock(NOW_S)
+    service = MetricsService(clock, tuple, retention_s=1e9, limits=Limits(features=on), remote_write=True)
     transport = httpx2.ASGITransport(app=service.app)
-    return httpx2.AsyncClient(transport=transport, base_url="http://lab", timeout=30)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://lab", timeout=30) as client:
+        answer = await client.post("/api/v1/write", content=write_request(data), headers=HEADERS)
+        assert answer.status_code == 204, answer.text
+        yield client
