@@ -20,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="answer with one JSON object")
     up.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default: 0)")
     up.add_argument("--rules", type=Path, metavar="FILE", help="alert rules, as a Prometheus rule file")
+    up.add_argument(
+        "--alertmanager", type=Path, metavar="FILE", help="tell webhooks of alerts, as this alertmanager.yml says"
+    )
     up.add_argument("--store", type=Path, metavar="FILE", help="keep objects in a file over restarts (default: memory)")
     up.add_argument(
         "--from", dest="manifests", type=Path, metavar="PATH", help="apply these manifests first: a folder, or a file"

@@ -13,6 +13,7 @@ LabError                    the lab cannot do what was asked
 ├── AddressError            no loopback address or port is to be had
 ├── FaultError              a fault is unknown, or does not fit what it is to be made on
 ├── MetricLabelsError       the option that allows labels in metrics is of another form
+├── AlertmanagerError       the configuration of the lab's Alertmanager is none, or asks for what is not offered
 ├── ManifestError           manifests cannot be read, or would be refused
 ├── OriginalError           the programs that the lab is held against are not there, or do not start
 └── ClientError             a running lab cannot be reached, or it refused
@@ -103,3 +104,7 @@ class OriginalError(LabError):
 
 class ClientError(LabError):
     """A running lab cannot be reached, or it refused the request."""
+
+
+class AlertmanagerError(LabError):
+    """The configuration of the lab's Alertmanager cannot be used; the message names the lines."""

@@ -18,6 +18,9 @@ from starlette.routing import Mount
 from midwatch_contracts.clock import Clock, WallClock
 from midwatch_contracts.promql import DEFAULT_FEATURES, Features
 from midwatch_lab.access.bootstrap import made_by_server
+from midwatch_lab.alertmanager.api import alertmanager_app
+from midwatch_lab.alertmanager.config import Config as AlertmanagerConfig
+from midwatch_lab.alertmanager.service import Alertmanager
 from midwatch_lab.api.connections import HttpProtocol, StreamProtocol, end_connections
 from midwatch_lab.api.lab_routes import LabRoutes
 from midwatch_lab.api.server import ApiServer
@@ -75,6 +78,8 @@ class LabOptions:
     port: int = 0
     rules: str | None = None
     """A Prometheus rule file's text."""
+    alertmanager: AlertmanagerConfig | None = None
+    """Who is told of alerts; None for a lab that tells nobody."""
     nodes: int = 2
     process_command: ProcessCommand = serving_command
     backoff_start_s: float = BACKOFF_START_S
@@ -142,6 +147,11 @@ class Lab:
             jobs=options.scrape,
             remote_write=options.remote_write,
         )
+        self.alertmanager = (
+            None
+            if options.alertmanager is None
+            else Alertmanager.over(self.metrics.rules, self.clock, options.alertmanager)
+        )
         self.load = LoadService(self.clock, lambda entity: service_url(self.store, entity))
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[_Server] = []
@@ -165,8 +175,11 @@ class Lab:
         await self._stack.enter_async_context(self.plane.running())
         self._spawn(self.balancer.run(), "balancer")
         self._spawn(self.metrics.run(), "metrics")
+        if self.alertmanager is not None:
+            self._spawn(self.alertmanager.run(), "alertmanager")
         self.kubelet.start()
         info = self._describe(plain, secure)
+        self.metrics.rules.external_url = info.prometheus
         app = self._app(info)
         folder = self.options.dir
         await self._serve(_server_config(app), plain)
@@ -231,9 +244,11 @@ class Lab:
     def _app(self, info: LabInfo) -> Starlette:
         health = {"pid": info.pid, "cluster": info.cluster}
         routes = LabRoutes(self.users, self.store.audit, self.faults, self.load, self.metrics, health)
-        return Starlette(
-            routes=[*routes.routes(), Mount("/prometheus", app=self.metrics.app), Mount("/", app=self.api)]
-        )
+        mounts = [Mount("/prometheus", app=self.metrics.app), Mount("/", app=self.api)]
+        if self.alertmanager is not None:
+            self.alertmanager.dispatcher.external_url = f"{info.url}/alertmanager"
+            mounts.insert(0, Mount("/alertmanager", app=alertmanager_app(self.alertmanager.dispatcher)))
+        return Starlette(routes=[*routes.routes(), *mounts])
 
     async def _serve(self, config: uvicorn.Config, listening: socket.socket) -> None:
         server = _Server(config)

@@ -19,6 +19,7 @@ import httpx2
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.promql import Features, PromqlError
+from midwatch_lab.alertmanager.config import Config, read_config
 from midwatch_lab.errors import ClientError, LabError
 from midwatch_lab.exporters.state.allowlist import Allowed, read_allowlist
 from midwatch_lab.exporters.state.kinds import LABELLED
@@ -77,6 +78,7 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         folder,
         port=arguments.port,
         rules=_rules(arguments.rules),
+        alertmanager=_alertmanager(arguments.alertmanager),
         store=arguments.store,
         promql=_features(arguments.enable_feature),
         metric_labels=_metric_labels(arguments.metric_labels_allowlist),
@@ -126,6 +128,13 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
+
+
+def _alertmanager(path: Path | None) -> Config | None:
+    try:
+        return None if path is None else read_config(_text(path))
+    except LabError as error:
+        raise CommandError(f"{path}: {error}") from error
 
 
 async def _run(options: LabOptions, arguments: argparse.Namespace) -> int:
