@@ -7,14 +7,27 @@ from midwatch_contracts.command import Command
 from midwatch_mcp.safe_apply.arguments import configure_audit, configure_change, configure_keys, configure_policy
 
 SERVERS = ("kubernetes", "metrics", "serving", "changes", "all")
+PIN = "pin"
 
 
 def configure_mcp(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch mcp`."""
-    parser.add_argument("server", choices=SERVERS, help="which server to run; all: every tool in one")
+    parser.add_argument(
+        "server",
+        choices=(*SERVERS, PIN),
+        help="which server to run; all: every tool in one; pin: look at the servers of --mcp-config, and trust them",
+    )
     parser.add_argument(
         "--allow-write", action="store_true", help="also offer change_apply, which applies plans that a person approved"
     )
+    foreign = parser.add_argument_group("other servers")
+    foreign.add_argument(
+        "--mcp-config",
+        type=Path,
+        metavar="FILE",
+        help='with all: also offer the pinned tools of the servers in this file ({"mcpServers": {...}})',
+    )
+    foreign.add_argument("--yes", action="store_true", help="with pin: ask nothing")
     cluster = parser.add_argument_group("the cluster")
     cluster.add_argument(
         "--namespace",

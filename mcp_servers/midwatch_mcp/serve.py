@@ -31,8 +31,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         _check_flags(arguments)
+        if arguments.server == "pin":
+            return int(importlib.import_module("midwatch_mcp.gateway.pinning").main(arguments, settings.state))
         reached = replace(ServerSettings.from_settings(settings), bounds=_bounds(arguments))
-        server = _server(arguments.server, reached, allow_write=arguments.allow_write)
+        server = _server(arguments, reached)
         if arguments.http is not None:
             # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
             importlib.import_module("midwatch_mcp.http.running").main(arguments, server)
@@ -46,9 +48,10 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
     return Exit.OK
 
 
-def _server(name: str, settings: ServerSettings, *, allow_write: bool) -> ToolServer:
+def _server(arguments: argparse.Namespace, settings: ServerSettings) -> ToolServer:
+    name, allow_write = arguments.server, arguments.allow_write
     if name == "all":
-        return build_all(settings, allow_write=allow_write)
+        return build_all(settings, allow_write=allow_write, foreign=arguments.mcp_config)
     return build(settings, allow_write=allow_write, names=(name,))[name]
 
 
@@ -65,5 +68,7 @@ def _bounds(arguments: argparse.Namespace) -> Bounds:
 
 def _check_flags(arguments: argparse.Namespace) -> None:
     given = [name for name in _HTTP_FLAGS if getattr(arguments, name)]
+    if arguments.mcp_config is not None and arguments.server not in {"all", "pin"}:
+        raise SettingsError("--mcp-config goes with: midwatch mcp all, or midwatch mcp pin")
     if given and arguments.http is None:
         raise SettingsError(f"--{given[0].replace('_', '-')} is for a server over HTTP: give --http HOST:PORT too")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
@@ -91,7 +91,26 @@ def new_server(
     return _assemble(name, told, offers, settings=settings, evidence=evidence, close=close, limiter=limiter)
 
 
-def mount(name: str, parts: Sequence[ToolServer], *, settings: ServerSettings, evidence: EvidenceStore) -> ToolServer:
+class Part(Protocol):
+    """What can be mounted: a server, or what foreign ones add."""
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """The tools."""
+        ...
+
+    @property
+    def close(self) -> Closer | None:
+        """What lets go of what the tools talk to."""
+        ...
+
+    @property
+    def instructions(self) -> str | None:
+        """What a host is told."""
+        ...
+
+
+def mount(name: str, parts: Sequence[Part], *, settings: ServerSettings, evidence: EvidenceStore) -> ToolServer:
     """Return one server with the tools of all `parts`.
 
     Raises:
@@ -101,7 +120,10 @@ def mount(name: str, parts: Sequence[ToolServer], *, settings: ServerSettings, e
     for part in parts:
         for offer in part.offers:
             if offer.declaration.name in offers:
-                raise SettingsError(f"two servers have a tool {offer.declaration.name}: they cannot be mounted as one")
+                first, second = (found.declaration.cluster for found in (offers[offer.declaration.name], offer))
+                raise SettingsError(
+                    f"two servers have a tool {offer.declaration.name} ({first} and {second}): leave one of them out"
+                )
             offers[offer.declaration.name] = offer
 
     async def close() -> None:
@@ -109,7 +131,8 @@ def mount(name: str, parts: Sequence[ToolServer], *, settings: ServerSettings, e
             if part.close is not None:
                 await part.close()
 
-    told = {"title": "Midwatch", "instructions": "\n".join(part.instructions or "" for part in parts)}
+    texts = [part.instructions for part in parts if part.instructions]
+    told = {"title": "Midwatch", "instructions": "\n".join(texts)}
     return _assemble(name, told, list(offers.values()), settings=settings, evidence=evidence, close=close)
 
 

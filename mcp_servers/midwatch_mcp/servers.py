@@ -2,11 +2,12 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.evidence import EvidenceStore
-from midwatch_mcp.server import ToolServer, mount
+from midwatch_mcp.server import Part, ToolServer, mount
 from midwatch_mcp.settings import ServerSettings
 
 Factory = Callable[[ServerSettings, EvidenceStore, bool], ToolServer]
@@ -31,10 +32,21 @@ def build(settings: ServerSettings, *, allow_write: bool, names: Sequence[str] =
     return {name: _factory(name)(settings, evidence, allow_write) for name in names}
 
 
-def build_all(settings: ServerSettings, *, allow_write: bool, names: Sequence[str] = NAMES) -> ToolServer:
-    """Return one server that offers the tools of several, `evidence_read` once."""
-    parts = build(settings, allow_write=allow_write, names=names)
-    return mount("all", list(parts.values()), settings=settings, evidence=EvidenceStore(settings.state))
+def build_all(
+    settings: ServerSettings, *, allow_write: bool, names: Sequence[str] = NAMES, foreign: Path | None = None
+) -> ToolServer:
+    """Return one server that offers the tools of several, `evidence_read` once.
+
+    `foreign` names a file of further servers, whose pinned tools are offered too.
+
+    Raises:
+        SettingsError: two have a tool of the same name, or the file cannot be used.
+    """
+    parts: list[Part] = list(build(settings, allow_write=allow_write, names=names).values())
+    if foreign is not None:
+        gateway = importlib.import_module("midwatch_mcp.gateway.foreign")
+        parts.append(cast("Part", gateway.foreign_part(settings.state, foreign, allow_write=allow_write)))
+    return mount("all", parts, settings=settings, evidence=EvidenceStore(settings.state))
 
 
 def _factory(name: str) -> Factory:

@@ -11,8 +11,8 @@ from midwatch_contracts.canonical import canonical_bytes
 from midwatch_contracts.errors import ContractError
 from midwatch_contracts.plan import Approval, KubeTarget, Plan, ServingTarget, approval_payload
 from midwatch_contracts.times import rfc3339, unix_seconds
+from midwatch_mcp.files import write_private
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.files import write_private
 from midwatch_mcp.safe_apply.keys import Principal, sign
 
 EXPIRES_S = 15 * 60.0

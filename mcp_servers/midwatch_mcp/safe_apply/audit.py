@@ -12,8 +12,8 @@ from midwatch_contracts.clock import Clock
 from midwatch_contracts.errors import ContractError
 from midwatch_contracts.evidence import LedgerEntry, verify_chain
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.files import locked
 from midwatch_mcp.safe_apply.errors import AuditError
-from midwatch_mcp.safe_apply.files import locked
 
 
 class Audit:

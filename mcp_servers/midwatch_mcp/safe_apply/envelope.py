@@ -14,13 +14,13 @@ from typing import Any
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.expectations import Observation, Reader
 from midwatch_contracts.plan import TERMINAL_STATES, Change, ChangeState, Plan, Preview
+from midwatch_mcp.files import locked
 from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
 from midwatch_mcp.safe_apply.approvals import approvals_for
 from midwatch_mcp.safe_apply.attempt import Attempts
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.files import locked
 from midwatch_mcp.safe_apply.journal import Journal, Record
 from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from midwatch_mcp.files import locked, write_private
 from midwatch_mcp.safe_apply.errors import KeyFileError
-from midwatch_mcp.safe_apply.files import locked, write_private
 
 LAB = "lab"
 """The principal of a lab's own key."""
