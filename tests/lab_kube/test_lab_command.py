@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
@@ -20,6 +21,7 @@ from midwatch_contracts.entity import Entity
 from midwatch_lab.client import LabClient
 from midwatch_lab.errors import ClientError
 from midwatch_lab.files import LabInfo
+from midwatch_lab.metrics.remote_write import HEADERS, write_request
 from midwatch_lab.process import LabProcess
 from midwatch_lab.topology import chat_topology
 
@@ -258,3 +260,44 @@ async def test_load_on_a_service_is_answered_by_its_pods_and_seen_in_the_metrics
         assert row["failed"] == 0
         with pytest.raises(ClientError, match="no field"):
             await client.set_load({"target": "Service/llm/chat", "nonsense": 1})
+
+
+@pytest.mark.anyio
+async def test_a_lab_scrapes_as_configured_takes_samples_and_writes_them(tmp_path: Path) -> None:
+    config = tmp_path / "scrape.yml"
+    config.write_text("scrape_configs: [{job_name: away, static_configs: [{targets: ['127.0.0.1:1']}]}]")
+    arguments = ("--scrape-config", str(config), "--enable-remote-write-receiver")
+    async with LabProcess(tmp_path / "lab", arguments=arguments) as lab, httpx2.AsyncClient() as http:
+        body = write_request({(("__name__", "sent"),): [(round(time.time() * 1000), 4.0)]})
+        assert (
+            await http.post(f"{lab.info.prometheus}/api/v1/write", content=body, headers=HEADERS)
+        ).status_code == 204
+        command = [sys.executable, "-m", "midwatch_lab", "samples", "--dir", str(tmp_path / "lab"), "--match", "sent"]
+        told = await anyio.run_process(command)
+        assert told.stdout.decode().startswith("sent 4 ")
+        written = await anyio.run_process([*command, "--json", "-o", str(tmp_path / "samples")])
+        assert json.loads(written.stdout) == {"to": str(tmp_path / "samples"), "samples": 1}
+        refused = await anyio.run_process([*command[:-1], "sent +"], check=False)
+        assert refused.returncode == 2
+        away = await _scraped(http, f"{lab.info.prometheus}/api/v1/targets?scrapePool=away")
+        assert away["health"] == "down"
+        assert "127.0.0.1" in away["lastError"]
+
+
+async def _scraped(http: httpx2.AsyncClient, url: str) -> dict[str, Any]:
+    """Return a pool's only target, once it was scraped."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = (await http.get(url)).json()["data"]["activeTargets"]
+        if found and found[0]["health"] != "unknown":
+            return found[0]
+        assert time.monotonic() < deadline, found
+
+
+def test_a_scrape_configuration_that_cannot_be_is_bad_input(tmp_path: Path) -> None:
+    config = tmp_path / "scrape.yml"
+    config.write_text("scrape_configs: [{job_name: a, tls_config: {}}]")
+    command = [*UP, str(tmp_path / "lab"), "--scrape-config", str(config)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "field tls_config is not offered" in ended.stderr

@@ -140,12 +140,16 @@ def service() -> MetricsService:
 _PATH = st.sampled_from(
     [
         *("query", "query_range", "series", "labels", "label/l/values", "metadata", "targets", "rules", "alerts"),
-        *("format_query", "parse_query", "query_exemplars", "status/buildinfo"),
+        *("format_query", "parse_query", "query_exemplars", "status/buildinfo", "status/tsdb", "status/config"),
+        *("targets/metadata", "scrape_pools", "write", "..%2f..%2ffederate"),
         *("label/%ff/values", "label//values", "label/U__/values", "nothing"),
     ]
 )
 _NAME = st.sampled_from(
-    ["query", "time", "start", "end", "step", "match[]", "limit", "timeout", "lookback_delta", "type", "state"]
+    [
+        *("query", "time", "start", "end", "step", "match[]", "limit", "timeout", "lookback_delta", "type", "state"),
+        *("match_target", "limit_per_metric", "metric", "scrapePool"),
+    ]
 )
 _VALUE = st.one_of(
     st.binary(max_size=30),

@@ -5,11 +5,14 @@ import gzip
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from midwatch_contracts.clock import VirtualClock
 from midwatch_lab.discovery import Discoverer
 from midwatch_lab.metrics.errors import ScrapeError
 from midwatch_lab.metrics.exposition import Page, format_of
+from midwatch_lab.metrics.exposition_lines import OPEN_METRICS, TEXT, Format
 from midwatch_lab.metrics.labels import from_dict
 from midwatch_lab.metrics.pages import Fetched, fetch_page
 from midwatch_lab.metrics.relabelling import Rule, relabelled
@@ -226,3 +229,38 @@ def test_a_page_in_openmetrics_is_read_by_its_content_type() -> None:
     with pytest.raises(ScrapeError, match='unsupported Content-Type "text/html"'):
         format_of("text/html")
     assert format_of("text/html", "application/openmetrics-text").tight
+
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "a_total",
+        " ",
+        "\t",
+        "{",
+        "}",
+        '"',
+        "=",
+        ",",
+        "\n",
+        "1",
+        "NaN",
+        "# ",
+        "TYPE ",
+        "HELP ",
+        "EOF",
+        "\\",
+        "\r",
+        "é",
+        "\udcff",
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=40).map("".join), st.sampled_from([TEXT, OPEN_METRICS]))
+def test_any_text_is_a_page_or_says_what_is_wrong_and_the_same_again(text: str, form: Format) -> None:
+    page = Page(lambda labels: Series(from_dict(labels)))
+    first, second = page.read(text, form), page.read(text, form)
+    shown = [(sample.series.labels, repr(sample.value), sample.time_ms) for sample in first.samples]
+    again = [(sample.series.labels, repr(sample.value), sample.time_ms) for sample in second.samples]
+    assert (first.error, first.read, shown) == (second.error, second.read, again)

@@ -31,6 +31,7 @@ ACCEPT: Final = (
 )
 """What a target is asked for: what the original sends by default."""
 _OPEN_METRICS, _TEXT = "application/openmetrics-text", "text/plain"
+_SPECIAL: Final = ("NaN", "+Inf", "-Inf")
 _BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
 
 
@@ -111,41 +112,56 @@ class Page:
         return reading
 
     def _read(self, text: str, reading: Reading) -> None:
-        known, comments = self._known, self._comments
         if "\r" in text:  # part of a value, which then is no number; but not for `float`
-            known.clear()
-        begun, ended = "", False
-        for line_number, part in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
-            line = f"{begun}\n{part}" if begun else part
-            key, _, shown = line.rpartition(" ")
+            self._known.clear()
+        lines = text.removesuffix("\n").split("\n") if text else []
+        at, begun, ended = 0, "", False
+        while at < len(lines):
+            if not begun and not ended:
+                at = self._known_lines(lines, at, reading)
+                if at == len(lines):
+                    break
+            line = f"{begun}\n{lines[at]}" if begun else lines[at]
+            at += 1
+            begun = line if is_unfinished(line) else ""
+            if begun:
+                continue
             try:
-                if key in known and not ended:
-                    self._add(reading, known[key], shown)
-                    begun = ""
-                elif line in comments and not ended:
-                    self._type = comments[line] or self._type
-                else:
-                    begun = line if is_unfinished(line) else ""
-                    ended = ended if begun else self._first_sight(line, reading, ended=ended)
+                ended = self._first_sight(line, reading, ended=ended)
             except ExpositionError as error:
-                raise ExpositionError(f"line {line_number}: {error}") from error
+                raise ExpositionError(f"line {at}: {error}") from error
         if begun:
             raise ExpositionError(f"the page ends within quotes: {begun[:40]!r}")
         if self._form.tight and text and not ended:
             raise ExpositionError("data does not end with # EOF")
 
-    @staticmethod
-    def _add(reading: Reading, series: Series | None, shown: str) -> None:
-        """Add a sample of a line that was seen before."""
-        try:
-            value = float(shown)
-        except ValueError as error:
-            raise ExpositionError(f"{shown[:40]!r} is no number") from error
-        if value - value != 0 or "_" in shown or not shown.isascii():
-            value = number(shown)
-        reading.read += 1
-        if series is not None:
-            reading.samples.append(Sample(series, value, None))
+    def _known_lines(self, lines: list[str], start: int, reading: Reading) -> int:
+        """Read lines that were seen before, from `start` on; return where the first is that was not."""
+        known, comments, samples, dropped = self._known, self._comments, reading.samples, 0
+        before, at = len(samples), start
+        for at in range(start, len(lines)):
+            line = lines[at]
+            key, _, shown = line.rpartition(" ")
+            if key not in known:
+                if line not in comments:
+                    break
+                self._type = comments[line] or self._type
+                continue
+            try:
+                value = float(shown)
+            except ValueError:
+                break  # as a new line it is refused
+            if (value - value != 0 and shown not in _SPECIAL) or "_" in shown or not shown.isascii():
+                break
+            series = known[key]
+            if series is None:
+                dropped += 1
+            else:
+                samples.append(Sample(series, value, None))
+        else:
+            at += 1
+        reading.read += len(samples) - before + dropped
+        return at
 
     def _first_sight(self, line: str, reading: Reading, *, ended: bool) -> bool:
         """Read a line that was not seen before; return whether it ends the page."""
