@@ -147,7 +147,8 @@ LAB_PODS_HEAD = """
 
 One target a node, with `node` and `instance` (the node's address). Measured every 5 s from Linux's `/proc`, and written
 once a measurement. A container is a group of processes and no cgroup: memory that two processes share counts twice, and
-what only a cgroup counts is not there. A pod has series of its own beside its containers', without `container` and
+what only a cgroup counts is not there. `container_cpu_cfs_*` is what the reference backend counts of its own CPU limit,
+of pods whose pages are scraped. A pod has series of its own beside its containers', without `container` and
 `image`, as in a cluster: select `container!=""`.
 """
 LAB_KUBELET_HEAD = """

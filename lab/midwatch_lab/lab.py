@@ -142,7 +142,7 @@ class Lab:
         self.metrics = MetricsService(
             self.clock,
             Discoverer(self.store, options.scrape).targets,
-            lab_exporters(self.kubelet, self.api.requests, options.metric_labels),
+            lab_exporters(self.kubelet, self.api.requests, options.metric_labels, lambda: self.metrics.store),
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
             jobs=options.scrape,
             remote_write=options.remote_write,

@@ -71,7 +71,7 @@ class Engine:
         self._executor = executor
         self._metrics = metrics
         self._clock = clock
-        self._throttle = throttle
+        self.throttle = throttle
         self._inline = inline
         self._tracing = NoTracing() if tracing is None else tracing
         self._streams: dict[str, Stream] = {}
@@ -170,7 +170,7 @@ class Engine:
         result = self._execute(work) if computing is None else await computing
         now = self._clock.now()
         ended = now if result.lasts_s is None else max(now, started + result.lasts_s)
-        pause = ended - now + self._throttle.charge(result.cpu_s, started, ended)
+        pause = ended - now + self.throttle.charge(result.cpu_s, started, ended)
         if pause > 0 or computing is None:
             await self._clock.sleep(pause)
         self._metrics.stepped(self._clock.now() - started, result.cpu_s)

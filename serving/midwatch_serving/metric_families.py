@@ -37,6 +37,7 @@ class Family:
         return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
+CPU_LIMIT = "--cpu-limit"
 CACHE_LABELS = (
     "block_size",
     "cache_dtype",
@@ -148,6 +149,9 @@ _HISTOGRAMS = (
 _OURS = (
     _histogram("midwatch_step_seconds", "midwatch_step", "Wall time of a step, a CPU limit's stretching in it."),
     _counter("midwatch_step_cpu_seconds", "CPU time of the thread that computes."),
+    _counter("midwatch_cpu_periods", "Periods of 0.1 s in which there was something to compute.", option=CPU_LIMIT),
+    _counter("midwatch_cpu_throttled_periods", "Those of them in which the CPU limit made it wait.", option=CPU_LIMIT),
+    _counter("midwatch_cpu_throttled_seconds", "Seconds for which the CPU limit made it wait.", option=CPU_LIMIT),
     _gauge("midwatch_queue_oldest_seconds", "How long the longest waiting request has waited; 0 with an empty queue."),
     Family(
         "midwatch_energy_joules",

@@ -60,6 +60,11 @@ def connect(
         "vllm:admission_rejections",
         lambda: [((reason,), count) for reason, count in scheduler.rejections.items()],
     )
+    throttle = engine.throttle
+    if throttle.limit is not None:
+        metrics.source("midwatch_cpu_periods", lambda: [((), throttle.periods)])
+        metrics.source("midwatch_cpu_throttled_periods", lambda: [((), throttle.throttled_periods)])
+        metrics.source("midwatch_cpu_throttled_seconds", lambda: [((), throttle.throttled_s)])
     metrics.source("midwatch_queue_oldest_seconds", oldest)
     metrics.source("midwatch_energy_joules", lambda: [((energy.method,), energy.joules())])
     metrics.source("midwatch_config_version", lambda: [((), config.current.version)])

@@ -11,6 +11,7 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.times import rfc3339
 from midwatch_lab.exporters.cadvisor import Cadvisor
 from midwatch_lab.exporters.state.kinds import StateMetrics
+from midwatch_lab.exporters.throttling import Waits, waits
 from midwatch_lab.kinds.resources import (
     AUTOSCALERS,
     DAEMON_SETS,
@@ -27,7 +28,9 @@ from midwatch_lab.kinds.resources import (
 )
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import instant, read
+from midwatch_lab.metrics.pages import Fetched
 from midwatch_lab.metrics.service import MetricsService
+from midwatch_lab.metrics.targets import Target
 from midwatch_lab.objects import Object, dig, is_terminating, name_of, uid_of
 from midwatch_lab.plane import ControlPlane
 from midwatch_lab.usage import Held, PodUsage, Usage
@@ -59,15 +62,31 @@ class World:
         self.used = 0.0
         """CPU seconds of each container so far."""
         self.cores = 0.0
+        self.limited = False
         self.play: Callable[[Object], None] = self.ready
         store = self.plane.store
         exporters = [StateMetrics(store).exporter]
         for name in ("n1", "n2"):
             add_node(self.plane, name)
-            node = Cadvisor(name, "10.0.0.1", self.plane.usage, lambda: store.items(PODS.key))
+            node = Cadvisor(name, "10.0.0.1", self.plane.usage, lambda: store.items(PODS.key), self.waited)
             exporters.append(node.exporter)
-        self.service = MetricsService(self.clock, tuple, exporters)
+        self.service = MetricsService(self.clock, self.pages, exporters, fetch=self.fetch)
         self.service.set_rules(RULES)
+
+    def waited(self) -> Waits:
+        return waits(self.service.store, self.clock.now())
+
+    def pages(self) -> list[Target]:
+        """The page of every running pod, once pods count what they wait."""
+        running = [pod for pod in pods(self.plane) if dig(pod, "status", "phase") == "Running"] if self.limited else []
+        own = [{"namespace": NAMESPACE, "pod": name_of(pod), "container": "server"} for pod in running]
+        return [Target({**labels, "job": "chat"}, f"http://{labels['pod']}/metrics") for labels in own]
+
+    async def fetch(self, _url: str, _timeout_s: float, _limit: int) -> Fetched:
+        periods = round((self.clock.now() - 1_700_000_000.0) * 10)
+        lines = (f"midwatch_cpu_periods_total {periods}", f"midwatch_cpu_throttled_periods_total {periods // 2}")
+        page = "\n".join((*lines, f"midwatch_cpu_throttled_seconds_total {periods // 2 * 0.05}", ""))
+        return Fetched(page, "text/plain; version=0.0.4")
 
     def create(self, resource: Resource, name: str, **spec: Any) -> None:
         namespace = NAMESPACE if resource.namespaced else ""
@@ -271,6 +290,21 @@ async def test_a_daemon_that_is_not_up_on_one_node() -> None:
         )
         await world.advance(QUARTER_S)
         assert world.firing == {"DaemonMissing"}
+
+
+async def test_a_container_that_waits_for_its_cpu_limit_in_every_other_period() -> None:
+    async with running() as world:
+        world.deploy(1)
+        world.cores, world.limited = 0.5, True
+        await world.advance(QUARTER_S)
+        assert world.firing == {"Throttled"}
+        ((labels, rate),) = world.ask("rate(container_cpu_cfs_throttled_seconds_total[5m])")
+        assert (labels["container"], labels["job"], labels["metrics_path"]) == (
+            "server",
+            "kubelet",
+            "/metrics/cadvisor",
+        )
+        assert rate == pytest.approx(0.25, abs=0.01)
 
 
 async def test_requests_that_could_not_stand_the_loss_of_a_node() -> None:

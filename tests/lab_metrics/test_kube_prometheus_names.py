@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,10 @@ import yaml
 from midwatch_contracts.entity import Entity
 from midwatch_lab.client import LabClient
 from midwatch_lab.exporters.missing import MISSING
-from midwatch_lab.kubelet.commands import ContainerContext
 from midwatch_lab.lab import Lab, LabOptions
 from midwatch_lab.topology import chat_topology
 
 HERE = Path(__file__).parent
-FAKE = str(HERE.parent / "lab_kube" / "fake_pod.py")
 WANTED: dict[str, list[str]] = yaml.safe_load((HERE / "kube_prometheus_names.yaml").read_text("utf-8"))
 NAMES = {name for names in WANTED.values() for name in names}
 NOT_EVERYWHERE = {"node_nf_conntrack_entries", "node_nf_conntrack_entries_limit"}
@@ -59,11 +56,6 @@ OBJECTS = """
 """
 
 
-def play(context: ContainerContext) -> Sequence[str]:
-    place = ["--host", context.ip, "--port", str(context.port), "--exit-with-stdin"]
-    return [sys.executable, FAKE, *context.arguments, *place]
-
-
 def test_what_is_missing_is_wanted_and_says_why() -> None:
     assert MISSING.keys() <= NAMES
     assert all(MISSING.values())
@@ -74,17 +66,16 @@ def test_what_is_missing_is_wanted_and_says_why() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the machine is read from Linux's /proc")
 async def test_every_series_that_the_rules_read_is_there_or_said_to_be_missing(tmp_path: Path) -> None:
-    options = LabOptions(tmp_path, process_command=play, metric_labels={"persistentvolumeclaims": ("*",)})
+    options = LabOptions(tmp_path, metric_labels={"persistentvolumeclaims": ("*",)})
     lab = Lab(options)
     info = await lab.start()
     try:
         async with LabClient(info) as client:
             topology = chat_topology("llm", "chat", 1)
-            topology[1]["spec"]["template"]["spec"]["containers"][0]["args"] = []
             for manifest in [*topology, *yaml.safe_load_all(OBJECTS)]:
                 await client.create(manifest)
-            await client.wait_for_rollout(Entity("Deployment", "llm", "chat"), timeout_s=20)
-            deadline = time.monotonic() + 20
+            await client.wait_for_rollout(Entity("Deployment", "llm", "chat"), timeout_s=60)
+            deadline = time.monotonic() + 30
             while True:
                 answer = await client.http.get("/prometheus/api/v1/label/__name__/values")
                 found = set(answer.json()["data"])

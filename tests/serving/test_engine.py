@@ -77,7 +77,24 @@ def test_a_late_wake_up_is_caught_up_but_idle_time_is_not_saved() -> None:
 
 
 def test_without_a_limit_there_is_no_pause() -> None:
-    assert Throttle(None).charge(5.0, 0.0, 5.0) == 0
+    free = Throttle(None)
+    assert free.charge(5.0, 0.0, 5.0) == 0
+    assert (free.periods, free.throttled_periods, free.throttled_s) == (0, 0, 0)
+
+
+def test_periods_are_counted_once_each_and_as_throttled_where_the_limit_made_it_wait() -> None:
+    busy = Throttle(0.25)
+    assert busy.charge(0.01, started=0.01, now=0.02) == pytest.approx(0.01)
+    assert (busy.periods, busy.throttled_periods) == (1, 1)
+    assert busy.charge(0.001, started=0.05, now=0.06) == 0
+    assert (busy.periods, busy.throttled_periods) == (1, 1), "in the same period"
+    assert busy.charge(0.09, started=10.02, now=10.12) == pytest.approx(0.24)
+    assert (busy.periods, busy.throttled_periods) == (5, 4), (
+        "four from 10.0 s on, and three from 10.1 s on with waiting"
+    )
+    assert busy.charge(0.001, started=20.03, now=20.24) == 0
+    assert (busy.periods, busy.throttled_periods) == (8, 4)
+    assert busy.throttled_s == pytest.approx(0.25)
 
 
 async def test_an_engine_that_dies_tells_every_request_and_takes_no_more() -> None:

@@ -69,6 +69,9 @@ PINNED: dict[str, tuple[str, ...]] = {
     "vllm:estimated_write_bytes_per_gpu": ("counter", COMMON),
     "midwatch_step_seconds": ("histogram", COMMON, STEP),
     "midwatch_step_cpu_seconds": ("counter", COMMON),
+    "midwatch_cpu_periods": ("counter", COMMON),
+    "midwatch_cpu_throttled_periods": ("counter", COMMON),
+    "midwatch_cpu_throttled_seconds": ("counter", COMMON),
     "midwatch_queue_oldest_seconds": ("gauge", COMMON),
     "midwatch_energy_joules": ("counter", f"{COMMON} method"),
     "midwatch_model_info": (

@@ -1,8 +1,8 @@
 """What cAdvisor within a kubelet says of pods' containers, from what the lab's kubelet reads of their processes.
 
 A container is a group of processes and no cgroup, so what only a cgroup counts is not there: page cache, memory events,
-network by pod. Beside its containers each pod has series of its own without `container`, as it has in a cluster, where
-a sum over both counts twice.
+network by pod. A CPU limit is kept by the process that plays the container, which counts what it waits. Beside its
+containers each pod has series of its own without `container`, as in a cluster, where a sum over both counts twice.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from midwatch_lab.exporters.family import Family, Point
 from midwatch_lab.exporters.state.reading import amount
+from midwatch_lab.exporters.throttling import Throttling, Waits
 from midwatch_lab.metrics.gauges import Gauge, Group
 from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.targets import Target
@@ -36,6 +37,7 @@ class Contained(NamedTuple):
     memory: int
     held: Held | None
     at: float
+    waited: Throttling | None = None
 
 
 def _holding(value: Callable[[Held], float]) -> Callable[[Contained], Iterable[Point]]:
@@ -48,6 +50,10 @@ def _of_container(value: Callable[[Object], float | None]) -> Callable[[Containe
         return () if found is None else (({}, found),)
 
     return read
+
+
+def _waiting(value: Callable[[Throttling], float]) -> Callable[[Contained], Iterable[Point]]:
+    return lambda part: () if part.waited is None else (({}, value(part.waited)),)
 
 
 def _cpu(part: Contained) -> Iterable[Point]:
@@ -100,7 +106,30 @@ _SPECS: Final = (
     Family("container_spec_cpu_shares", "Weight of the CPU request, 1024 a core", _of_container(_shares)),
     Family("container_spec_memory_limit_bytes", "The memory limit; 0 for none", _of_container(_memory_limit)),
 )
-CONTAINER_FAMILIES: Final = (*_BOTH, *_SPECS)
+_LIMITED: Final = (
+    Family(
+        "container_cpu_cfs_periods_total",
+        "Periods in which the container had work, with a CPU limit",
+        _waiting(lambda waited: waited.periods),
+        (),
+        "counter",
+    ),
+    Family(
+        "container_cpu_cfs_throttled_periods_total",
+        "Those of them in which the CPU limit made it wait",
+        _waiting(lambda waited: waited.throttled_periods),
+        (),
+        "counter",
+    ),
+    Family(
+        "container_cpu_cfs_throttled_seconds_total",
+        "Seconds for which the CPU limit made it wait",
+        _waiting(lambda waited: waited.seconds),
+        (),
+        "counter",
+    ),
+)
+CONTAINER_FAMILIES: Final = (*_BOTH, *_SPECS, *_LIMITED)
 MACHINE_FAMILIES: Final = (
     Family(
         "machine_cpu_cores",
@@ -124,8 +153,8 @@ def _machine(_state: object) -> Iterator[Gauge]:
     return ((family.name, labels, value) for family in MACHINE_FAMILIES for labels, value in family.read(None))
 
 
-def _read_pod(state: tuple[Object, PodUsage]) -> Iterator[Gauge]:
-    pod, usage = state
+def _read_pod(state: tuple[Object, PodUsage, Waits]) -> Iterator[Gauge]:
+    pod, usage, waits = state
     quality = str(dig(pod, "status", "qosClass", default="BestEffort"))
     place = f"/kubepods{'' if quality == 'Guaranteed' else '/' + quality.lower()}/pod{uid_of(pod)}"
     base = {"namespace": namespace_of(pod), "pod": name_of(pod)}
@@ -135,7 +164,8 @@ def _read_pod(state: tuple[Object, PodUsage]) -> Iterator[Gauge]:
         identity = str(statuses.get(name, {}).get("containerID", "")).partition("://")[2]
         image = str(specs.get(name, {}).get("image", ""))
         labels = {**base, "container": name, "image": image, "name": identity, "id": f"{place}/{identity}"}
-        part = Contained(specs.get(name, {}), used.memory, usage.held.get(name), usage.at)
+        waited = waits.get((base["namespace"], base["pod"], name))
+        part = Contained(specs.get(name, {}), used.memory, usage.held.get(name), usage.at, waited)
         yield from _gauges(CONTAINER_FAMILIES, labels, part)
     whole = Contained(None, usage.total.memory, reduce(add, usage.held.values()) if usage.held else None, usage.at)
     yield from _gauges(_BOTH, {**base, "id": place}, whole)
@@ -169,6 +199,8 @@ class Cadvisor:
     address: str
     board: UsageBoard
     pods: Callable[[], list[Object]]
+    waits: Callable[[], Waits] = dict[tuple[str, str, str], Throttling]
+    """How long containers had to wait for their CPU limits."""
     _version: int = -1
     _groups: list[Group] = field(default_factory=list[Group])
 
@@ -180,7 +212,8 @@ class Cadvisor:
             reports = [(pod, self.board.of(pod)) for pod in here]
             machine = Group("machine", self.node, _machine)
             known = {group.place: group for group in self._groups}
-            self._groups = [machine, *(_group(pod, usage, known) for pod, usage in reports if usage is not None)]
+            waits = self.waits()
+            self._groups = [machine, *(_group(pod, usage, waits, known) for pod, usage in reports if usage is not None)]
         return self._groups
 
     @property
@@ -190,10 +223,10 @@ class Cadvisor:
         return Exporter(kubelet_target(self.node, self.address, CADVISOR_PATH), metadata, self.groups)
 
 
-def _group(pod: Object, usage: PodUsage, known: dict[Hashable, Group]) -> Group:
+def _group(pod: Object, usage: PodUsage, waits: Waits, known: dict[Hashable, Group]) -> Group:
     """Return the group of a pod: the one before where nobody reported since."""
     place = uid_of(pod)
     before = known.get(place)
     if before is not None and before.state[1] is usage:
         return before
-    return Group(place, (pod, usage), _read_pod, measured=True)
+    return Group(place, (pod, usage, waits), _read_pod, measured=True)

@@ -19,8 +19,6 @@ MISSING: Final = {
     "apiserver_request_slo_duration_seconds_bucket": "its name until Kubernetes 1.26; now apiserver_request_sli_…",
     "apiserver_request_slo_duration_seconds_count": "its name until Kubernetes 1.26; now apiserver_request_sli_…",
     "apiserver_request_terminations_total": "the lab never ends a request for lack of room",
-    "container_cpu_cfs_periods_total": _NO_CGROUP,
-    "container_cpu_cfs_throttled_periods_total": _NO_CGROUP,
     "container_memory_cache": _NO_CGROUP,
     "kube_state_metrics_list_total": _NO_LIST,
     "kube_state_metrics_shard_ordinal": "no shards",
