@@ -21,6 +21,7 @@ from midwatch_evals.prometheus import Prometheus, ttft_p95
 from midwatch_evals.rules import ttft_rule
 from midwatch_evals.scenario import Load, Scenario
 from midwatch_lab.client import LabClient
+from midwatch_lab.load.spec import ClosedLoad
 from midwatch_lab.process import LabProcess
 
 READY_WITHIN_S = 60.0
@@ -147,16 +148,15 @@ class Incident:
         rate = load.rate
         if rate is None:
             rate = round((load.utilization or 0.0) * await self._capacity(client, load), 2)
-        await client.set_load(self._load_spec(load) | {"rate": rate, "shape": load.shape})
+        await client.set_load(load.spec() | {"seed": self.scenario.seed, "rate": rate})
         self.tell("load", f"{rate:g} requests/s to {load.target}", {"rate": rate, "target": str(load.target)})
         return rate
 
     async def _capacity(self, client: LabClient, load: Load) -> float:
         """Return the requests per second that the service completes in a closed loop which keeps every batch full."""
-        spec = self._load_spec(load)
-        await client.set_load(
-            spec | {"shape": "closed", "concurrency": CALIBRATION_CLIENTS, "rate": 0, "timeout_s": 60.0}
-        )
+        lengths = {name: value for name, value in load.spec().items() if name in ClosedLoad.model_fields}
+        closed = {"shape": "closed", "concurrency": CALIBRATION_CLIENTS, "timeout_s": 60.0}
+        await client.set_load(lengths | closed | {"seed": self.scenario.seed})
         await self.clock.sleep(CALIBRATION_S / 2)
         first, began = await _completed(client, load.target), self.clock.now()
         await self.clock.sleep(CALIBRATION_S)
@@ -167,15 +167,6 @@ class Incident:
             "capacity", f"{load.target} completes {count / took:.1f} requests/s when full", {"rate": count / took}
         )
         return count / took
-
-    def _load_spec(self, load: Load) -> dict[str, Any]:
-        return {
-            "target": str(load.target),
-            "prompt_tokens": load.prompt_tokens,
-            "output_tokens": load.output_tokens,
-            "timeout_s": load.timeout_s,
-            "seed": self.scenario.seed,
-        }
 
     async def _warm_up(self, client: LabClient, prometheus: Prometheus, service: Entity) -> float:
         """Let the load run and return the healthy p95 time to first token, in seconds."""

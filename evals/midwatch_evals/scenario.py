@@ -12,6 +12,8 @@ from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Expectation
 from midwatch_contracts.times import parse_duration
 from midwatch_evals.errors import ScenarioError
+from midwatch_lab.load.errors import SpecError
+from midwatch_lab.load.spec import read_spec
 
 
 def _seconds(value: Any) -> Any:
@@ -29,10 +31,16 @@ class Topology(Model):
 
 
 class Load(Model):
-    """Traffic for one Service. Either `rate` (requests per second) or `utilization` of the capacity measured first."""
+    """Traffic for one Service. Either `rate` (requests per second) or `utilization` of the capacity measured first.
+
+    `preset` and `more` are those of the lab's load (docs/load.md): a preset gives shape and lengths, unless they are
+    given here, and `more` holds a shape's own fields, such as `cv`.
+    """
 
     target: Entity
-    shape: Literal["poisson", "constant"] = "poisson"
+    shape: Literal["poisson", "constant", "gamma", "batch", "diurnal", "sessions", "clients"] = "poisson"
+    preset: str | None = None
+    more: dict[str, Any] = Field(default_factory=dict)
     rate: float | None = Field(default=None, gt=0)
     utilization: float | None = Field(default=None, gt=0, le=2)
     prompt_tokens: int = Field(default=96, ge=1)
@@ -43,7 +51,20 @@ class Load(Model):
     def _rate_or_utilization(self) -> "Load":
         if (self.rate is None) == (self.utilization is None):
             raise ValueError("a load has either a rate (requests per second) or a utilization (share of capacity)")
+        try:
+            read_spec(self.spec())
+        except SpecError as error:
+            raise ValueError(str(error)) from error
         return self
+
+    def spec(self) -> dict[str, Any]:
+        """Return the lab's specification, without a rate."""
+        given = {"prompt_tokens", "output_tokens", "timeout_s", "shape"}
+        if self.preset is not None:
+            given &= self.model_fields_set
+        fields = {name: getattr(self, name) for name in sorted(given)}
+        preset = {} if self.preset is None else {"preset": self.preset}
+        return {"target": str(self.target), **preset, **fields, **self.more}
 
 
 class Fault(Model):

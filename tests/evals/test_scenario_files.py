@@ -41,6 +41,18 @@ def test_manifests_may_be_files_beside_the_scenario(tmp_path: Path) -> None:
     assert [m["kind"] for m in scenario.topology.manifests if isinstance(m, dict)] == ["Namespace", "Service", "Node"]
 
 
+def test_a_load_becomes_the_labs_specification_and_a_preset_gives_what_is_not_said(tmp_path: Path) -> None:
+    service = {"target": "Service/llm/chat"}
+    loads = [
+        service | {"rate": 2},
+        service | {"utilization": 0.5, "preset": "code", "output_tokens": 9, "more": {"token_scale": 0.1}},
+    ]
+    plain, preset = load_scenario(_write(tmp_path / "s.yaml", SMALL | {"load": loads})).load
+    lengths = {"prompt_tokens": 96, "output_tokens": 64, "timeout_s": 5.0}
+    assert plain.spec() == service | lengths | {"shape": "poisson"}
+    assert preset.spec() == service | {"preset": "code", "output_tokens": 9, "token_scale": 0.1}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -49,6 +61,8 @@ def test_manifests_may_be_files_beside_the_scenario(tmp_path: Path) -> None:
         ({"load": []}, "load"),
         ({"load": [{"target": "Service/llm/chat"}]}, "utilization"),
         ({"load": [{"target": "chat", "rate": 1}]}, "Kind/namespace/name"),
+        ({"load": [{"target": "Service/llm/chat", "rate": 1, "preset": "chit-chat"}]}, "'chit-chat' is none of chat"),
+        ({"load": [{"target": "Service/llm/chat", "rate": 1, "more": {"cv": 2}}]}, "poisson load has no field 'cv'"),
         ({"topology": {"manifests": ["absent.yaml"]}}, "cannot read"),
         ({"clock": "virtual"}, "clock: wall"),
         ({"schema": "midwatch.scenario/v9"}, "schema"),
