@@ -100,6 +100,15 @@ async def first_model(url: str, timeout_s: float) -> str:
         OSError: when the server cannot be reached, or does not answer in time.
     """
     status, page = await fetch(f"{url}/v1/models", timeout_s)
+    return named_model(url, status, page)
+
+
+def named_model(url: str, status: int, page: bytes) -> str:
+    """Return the id of the first model in an answer of `/v1/models`.
+
+    Raises:
+        HttpError: when it is none, or names none.
+    """
     try:
         found = orjson.loads(page)["data"][0]["id"] if status == _OK else None
     except (orjson.JSONDecodeError, LookupError, TypeError) as error:
