@@ -8,7 +8,7 @@ ARGS   ?=
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql check fmt bench bench-serving bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist check fmt bench bench-serving bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ contract-promql: $(STAMP) ## the lab's PromQL and its HTTP API beside the origin
 	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
 	[ -x "$$assets/prometheus" ] || { echo "make: no prometheus found; name the folder that has it (3.16) in KUBEBUILDER_ASSETS (https://prometheus.io/download)" >&2; exit 2; }; \
 	KUBEBUILDER_ASSETS="$$assets" $(BIN)/python -m pytest tests/contract_promql -m original -q --no-skips $(ARGS)
+
+checklist: $(STAMP) ## the security checklist of the MCP servers, each line with its guard and without
+	$(BIN)/python -m pytest tests/mcp_servers/checklist --all -q $(ARGS)
 
 check: $(STAMP) ## lint, format, types and import contracts
 	$(BIN)/ruff check .
