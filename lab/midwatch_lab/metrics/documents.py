@@ -4,7 +4,8 @@ A field takes any scalar where it is text, null is the same as nothing, and a ke
 gathered, each with its line.
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,9 +15,11 @@ from midwatch_contracts.promql import duration_ms
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = "tag:yaml.org,2002:null"
+_TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
-_INT = "tag:yaml.org,2002:int"
-_FLOAT = "tag:yaml.org,2002:float"
+_LARGEST = 2**63
+_BASED = re.compile(r"([-+]?)(0[xX](?=[0-9a-fA-F])|0[oO](?=[0-7])|0[bB](?=[01])|0(?=[0-7]+\Z))([0-9a-fA-F]+)")
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
 _OLD_TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})
@@ -90,6 +93,8 @@ class Document:
             if not isinstance(key, yaml.ScalarNode):
                 self.fault(key, "a key is plain text")
                 continue
+            if is_null(key):
+                continue
             name = str(cast("Any", key).value)
             if name in seen:
                 self.fault(key, f"{name!r} stands twice, first in line {line_of(seen[name])}")
@@ -111,13 +116,13 @@ class Document:
         return [pair for part in reversed(parts) for pair in self._pairs(cast("yaml.MappingNode", part), merges - 1)]
 
     def items(self, node: Node | None, what: str) -> list[Node]:
-        """Return a list's items."""
+        """Return a list's items; one that is null is none."""
         if node is None or is_null(node):
             return []
         if not isinstance(node, yaml.SequenceNode):
             self.fault(node, f"{what} is a list")
             return []
-        return cast("list[Node]", node.value)
+        return [item for item in cast("list[Node]", node.value) if not is_null(item)]
 
     def text(self, node: Node | None, what: str) -> str:
         """Return a scalar as it is written; nothing is an empty text."""
@@ -152,7 +157,7 @@ class Document:
         if node is None or is_null(node):
             return default
         found = _number(node)
-        if found is None:
+        if found is None or not -_LARGEST <= found < _LARGEST:
             self.fault(node, f"{what} is a whole number")
             return default
         return int(found)
@@ -190,18 +195,14 @@ def line_of(node: Node) -> int:
 
 
 def _number(node: Node) -> float | None:
-    if not isinstance(node, yaml.ScalarNode) or cast("Any", node).style:
+    if not isinstance(node, yaml.ScalarNode) or (cast("Any", node).style and node.tag == _TEXT):
         return None
     given = str(cast("Any", node).value).replace("_", "")
     special = {".nan": "nan", ".inf": "inf", "+.inf": "inf", "-.inf": "-inf"}.get(given.lower())
-    try:
-        if node.tag == _INT and special is None and given.lstrip("+-")[:1] == "0" and not given.isdigit():
-            return float(int(given, 0))
-        return float(special or given)
-    except ValueError:
-        return None
-
-
-def names_of(pairs: Mapping[str, Any]) -> str:
-    """Return names for a message."""
-    return ", ".join(sorted(pairs))
+    if special is not None:
+        return float(special)
+    based = _BASED.fullmatch(given)
+    if based is not None:
+        base = 8 if based[2] in ("0", "0o", "0O") else 16 if based[2] in ("0x", "0X") else 2
+        return float(int(based[1] + based[3], base))
+    return float(given) if _DECIMAL.fullmatch(given) else None
