@@ -4,29 +4,22 @@ The roles are those of Prometheus's `kubernetes_sd_configs`: `endpoints` (`endpo
 What was found is kept while its objects stay the same, since it is asked for at every scrape.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from midwatch_lab.controllers.endpoints import Backend, backends
 from midwatch_lab.discovery_labels import endpoint_targets, pod_targets
+from midwatch_lab.discovery_objects import Objects
 from midwatch_lab.kinds.resources import PODS, SERVICES
 from midwatch_lab.metrics.scrape_config import Discovery, Job
 from midwatch_lab.metrics.targets import Dropped, Target, populated
+from midwatch_lab.monitors import Monitors
 from midwatch_lab.objects import Object, dig, is_terminating, name_of, namespace_of
 
 Found = list[Target | Dropped]
 _Place = tuple[str, ...]
-_Kept = tuple[tuple[Object, ...], Found]
-"""The objects that targets were made of, and the targets."""
-
-
-class Objects(Protocol):
-    """Where the cluster's objects are read."""
-
-    def items(self, key: tuple[str, str], namespace: str = "") -> list[Object]:
-        """Return the objects of a resource, of one namespace or of all; an unchanged one is the same one again."""
-        ...
+_Kept = tuple[tuple[object, ...], Found]
+"""The job and the objects that targets were made of, and the targets."""
 
 
 @dataclass
@@ -39,16 +32,23 @@ class Discoverer:
     timeout_s: float = 1.0
     _kept: dict[_Place, _Kept] = field(default_factory=dict[_Place, _Kept])
     _before: dict[_Place, _Kept] = field(default_factory=dict[_Place, _Kept])
+    _monitors: Monitors = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._monitors = Monitors(self.objects)
 
     def targets(self) -> Found:
-        """Return what there is, scraped and dropped."""
+        """Return what there is, scraped and dropped, of the jobs and of the cluster's monitors."""
         self._before, self._kept = self._kept, {}
-        found: Found = []
-        for job in self.jobs:
-            found += self._same((job.name,), (), job, lambda job=job: job.static)
-            for discovery in job.kubernetes:
-                of = self._endpoints if discovery.role == "endpoints" else self._pods
-                found += of(job, discovery)
+        monitored = [target for job in self._monitors.jobs() for target in self._of(job)]
+        taken = {(target.url, *sorted(target.labels.items())) for target in monitored if isinstance(target, Target)}
+        found = [target for job in self.jobs for target in self._of(job) if not _is_taken(target, taken)]
+        return found + monitored
+
+    def _of(self, job: Job) -> Found:
+        found = list(self._same((job.name,), (), job, lambda: job.static))
+        for discovery in job.kubernetes:
+            found += (self._endpoints if discovery.role == "endpoints" else self._pods)(job, discovery)
         return found
 
     def _endpoints(self, job: Job, discovery: Discovery) -> Found:
@@ -80,8 +80,15 @@ class Discoverer:
         self, place: _Place, objects: tuple[Object, ...], job: Job, labels: Callable[[], Iterable[Mapping[str, str]]]
     ) -> Found:
         """Return the targets made of objects; those of before where the objects are."""
-        kept = self._before.get(place)
-        if kept is None or any(one is not other for one, other in zip(kept[0], objects, strict=True)):
-            kept = (objects, [populated(one, job, self.interval_s, self.timeout_s) for one in labels()])
+        kept, made_of = self._before.get(place), (job, *objects)
+        if kept is None or any(one is not other for one, other in zip(kept[0], made_of, strict=True)):
+            kept = (made_of, [populated(one, job, self.interval_s, self.timeout_s) for one in labels()])
         self._kept[place] = kept
         return kept[1]
+
+
+def _is_taken(target: Target | Dropped, taken: Collection[object]) -> bool:
+    """Say whether a target is left to the one that a monitor has of it."""
+    if not taken or not isinstance(target, Target) or not target.job.yielding:
+        return False
+    return (target.url, *sorted(target.labels.items())) in taken

@@ -22,6 +22,7 @@ _NAMED: Final = {
 SERVICES_JOB: Final = Job(
     "services",
     kubernetes=(Discovery("endpoints"),),
+    yielding=True,
     relabel=(
         Rule("keep", (METRICS_PORT,), regex="true"),
         Rule("keep", (f"{_META}pod_phase",), regex="Running"),

@@ -18,7 +18,7 @@ from midwatch_lab.metrics.pages import Fetched, fetch_page
 from midwatch_lab.metrics.relabelling import Rule, relabelled
 from midwatch_lab.metrics.scrape_config import Job, read_jobs
 from midwatch_lab.metrics.service import MetricsService
-from midwatch_lab.metrics.store import Series
+from midwatch_lab.metrics.store import Series, is_stale
 from midwatch_lab.metrics.targets import Dropped, Target, populated
 from midwatch_lab.scraping import SERVICES_JOB
 
@@ -107,7 +107,7 @@ class _Objects:
 
     def items(self, key: tuple[str, str], namespace: str = "") -> list[dict[str, Any]]:
         assert namespace in ("", "chat")
-        return self.found[key[1]]
+        return self.found.get(key[1], [])
 
 
 def test_pods_behind_services_are_found_with_the_labels_of_the_original_and_the_rest_is_shown_as_dropped() -> None:
@@ -198,6 +198,19 @@ async def test_a_job_is_scraped_at_its_own_interval() -> None:
         await task
     times = next(series.times for series in world.service.store if series.lookup["__name__"] == "up")
     assert [time - 1_700_000_000_000 for time in times] == [0, 1000, 4000, 7000]
+
+
+async def test_a_target_whose_job_changes_is_scraped_by_the_new_one_and_old_series_end() -> None:
+    world = _Scraped(Job("j"))
+    world.page = "a 1\nb 1\n"
+    await world.scrape()
+    drop = (Rule("drop", ("__name__",), regex="b"),)
+    found = populated({"__address__": "x:1"}, Job("j", metric_relabel=drop), 1, 1)
+    world.service.scraper.targets = lambda: [found]
+    await world.scrape()
+    assert [is_stale(value) for value in world.values("b")] == [False, True]
+    assert world.values("a") == [1, 1]
+    assert world.values("scrape_samples_post_metric_relabeling") == [2, 1]
 
 
 async def test_a_packed_page_is_unpacked_and_never_beyond_its_limit() -> None:

@@ -79,6 +79,8 @@ class Job:
     static: tuple[Mapping[str, str], ...] = ()
     """Label sets with an `__address__` each."""
     kubernetes: tuple[Discovery, ...] = ()
+    yielding: bool = False
+    """Leaves alone what another job scrapes under the same labels."""
 
 
 def read_jobs(text: str) -> tuple[Job, ...]:
@@ -100,6 +102,15 @@ def read_jobs(text: str) -> tuple[Job, ...]:
             raise ScrapeError(f'found multiple scrape configs with job name "{job.name}"')
         jobs.append(job)
     return tuple(jobs)
+
+
+def read_job(given: Mapping[str, Any]) -> Job:
+    """Read one of `scrape_configs`, as YAML gives it.
+
+    Raises:
+        ScrapeError: names the field that cannot be.
+    """
+    return _job(given, {})
 
 
 def _job(given: Any, defaults: Mapping[str, Any]) -> Job:

@@ -104,8 +104,10 @@ class Scraper:
         for key in [key for key in self.scrapes if key not in wanted]:
             self._end(self.scrapes.pop(key), at)
         for key, target in wanted.items():
-            if key not in self.scrapes:
+            before = self.scrapes.get(key)
+            if before is None or before.target.job is not target.job:
                 self.scrapes[key] = self._start(target)
+                self.scrapes[key].live = before.live if before is not None else {}
         if now - self._pruned_s >= _PRUNE_EVERY_S:
             self._pruned_s = now
             self.store.prune(now)
