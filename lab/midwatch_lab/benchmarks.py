@@ -1,6 +1,7 @@
 """Benchmarks of the lab: what its API lists, and what its Prometheus evaluates."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 
 import httpx2
@@ -9,11 +10,13 @@ from midwatch_contracts.clock import WallClock
 from midwatch_contracts.figure import Figure, median_seconds
 from midwatch_lab.api.server import ApiServer
 from midwatch_lab.api.users import ADMIN, fresh_users
+from midwatch_lab.exporters.state.kinds import StateMetrics
 from midwatch_lab.kinds.resources import NAMESPACES, PODS
 from midwatch_lab.kubelet.logs import ContainerLog
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import instant, read
 from midwatch_lab.metrics.labels import from_dict
+from midwatch_lab.metrics.local import LocalScrape
 from midwatch_lab.metrics.store import Store
 from midwatch_lab.objects import dig
 from midwatch_lab.plane import ControlPlane
@@ -61,6 +64,18 @@ def pod_table() -> Iterable[Figure]:
         finally:
             runner.run(client.aclose())
     yield Figure.beside("lab_table_1000_ms", table * 1000, "ms", baseline=objects * 1000)
+
+
+def state_scrape() -> Iterable[Figure]:
+    """Measure a scrape of kube-state-metrics' series of 1,000 pods that did not change, beside the one that reads them."""
+    plane = _plane_with_pods(ROWS)
+    scrape = LocalScrape(StateMetrics(plane.store).exporter, Store())
+    times = itertools.count(START_S)
+    first = median_seconds(lambda: scrape.collect(next(times)), repeat=1)
+    # A scrape reads so many objects at most; the cluster has some of its own beside the pods.
+    scrape.collect(next(times))
+    steady = median_seconds(lambda: scrape.collect(next(times)), repeat=RUNS)
+    yield Figure.beside("lab_scrape_1000_pods_ms", steady * 1000, "ms", baseline=first * 1000)
 
 
 def _plane_with_pods(count: int) -> ControlPlane:

@@ -64,6 +64,19 @@ async def test_a_scrape_reads_only_what_was_written_since_the_one_before() -> No
     assert names == {"one", "three"}, "the second was taken by the test"
 
 
+async def test_of_very_many_objects_a_scrape_reads_a_part_and_the_next_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    while list(world.state.groups()):
+        pass
+    monkeypatch.setattr("midwatch_lab.exporters.state.kinds._AT_ONCE", 2)
+    for name in ("one", "two", "three"):
+        world.make(name)
+    read = [[group.state["metadata"]["name"] for group in world.state.groups()] for _ in range(3)]
+    assert read == [["one", "two"], ["three"], []]
+
+
 async def test_an_object_that_is_gone_has_no_series_and_its_successor_has_its_own() -> None:
     world = World()
     world.make("one")

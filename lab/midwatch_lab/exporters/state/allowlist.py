@@ -9,11 +9,11 @@ from typing import Final
 
 from midwatch_lab.errors import MetricLabelsError
 from midwatch_lab.exporters.family import Family, Point, Reader
+from midwatch_lab.exporters.state.reading import plain
 from midwatch_lab.objects import Object, labels_of
 
 EVERY: Final = "*"
 _ENTRY: Final = re.compile(r"\s*([A-Za-z0-9*]+)\s*=\s*\[([^][]*)\]\s*(?:,|$)")
-_NOT_PLAIN: Final = re.compile(r"[^a-zA-Z0-9_]")
 _HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
 
 Allowed = Mapping[str, Collection[str]]
@@ -64,7 +64,7 @@ def _plain(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield label names as PromQL writes them without quotes; those that collide are numbered."""
     names: dict[str, list[str]] = {}
     for key in sorted(labels):
-        name = "label_" + _HUMP.sub(r"\1_\2", _NOT_PLAIN.sub("_", key)).lower()
+        name = "label_" + _HUMP.sub(r"\1_\2", plain(key)).lower()
         names.setdefault(name, []).append(key)
     for name, keys in names.items():
         for place, key in enumerate(keys, 1):

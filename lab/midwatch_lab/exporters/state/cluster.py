@@ -15,6 +15,7 @@ from midwatch_lab.exporters.state.reading import (
     number,
     one,
     owners,
+    plain,
     resource_version,
     states,
     unit_of,
@@ -67,8 +68,7 @@ def _room(kind: str) -> Reader:
         for name, text in dig(node, "status", kind, default={}).items():
             unit = "integer" if name == "pods" else unit_of(name)
             if unit is not None:
-                plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
-                yield {"resource": plain, "unit": unit}, amount(str(text))
+                yield {"resource": plain(name), "unit": unit}, amount(str(text))
 
     return read
 

@@ -17,6 +17,7 @@ from midwatch_lab.exporters.state.reading import (
     deleted,
     moment,
     owners,
+    plain,
     seconds,
     since,
     states,
@@ -128,14 +129,10 @@ def _amounts(containers: str, kind: str) -> Reader:
             for name, text in dig(container, "resources", kind, default={}).items():
                 unit = unit_of(name)
                 if unit is not None:
-                    labels = {"container": container["name"], "node": node, "resource": _plain(name), "unit": unit}
+                    labels = {"container": container["name"], "node": node, "resource": plain(name), "unit": unit}
                     yield labels, (amount if unit == "core" else whole_amount)(str(text))
 
     return read
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
 
 
 def _container_info(specs: str, place: str, extra: Callable[[Object], dict[str, str]]) -> Reader:

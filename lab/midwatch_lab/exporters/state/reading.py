@@ -1,6 +1,7 @@
 """Readers of values out of objects: numbers, times, sets of states, conditions, owners, amounts of resources."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -10,6 +11,7 @@ from midwatch_lab.exporters.family import Family, Point, Reader
 from midwatch_lab.objects import Object, dig, meta
 from midwatch_lab.quantity import parse
 
+_NOT_PLAIN: Final = re.compile(r"[^a-zA-Z0-9_]")
 _STATUSES: Final = ("true", "false", "unknown")
 _MILLI_MAX: Final = (2**63 - 1) // 1000
 """Above this many units the original no longer counts in thousandths."""
@@ -146,6 +148,11 @@ def unit_of(resource: str) -> str | None:
         return "byte"
     extended = "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
     return "integer" if extended else None
+
+
+def plain(name: str) -> str:
+    """Return a name as it may stand without quotes in a query: each other character is an underscore."""
+    return _NOT_PLAIN.sub("_", name)
 
 
 def created(prefix: str) -> Family:
