@@ -67,7 +67,7 @@ def pod_table() -> Iterable[Figure]:
 
 
 def state_scrape() -> Iterable[Figure]:
-    """Measure a scrape of kube-state-metrics' series of 1,000 pods that did not change, beside the one that reads them."""
+    """Measure a scrape of kube-state-metrics' series of 1,000 unchanged pods, beside the one that reads them."""
     plane = _plane_with_pods(ROWS)
     scrape = LocalScrape(StateMetrics(plane.store).exporter, Store())
     times = itertools.count(START_S)
