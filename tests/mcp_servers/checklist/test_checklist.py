@@ -4,10 +4,10 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-import checklist_lines
 import pytest
-from checklist_lines.line import LINES, Line, Scene
 
+import checklist_lines
+from checklist_lines.line import LINES, Line, Scene
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.world import World
 
