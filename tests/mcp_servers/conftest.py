@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
+from midwatch_contracts.clock import VirtualClock
+from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.metrics.client import PrometheusClient
+from midwatch_mcp.metrics.room import MetricsRoom
+from midwatch_mcp.metrics.server import HANDLERS
+from midwatch_mcp.server import new_server
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.backend import BackendDouble
-from midwatch_mcp.testing.caller import ERAS, Era
+from midwatch_mcp.testing.caller import ERAS, Caller, Era
 from midwatch_mcp.testing.world import Stage, World, stage
 
 NEW_ARGS = ["--model", "tiny", "--num-gpu-blocks-override=14", "--max-num-seqs", "4"]
@@ -193,6 +199,23 @@ def world(open_stage: Stage) -> World:
 @pytest.fixture
 def settings(world: World, tmp_path: Path) -> ServerSettings:
     return world.settings(tmp_path)
+
+
+@pytest.fixture
+def metrics(settings: ServerSettings, era: Era) -> Caller:
+    """The metrics server with a clock that stands still at 1,700,000,000."""
+    client = PrometheusClient(settings.prometheus)
+    server = new_server(
+        "metrics",
+        title="Metrics",
+        instructions="",
+        settings=settings,
+        evidence=EvidenceStore(settings.state),
+        room=MetricsRoom(client, VirtualClock(start=1_700_000_000.0)),
+        handlers=HANDLERS,
+        close=client.aclose,
+    )
+    return Caller(server, era)
 
 
 @pytest.fixture(params=ERAS)

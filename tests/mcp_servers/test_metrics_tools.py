@@ -2,35 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from midwatch_contracts.clock import VirtualClock
-from midwatch_mcp.evidence import EvidenceStore
-from midwatch_mcp.metrics.client import PrometheusClient
-from midwatch_mcp.metrics.room import MetricsRoom
-from midwatch_mcp.metrics.server import HANDLERS
-from midwatch_mcp.server import new_server
 from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.testing.caller import Caller, Era
+from midwatch_mcp.testing.caller import Caller
 from midwatch_mcp.testing.world import World
 
 pytestmark = pytest.mark.anyio
 NOW = 1_700_000_000.0
-
-
-@pytest.fixture
-def metrics(settings: ServerSettings, era: Era) -> Caller:
-    """The metrics server with a clock that stands still."""
-    client = PrometheusClient(settings.prometheus)
-    server = new_server(
-        "metrics",
-        title="Metrics",
-        instructions="",
-        settings=settings,
-        evidence=EvidenceStore(settings.state),
-        room=MetricsRoom(client, VirtualClock(start=NOW)),
-        handlers=HANDLERS,
-        close=client.aclose,
-    )
-    return Caller(server, era)
 
 
 async def test_a_query_answers_numbers_and_writes_what_is_none_as_text(metrics: Caller, world: World) -> None:

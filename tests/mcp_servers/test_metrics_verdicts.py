@@ -6,38 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch_contracts.clock import VirtualClock
-from midwatch_mcp.evidence import EvidenceStore
-from midwatch_mcp.metrics.client import PrometheusClient
 from midwatch_mcp.metrics.comparing import later_is_greater
-from midwatch_mcp.metrics.room import MetricsRoom
-from midwatch_mcp.metrics.server import HANDLERS
-from midwatch_mcp.server import new_server
-from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.testing.caller import Caller, Era
+from midwatch_mcp.testing.caller import Caller
 from midwatch_mcp.testing.metrics import Points
 from midwatch_mcp.testing.world import World
 
 pytestmark = pytest.mark.anyio
 NOW = 1_700_000_000.0
 BAD = "sum(rate(bad[{w}])) / sum(rate(all[{w}]))"
-
-
-@pytest.fixture
-def metrics(settings: ServerSettings, era: Era) -> Caller:
-    """The metrics server with a clock that stands still."""
-    client = PrometheusClient(settings.prometheus)
-    server = new_server(
-        "metrics",
-        title="Metrics",
-        instructions="",
-        settings=settings,
-        evidence=EvidenceStore(settings.state),
-        room=MetricsRoom(client, VirtualClock(start=NOW)),
-        handlers=HANDLERS,
-        close=client.aclose,
-    )
-    return Caller(server, era)
 
 
 def around(end: float, level: float, seed: int = 0) -> Points:
