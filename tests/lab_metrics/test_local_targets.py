@@ -93,6 +93,20 @@ async def test_an_object_that_is_gone_has_no_series_and_its_successor_has_its_ow
     assert list(after.values()) > list(version.values())
 
 
+async def test_an_object_that_was_made_again_between_two_scrapes_has_its_series_at_once() -> None:
+    world = World()
+    world.make("one")
+    await world.tick()
+    found = world.plane.registry.read(CONFIGMAPS, "default", "one")
+    world.plane.store.delete(CONFIGMAPS, found, ORIGIN)
+    world.make("one")
+    await world.tick()
+    made = world.plane.registry.read(CONFIGMAPS, "default", "one")
+    ((_, version),) = world.ask('kube_configmap_metadata_resource_version{configmap="one"}').items()
+    assert version == float(made["metadata"]["resourceVersion"])
+    assert len(world.ask('kube_configmap_info{configmap="one"}')) == 1
+
+
 async def test_the_api_lists_the_target_with_its_reports_and_tells_what_its_series_mean() -> None:
     world = World()
     world.make("one")

@@ -62,19 +62,22 @@ class Gauges:
         Returns how many series are new.
         """
         seen: set[Hashable] = set()
+        gone: list[Hashable] = []
         added = 0
         for group in groups:
-            held = self._held.get(group.place)
             if group.state is None:
-                self._drop(group.place, at)
+                gone.append(group.place)
                 continue
             if whole:
                 seen.add(group.place)
+            held = self._held.get(group.place)
             if held is None or held.state is not group.state:
                 added += self._take(group, held, at)
         if whole and len(seen) != len(self._held):
-            for place in [place for place in self._held if place not in seen]:
-                self._drop(place, at)
+            gone += [place for place in self._held if place not in seen]
+        # Last, so that a marker does not take the place of what the successor of an object has just written.
+        for place in gone:
+            self._drop(place, at)
         self._write_unchanged(at)
         return added
 
