@@ -213,6 +213,22 @@ async def test_a_target_whose_job_changes_is_scraped_by_the_new_one_and_old_seri
     assert world.values("scrape_samples_post_metric_relabeling") == [2, 1]
 
 
+async def test_a_sample_whose_own_time_is_far_off_is_left_out() -> None:
+    world = _Scraped(Job("j"))
+    now = round(world.clock.now() * 1000)
+    world.page = f"a 1 {now + 600_001}\nb 2 {now + 600_000}\nc 3 {now - 3_600_001}\nd 4 {now - 3_600_000}\n"
+    assert await world.scrape() == ""
+    assert [world.values(name) for name in "abcd"] == [[], [2], [], [4]]
+    assert world.values("scrape_samples_post_metric_relabeling") == [2]
+
+
+def test_lines_of_a_page_whose_labels_come_and_go_are_not_kept_for_ever() -> None:
+    page = Page(lambda labels: Series(from_dict(labels)))
+    for number in range(3000):
+        page.read(f'a{{id="{number}"}} 1\n')
+    assert len(page._known) < 1100
+
+
 async def test_a_packed_page_is_unpacked_and_never_beyond_its_limit() -> None:
     body = gzip.compress(b"a 1\n" * 100_000)
 

@@ -32,6 +32,8 @@ ACCEPT: Final = (
 """What a target is asked for: what the original sends by default."""
 _OPEN_METRICS, _TEXT = "application/openmetrics-text", "text/plain"
 _SPECIAL: Final = ("NaN", "+Inf", "-Inf")
+_SPARE: Final = 1000
+"""Lines that are kept beyond twice those of a page."""
 _BOUNDS: Final = {"histogram": "le", "summary": "quantile"}
 
 
@@ -109,6 +111,8 @@ class Page:
             self._read(text, reading)
         except ScrapeError as error:
             reading.error = str(error)
+        if len(self._known) > 2 * reading.read + _SPARE:
+            self._known.clear()  # of a page whose labels come and go, what is gone must not stay for ever
         return reading
 
     def _read(self, text: str, reading: Reading) -> None:

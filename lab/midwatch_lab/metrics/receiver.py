@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from midwatch_contracts.clock import Clock
+from midwatch_lab.metrics.bounds import AHEAD_MS, BEHIND_MS
 from midwatch_lab.metrics.errors import OutOfOrderError, WriteError
 from midwatch_lab.metrics.labels import NAME, Labels, braced, from_dict
 from midwatch_lab.metrics.numbers import shortest_text
@@ -22,9 +23,6 @@ from midwatch_lab.metrics.write_requests import Written, read_v1, read_v2
 
 _MEDIA: Final = "application/x-protobuf"
 _V1, _V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
-_AHEAD_MS: Final = 600_000
-_BEHIND_MS: Final = 3_600_000
-"""How far behind the newest sample of all a sample may be: half of the original's head block."""
 _NATIVE: Final = "native histograms are not kept here: send classic ones, with series <name>_bucket"
 
 
@@ -120,8 +118,8 @@ class _Batch:
         """Take a sample, or say why not."""
         if self._oldest is None:
             newest = max((series.times[-1] for series in self.store if series.times), default=time_ms)
-            self._oldest = newest - _BEHIND_MS
-        if time_ms > self.clock.now() * 1000 + _AHEAD_MS:
+            self._oldest = newest - BEHIND_MS
+        if time_ms > self.clock.now() * 1000 + AHEAD_MS:
             return "out of bounds: timestamp is too far in the future"
         if time_ms < self._oldest:
             return "out of bounds"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from midwatch_contracts.clock import Clock
 from midwatch_lab.load.errors import HttpError
+from midwatch_lab.metrics.bounds import AHEAD_MS, BEHIND_MS
 from midwatch_lab.metrics.errors import ScrapeError
 from midwatch_lab.metrics.exposition import Metadata, Page, Reading, format_of
 from midwatch_lab.metrics.gauges import append
@@ -170,7 +171,7 @@ class Scraper:
             if own_time is None or not honoured:
                 live[series] = None
                 append(self.store, series, at, value)
-            elif not append(self.store, series, own_time, value):
+            elif not at - BEHIND_MS <= own_time <= at + AHEAD_MS or not append(self.store, series, own_time, value):
                 kept -= 1
         added = sum(series not in scrape.live for series in live)
         for series in scrape.live:
