@@ -1,5 +1,6 @@
 """Relabelling, drawn at random and given to the original as targets: the same labels, the same targets dropped."""
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from midwatch_contracts.clock import VirtualClock
+from midwatch_lab.metrics import target_answers
 from midwatch_lab.metrics.scrape_config import read_jobs
+from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.targets import Dropped, populated
 from midwatch_lab.original_prometheus import OriginalPrometheus
 
@@ -90,8 +94,18 @@ def test_drawn_rules_give_the_labels_that_the_original_gives(
                 ours[_key(found.discovered)] = found.problem or "dropped"
             else:
                 ours[_key(found.discovered)] = (found.labels, found.url)
+    given = {"pod": "x", "a": "a-b", "__meta_x": "y", "b": "x;y"}
+    service = MetricsService(VirtualClock(), tuple)
+    differing_steps: list[str] = []
     with scraping(config) as original:
         theirs = _theirs(original, len(ours))
+        for job in read_jobs(config)[:40]:
+            service.scraper.dropped = [Dropped({}, job)]
+            mine = target_answers.relabel_steps(service.scraper, job.name, given)
+            told = original.get("targets/relabel_steps", scrapePool=job.name, labels=json.dumps(given))["data"]
+            if mine != told:
+                differing_steps.append(f"{mine}, in the original {told}")
+    assert differing_steps == []
     assert len(ours) == JOBS * EACH
     kept = sum(isinstance(found, tuple) for found in ours.values())
     assert kept > JOBS, "most rules keep targets, or nothing is compared"

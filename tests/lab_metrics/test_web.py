@@ -87,6 +87,12 @@ async def test_targets_are_shown_by_pool_with_what_was_discovered(client: httpx2
     assert data["activeTargets"][0]["discoveredLabels"]["__scrape_interval__"] == "1s"
     assert [one["discoveredLabels"]["pod"] for one in data["droppedTargets"]] == ["b"]
     assert data["droppedTargetCounts"] == {"chat": 1}
+    asked = {"scrapePool": "chat", "labels": '{"pod": "b"}'}
+    steps = (await client.get("/api/v1/targets/relabel_steps", params=asked)).json()["data"]["steps"]
+    assert [(step["rule"]["action"], step["keep"]) for step in steps] == [("drop", False)]
+    for labels, problem in (("[]", "JSON object"), ("{", "parsing"), ('{"a": 5}', "texts"), ("", "no labels")):
+        refused = await client.get("/api/v1/targets/relabel_steps", params={**asked, "labels": labels})
+        assert (refused.status_code, problem in refused.json()["error"]) == (400, True)
     assert (await client.get("/api/v1/scrape_pools")).json()["data"] == {"scrapePools": ["chat"]}
     said = (await client.get("/api/v1/targets/metadata", params={"match_target": '{pod="a"}', "metric": "x"})).json()
     assert [(one["target"]["pod"], one["type"]) for one in said["data"]] == [("a", "counter")]

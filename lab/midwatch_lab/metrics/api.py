@@ -113,6 +113,7 @@ class Api:
             Route("/api/v1/metadata", self._answers(self.metadata), methods=read_only),
             Route("/api/v1/targets", self._answers(self.targets), methods=read_only),
             Route("/api/v1/targets/metadata", self._answers(self.target_metadata), methods=read_only),
+            Route("/api/v1/targets/relabel_steps", self._answers(self.relabel_steps), methods=read_only),
             Route("/api/v1/scrape_pools", self._answers(self.scrape_pools), methods=read_only),
             Route("/api/v1/rules", self._answers(self.rule_groups), methods=read_only),
             Route("/api/v1/alerts", self._answers(self.alerts), methods=read_only),
@@ -195,6 +196,13 @@ class Api:
         """Return the targets."""
         state = (parameters.get("state") or "any").lower()
         return target_answers.targets(self.scraper, state, parameters.get("scrapePool"))
+
+    def relabel_steps(self, parameters: Parameters) -> dict[str, Any]:
+        """Return what the rules of a job make of labels, one by one."""
+        pool = parameters.get("scrapePool")
+        if pool is None:
+            raise BadDataError("no scrapePool parameter provided")
+        return target_answers.relabel_steps(self.scraper, pool, parameters.label_set("labels"))
 
     def scrape_pools(self, _parameters: Parameters) -> dict[str, Any]:
         """Return the names of the jobs."""

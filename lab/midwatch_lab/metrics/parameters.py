@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
+import orjson
 from starlette.requests import Request
 
 from midwatch_contracts.errors import ContractError
@@ -119,6 +121,26 @@ class Parameters:
         if text is not None and not _INTEGER.fullmatch(text):
             raise BadDataError(f"{name} must be a number")
         return -1 if text is None else int(text)
+
+    def label_set(self, name: str) -> dict[str, str]:
+        """Return labels that are given as a JSON object.
+
+        Raises:
+            BadDataError: when they are missing, or no object of texts.
+        """
+        text = self.get(name)
+        if text is None:
+            raise BadDataError(f"no {name} parameter provided")
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise BadDataError(f"error parsing {name}: {error}") from error
+        if not isinstance(found, dict):
+            raise BadDataError(f"error parsing {name}: they are a JSON object, not {text[:40]}")
+        labels = {key: "" if value is None else value for key, value in cast("dict[str, Any]", found).items()}
+        if not all(isinstance(value, str) for value in labels.values()):
+            raise BadDataError(f"error parsing {name}: their values are texts")
+        return labels
 
     def matchers(self, name: str) -> list[Matcher]:
         """Return the matchers of a selector, none where it is missing.

@@ -1,13 +1,15 @@
 """Answers about targets in Prometheus's shapes: what is scraped, what is dropped, and what pages say of metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from midwatch_contracts.promql import Matcher, duration_literal
 from midwatch_contracts.times import rfc3339
+from midwatch_lab.metrics.errors import BadDataError
 from midwatch_lab.metrics.exposition import Metadata
 from midwatch_lab.metrics.local import LocalScrape
 from midwatch_lab.metrics.patterns import holds
+from midwatch_lab.metrics.relabelling import Rule, relabelled
 from midwatch_lab.metrics.scraper import Scrape, Scraper
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -31,6 +33,30 @@ def pools(scraper: Scraper) -> list[str]:
     """Return the names of the jobs."""
     found = {scrape.target.pool for scrape in _scrapes(scraper, None)}
     return sorted(found | {target.job.name for target in scraper.dropped})
+
+
+def relabel_steps(scraper: Scraper, pool: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return what each rule of a job makes of labels.
+
+    Raises:
+        BadDataError: when there is no such job.
+    """
+    jobs = [scrape.target.job for scrape in _scrapes(scraper, pool)]
+    jobs += [target.job for target in scraper.dropped if target.job.name == pool]
+    if not jobs:
+        raise BadDataError(f'error retrieving scrape config: scrape pool "{pool}" not found')
+    rules = jobs[0].relabel
+    steps: list[dict[str, Any]] = []
+    for count, rule in enumerate(rules, 1):
+        output = relabelled(labels, rules[:count])
+        steps.append({"rule": _rule(rule), "output": dict(sorted((output or {}).items())), "keep": output is not None})
+    return {"steps": steps}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    texts = ("separator", "regex", "replacement", "action")
+    seldom = {"source_labels": list(rule.source_labels), "modulus": rule.modulus, "target_label": rule.target_label}
+    return {name: getattr(rule, name) for name in texts} | {name: value for name, value in seldom.items() if value}
 
 
 def metadata(found: Sequence[tuple[str, Metadata]], wanted: str | None, limit: int, per_metric: int) -> dict[str, Any]:
