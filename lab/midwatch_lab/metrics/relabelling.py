@@ -125,6 +125,8 @@ def _set(labels: dict[str, str], name: str, value: str) -> bool:
 
 
 def _replace(labels: dict[str, str], rule: Rule) -> bool:
+    if (rule.regex, rule.replacement) == (_REGEX, _REPLACEMENT) and "$" not in rule.target_label:
+        return _set(labels, rule.target_label, _value(labels, rule))  # what most rules are, without an expression
     groups = rule.pattern.groups(_value(labels, rule))
     if groups is None:
         return True
