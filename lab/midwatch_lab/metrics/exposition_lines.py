@@ -2,6 +2,7 @@
 
 What each format allows is what the original's parsers allow, which is not all that the formats' own texts say:
 OpenMetrics has one space wherever it has any, and no comments; the older format takes blanks and tabs where it likes.
+One thing is not as in the original, which takes blanks before a sample for a part of its name.
 
 Sources: https://prometheus.io/docs/instrumenting/exposition_formats/, https://prometheus.io/docs/specs/om/open_metrics_spec/.
 """
