@@ -102,12 +102,16 @@ class ApiServer:
             _LOG.exception("request failed: %s %s", request.method, request.url.path)
             fault = ApiError(500, "InternalError", "Internal error occurred: see the log of the lab", details={})
             response = answer(request, fault.status, fault.code)
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        finally:  # also where the client went away, which is how watches end
+            self._count(request, response.status_code, time.perf_counter() - begin)
+
+    def _count(self, request: Request, code: int, seconds: float) -> None:
         wanted: Attributes | None = getattr(request.state, "wanted", None)
         if wanted is not None:
             kind = Kind.of(wanted, request.headers.get("content-type", ""))
-            dry_run = request.query_params.get("dryRun", "")
-            self.requests.count(kind, response.status_code, dry_run, time.perf_counter() - begin)
+            self.requests.count(kind, code, request.query_params.get("dryRun", ""), seconds)
 
     async def _stream(self, socket: WebSocket) -> None:
         """Serve a WebSocket: exec, attach or port-forward. What is refused is answered as a request is."""
