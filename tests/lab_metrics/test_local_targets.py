@@ -68,8 +68,8 @@ async def test_of_very_many_objects_a_scrape_reads_a_part_and_the_next_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
-    while list(world.state.groups()):
-        pass
+    while world.state.pending:
+        await world.tick()
     monkeypatch.setattr("midwatch_lab.exporters.state.kinds._AT_ONCE", 2)
     for name in ("one", "two", "three"):
         world.make(name)
