@@ -37,39 +37,7 @@ FIELDS = [
     "5",
     "~",
 ]
-SCALARS = [
-    "null",
-    "~",
-    "5",
-    "5m",
-    "1h30m",
-    "0",
-    '""',
-    "[a]",
-    "{a: b}",
-    '"{{ $x }}"',
-    '"{{ if $value }}a{{ end }}"',
-    "1e3",
-    "0x1F",
-    "3.7",
-    ".inf",
-    '"5"',
-    "|",
-    "*slow",
-    "&x y",
-    "up ==",
-    "x[5m]",
-    "1_000",
-    "0o7",
-    "5m5m",
-    "100000000y",
-    "{}",
-    "[]",
-    "a: b: c",
-    "@x",
-    '"a',
-    "{{ $value }}",
-]
+SCALARS = (FOLDER / "scalars.txt").read_text().splitlines()
 ODD = ":-{}[]\"'#&*!|>%@,?$()\té"
 
 SEEDS = st.integers(0, 2**32).map(random.Random)

@@ -132,6 +132,29 @@ def test_replacing_the_rules_keeps_the_alerts_of_a_rule_that_stays_and_ends_the_
     assert world.ask('{__name__=~"ALERTS.*|service:.*"}') == {}
 
 
+def test_a_rule_that_moves_to_another_group_goes_on_writing_its_series() -> None:
+    text = "groups: [{name: %s, rules: [{record: r, expr: sum(queue)}]}]"
+    world = World(text % "g")
+    world.tick(chat=1)
+    world.rules.replace(text % "h")
+    world.tick(chat=2)
+    assert list(world.ask("r").values()) == [2]
+    assert world.rules.groups[0].rules[0].last_error == ""
+
+
+def test_a_rule_with_another_expression_and_the_same_name_and_labels_keeps_its_alerts() -> None:
+    text = "groups: [{name: g, rules: [{alert: A, expr: queue > %s, for: 3s, labels: {a: b}}]}]"
+    world = World(text % "1")
+    for _ in range(3):
+        world.tick(chat=5)
+    world.rules.replace(text % "2")
+    world.tick(chat=5)
+    assert world.states() == [("chat", "firing")]
+    world.rules.replace((text % "2").replace("a: b", "a: c"))
+    world.tick(chat=5)
+    assert world.states() == [("chat", "pending")]
+
+
 def test_a_rule_that_fails_says_so_and_the_others_go_on() -> None:
     world = World("groups: [{name: g, rules: [{alert: A, expr: queue * on () queue}, {record: ok, expr: sum(queue)}]}]")
     world.tick(chat=1, embed=2)

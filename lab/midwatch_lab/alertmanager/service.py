@@ -8,9 +8,9 @@ from midwatch_lab.alertmanager.alerts import Alert
 from midwatch_lab.alertmanager.config import Config
 from midwatch_lab.alertmanager.dispatcher import Dispatcher
 from midwatch_lab.alertmanager.webhook import Post, post
+from midwatch_lab.metrics.alerts import RESEND_S
 from midwatch_lab.metrics.rules import Rules, RuleState
 
-_RESEND_S = 60.0
 _MISSED = 4
 """How many times an alert may fail to be told again before it counts as over."""
 
@@ -31,7 +31,7 @@ class Alertmanager:
 
     def told(self, state: RuleState, now: float, interval_s: float) -> None:
         """Take in what a rule has to tell at `now`."""
-        until = now + _MISSED * max(_RESEND_S, interval_s)
+        until = now + _MISSED * max(RESEND_S, interval_s)
         link = f"{self.rules.external_url}/graph?g0.expr={quote_plus(state.rule.query, safe='')}&g0.tab=1"
         self.dispatcher.receive(
             Alert(

@@ -9,7 +9,8 @@ from midwatch_lab.metrics.rule_file import Rule
 
 _RESOLVED_KEPT_S: Final = 15 * 60.0
 """How long a resolved alert is remembered, so that it can be told to Alertmanager again."""
-_RESEND_S: Final = 60.0
+RESEND_S: Final = 60.0
+"""How often Alertmanager is told again of an alert that fires."""
 _NEARLY: Final = 1e-6
 
 
@@ -35,7 +36,7 @@ class ActiveAlert:
             return False
         if self.sent_at is None or (self.resolved_at is not None and self.resolved_at > self.sent_at):
             return True
-        return now - self.sent_at > _RESEND_S
+        return now - self.sent_at > RESEND_S
 
 
 @dataclass

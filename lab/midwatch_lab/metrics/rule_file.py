@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from midwatch_contracts.promql import DEFAULT_FEATURES, Expr, Features, format_expr
-from midwatch_lab.metrics.documents import Document, Node, Problem, line_of
+from midwatch_lab.metrics.documents import Document, Node, Problem
 from midwatch_lab.metrics.engine.query import read
 from midwatch_lab.metrics.errors import BadDataError, RulesError, TemplateError
 from midwatch_lab.metrics.labels import NAME
@@ -36,7 +36,6 @@ class Rule:
     raw_annotations: tuple[tuple[str, str], ...] = ()
     hold_s: float = 0.0
     keep_firing_s: float = 0.0
-    line: int = 0
 
     @property
     def query(self) -> str:
@@ -153,7 +152,6 @@ class _Reader:
             tuple(annotations.items()),
             hold,
             keep,
-            line_of(node),
         )
 
     def recording(self, node: Node, where: str, name: str, others: Mapping[str, object]) -> None:

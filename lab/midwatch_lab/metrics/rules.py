@@ -78,45 +78,42 @@ class Rules:
 
     def adopt(self, loaded: Iterable[Group]) -> None:
         """Replace all groups; a rule that its group had before, by name and labels, keeps its alerts."""
-        before: dict[tuple[object, ...], list[RuleState]] = {}
-        for one in self.groups:
-            for state in one.rules:
-                before.setdefault((*one.group.identity, *state.rule.identity), []).append(state)
-        times = {one.group.identity: one for one in self.groups}
-        groups: list[GroupState] = []
+        earlier = {one.group.identity: one for one in self.groups}
+        self.groups = []
         for group in loaded:
+            old = earlier.pop(group.identity, None)
+            if old is not None and old.group == group:
+                self.groups.append(old)
+                continue
+            spare = {} if old is None else dict(enumerate(old.rules))
             states: list[RuleState] = []
             for rule in group.rules:
-                same = before.get((*group.identity, *rule.identity))
-                kept = same.pop(0) if same else RuleState(rule)
+                same = next((place for place, state in spare.items() if state.rule.identity == rule.identity), None)
+                kept = RuleState(rule) if same is None else spare.pop(same)
                 states.append(RuleState(rule, alerts=kept.alerts, written=kept.written))
-            earlier = times.get(group.identity)
-            unchanged = earlier is not None and earlier.group == group
-            groups.append(earlier if earlier is not None and unchanged else GroupState(group, states))
-            if earlier is not None and unchanged:
-                for old, new in zip(earlier.rules, states, strict=True):
-                    old.alerts, old.written = new.alerts, new.written
-        self._orphans += [series for states in before.values() for state in states for series in state.written]
-        self.groups = groups
+            self.groups.append(GroupState(group, states))
+            self._orphans += [series for state in spare.values() for series in state.written]
+        self._orphans += [series for old in earlier.values() for state in old.rules for series in state.written]
 
     def evaluate(self, now: float) -> None:
         """Evaluate every group that is due at `now` (Unix seconds)."""
-        at = round(now * 1000)
-        for series in self._orphans:
-            self._write(series, at, STALE)
-        self._orphans = []
         for group in self.groups:
             if now + 1e-6 >= group.due_s:
                 group.due_s = now + (group.group.interval_s or self.interval_s)
                 self.evaluate_group(group, now)
+        if self._orphans:
+            # What another rule writes by the same name has not ended.
+            written = {series for group in self.groups for state in group.rules for series in state.written}
+            for series in self._orphans:
+                if series not in written:
+                    self._write(series, round(now * 1000), STALE)
+            self._orphans = []
 
     def evaluate_group(self, group: GroupState, now: float) -> None:
         """Evaluate the rules of a group, in order, whether they are due or not."""
         begin = time.perf_counter()
         for state in group.rules:
             self._evaluate(state, group.group, now)
-            if self.notify is not None and state.rule.alert and not state.last_error:
-                self.notify(state, now, group.group.interval_s or self.interval_s)
         group.last_s, group.duration_s = now, time.perf_counter() - begin
 
     def alerts(self) -> Iterator[ActiveAlert]:
@@ -139,6 +136,8 @@ class Rules:
             state.health, state.last_error = "err", str(error)
         else:
             state.health, state.last_error = "ok", ""
+            if state.rule.alert and self.notify is not None:
+                self.notify(state, now, group.interval_s or self.interval_s)
             self._store(state, outcome, at)
         state.duration_s = time.perf_counter() - begin
 

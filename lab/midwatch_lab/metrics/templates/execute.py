@@ -211,6 +211,8 @@ class _Run:
     def call(self, name: str, values: list[Value]) -> Value:
         if any(value is NOTHING for value in values):
             values = [None if value is NOTHING else value for value in values]
+        if name in LAZY:
+            raise TemplateError(f"{name} needs an argument")
         function = self.functions[name]
         try:
             inspect.signature(function).bind(*values)

@@ -1,5 +1,6 @@
 """From tokens to a tree. What Go's parser refuses is refused: a function or variable that there is not, too."""
 
+import math
 import re
 from collections.abc import Collection
 
@@ -27,6 +28,8 @@ from midwatch_lab.metrics.templates.nodes import (
 
 _BLOCKS = frozenset({"if", "with", "range"})
 _MAX_DEPTH = 50
+_LARGEST = 2**63
+_WHOLE = re.compile(r"[+-]?(?:[0-9_]+|0[xXoObB][0-9a-fA-F_]+)")
 
 
 def parse(source: str, functions: Collection[str], variables: Collection[str]) -> Tree:
@@ -186,14 +189,16 @@ class _Parser:
         names, declares = self.declaration(most)
         if not names:
             self.index = begin
+        self.variables += names
         commands = [self.command()]
         while self.skip_space().text == "|" and self.peek().kind == "mark":
             self.index += 1
+            if self.skip_space().kind == "close" or self.peek().text == ")":
+                break  # as in Go, where a | may be the last
             command = self.command()
             if isinstance(command.operands[0], Constant | Dot):
                 raise self.error("behind | stands a function or a method, which gets what is before it")
             commands.append(command)
-        self.variables += names
         return Pipe(tuple(commands), tuple(names), declares)
 
     def declaration(self, most: int) -> tuple[list[str], bool]:
@@ -307,11 +312,16 @@ class _Parser:
     def number(self, token: Token) -> int | float:
         text = token.text
         try:
-            if re.fullmatch(r"[+-]?[0-9_]+|[+-]?0[xXoObB][0-9a-fA-F_]+", text):
-                plain = text.lstrip("+-")
-                octal = len(plain) > 1 and plain.isdigit() and plain.startswith("0")
-                value = int(plain, 8) if octal else int(plain, 0)
-                return -value if text.startswith("-") else value
-            return float(text)
+            found = _whole(text) if _WHOLE.fullmatch(text) else float(text)
         except ValueError as error:
             raise self.error(f"{text} is no number", token) from error
+        if not -_LARGEST <= found < 2 * _LARGEST if isinstance(found, int) else math.isinf(found):
+            raise self.error(f"{text} is too large a number", token)
+        return found
+
+
+def _whole(text: str) -> int:
+    plain = text.lstrip("+-")
+    octal = len(plain) > 1 and plain.isdigit() and plain.startswith("0")
+    value = int(plain, 8) if octal else int(plain, 0)
+    return -value if text.startswith("-") else value

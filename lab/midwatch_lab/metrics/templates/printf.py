@@ -134,9 +134,9 @@ def _string(verb: str, precision: int | None, shown: str, value: Value) -> str:
 def _integer(verb: str, flags: str, value: int) -> str:
     match verb:
         case "c":
-            return chr(value)
+            return _character(value)
         case "q":
-            return f"'{chr(value)}'"
+            return f"'{_character(value)}'"
         case "U":
             return f"U+{value:04X}"
         case "O":
@@ -145,6 +145,11 @@ def _integer(verb: str, flags: str, value: int) -> str:
             prefix = {"x": "0x", "X": "0X", "o": "0", "b": "0b"}.get(verb, "") if "#" in flags else ""
             shown = f"{'-' if value < 0 else ''}{prefix}{format(abs(value), verb)}"
     return _signed(shown, flags)
+
+
+def _character(code: int) -> str:
+    valid = 0 <= code < 0xD800 or 0xDFFF < code <= 0x10FFFF  # noqa: PLR2004 (all of Unicode but surrogates)
+    return chr(code) if valid else "\N{REPLACEMENT CHARACTER}"
 
 
 def _float(verb: str, flags: str, precision: int | None, value: float) -> str:
