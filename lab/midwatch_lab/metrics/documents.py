@@ -51,7 +51,7 @@ class Document:
         try:
             loader = _LOADER(text)
             try:
-                found: Node | None = loader.get_node() if loader.check_node() else None
+                found = _first_document(loader)
             finally:
                 loader.dispose()
         except yaml.MarkedYAMLError as error:
@@ -182,6 +182,44 @@ class Document:
         if given not in _FALSE | _OLD_FALSE:
             self.fault(node, f"{what} is true or false")
         return False
+
+
+def _first_document(loader: Any) -> Node | None:
+    """Compose a document's nodes; of a name that is given twice the later counts, where PyYAML's own refuses it."""
+    loader.get_event()
+    if loader.check_event(yaml.StreamEndEvent):
+        return None
+    loader.get_event()
+    return _composed(loader, {})
+
+
+def _composed(loader: Any, anchors: dict[str, Node]) -> Node:
+    event: Any = loader.get_event()
+    if isinstance(event, yaml.AliasEvent):
+        if event.anchor not in anchors:
+            raise yaml.MarkedYAMLError(None, None, f"nothing is called {event.anchor!r}", cast("Any", event).start_mark)
+        return anchors[event.anchor]
+    scalar = isinstance(event, yaml.ScalarEvent)
+    made: Any = yaml.MappingNode
+    if not isinstance(event, yaml.MappingStartEvent):
+        made = yaml.ScalarNode if scalar else yaml.SequenceNode
+    value: Any = cast("Any", event).value if scalar else []
+    tag: Any = cast("Any", event).tag
+    if tag in (None, "!"):
+        tag = loader.resolve(made, value if scalar else None, cast("Any", event).implicit)
+    node: Any = made(tag, value, event.start_mark, event.end_mark)
+    if scalar:
+        node.style = cast("Any", event).style
+    if event.anchor is not None:
+        anchors[event.anchor] = node
+    while isinstance(event, yaml.SequenceStartEvent) and not loader.check_event(yaml.SequenceEndEvent):
+        value.append(_composed(loader, anchors))
+    while isinstance(event, yaml.MappingStartEvent) and not loader.check_event(yaml.MappingEndEvent):
+        key = _composed(loader, anchors)
+        value.append((key, _composed(loader, anchors)))
+    if not scalar:
+        loader.get_event()
+    return node
 
 
 def is_null(node: Node) -> bool:
