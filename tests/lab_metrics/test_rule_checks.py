@@ -106,6 +106,7 @@ def test_promtool_says_of_the_corpus_what_it_says(prometheus_binaries: Path, tmp
 
 
 @pytest.mark.original
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(SEEDS)
 def test_promtool_accepts_the_same_files_mutated_at_random(

@@ -151,6 +151,7 @@ async def test_a_rule_shows_how_it_went_and_an_alert_since_when() -> None:
 
 
 @pytest.mark.original
+@pytest.mark.slow
 async def test_the_original_answers_the_same(
     scraping: Callable[[str], AbstractContextManager[OriginalPrometheus]], tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_template_that_can_be_read_is_filled_in_whatever_it_says(chance: rando
 
 
 @pytest.mark.original
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(SEEDS)
 def test_promtool_reads_the_same_templates_mutated_at_random(
