@@ -1,11 +1,12 @@
 """The values of templates, and how Go writes them.
 
-Go's types stand as Python's: `float`, `int`, `str`, `bool`, None for nil; maps and slices as below.
+Go's types stand as Python's: `float`, `int`, `str`, `bool`, None for nil; maps and slices as below. A value with fields
+has `field(name)`; one with a type and methods of its own, such as a time, has `go_type` and `method(name, arguments)`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from midwatch_lab.metrics.errors import TemplateError
 from midwatch_lab.metrics.numbers import shortest_text
@@ -42,30 +43,6 @@ class Sample:
 
 class Samples(list[Sample]):
     """A query's answer."""
-
-
-class Structure(Protocol):
-    """A value with fields."""
-
-    def field(self, name: str) -> Value:
-        """Return a field, `NOTHING` where there is none of that name."""
-        ...
-
-
-class Spoken(Protocol):
-    """A value with a type of its own that writes itself, such as a time."""
-
-    go_type: str
-
-    def method(self, name: str, arguments: Sequence[Value]) -> Value:
-        """Call a method.
-
-        Raises:
-            TemplateError: when there is none, or it takes other arguments.
-        """
-        ...
-
-    def __str__(self) -> str: ...
 
 
 _TYPES: Final[tuple[tuple[type, str], ...]] = (
