@@ -5,12 +5,15 @@ from pathlib import Path
 
 
 def configure_load(parser: argparse.ArgumentParser) -> None:
-    """Add `start`, `replay`, `show` and `stop`."""
+    """Add `start`, `replay`, `show`, `stop` and `fit`."""
     actions = parser.add_subparsers(dest="load", required=True, metavar="ACTION")
     start = actions.add_parser("start", help="start a load, and follow it until it ends, or Ctrl-C ends it")
     replay = actions.add_parser("replay", help="replay a trace: Azure, BurstGPT or Mooncake, by its columns")
     show = actions.add_parser("show", help="say what each load has done")
     stop = actions.add_parser("stop", help="stop the load of a target, or all loads")
+    fit = actions.add_parser("fit", help="print a specification that draws what a trace looks like, for --spec")
+    fit.add_argument("file", type=Path, metavar="FILE", help="the trace: Azure, BurstGPT or Mooncake, by its columns")
+    fit.add_argument("--dir", type=Path, help=argparse.SUPPRESS)
     for action in (start, replay, show, stop):
         action.add_argument("--dir", type=Path, help="folder of the lab's files (default: `lab` in the state folder)")
         action.add_argument("--json", action="store_true", help="answer with one JSON object")

@@ -1,4 +1,4 @@
-"""`midwatch lab load start|replay|show|stop`: a load in a running lab, or from this process to a URL."""
+"""`midwatch lab load start|replay|show|stop|fit`: a load in a running lab, or from this process to a URL."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from midwatch_contracts.command import CommandError
 from midwatch_contracts.exit_codes import Exit
 from midwatch_lab.client import LabClient
 from midwatch_lab.errors import LabError
+from midwatch_lab.load.fitting import fit
 from midwatch_lab.load.service import LoadService
 from midwatch_lab.load.spec import read_spec
 
@@ -37,6 +38,9 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
         case "show":
             async with LabClient.of_folder(folder) as client:
                 return _say(await client.load(), as_json=arguments.json)
+        case "fit":
+            print(json.dumps(fit(arguments.file)))  # noqa: T201 (the answer)
+            return Exit.OK
         case "stop":
             return await _stop(arguments, folder)
         case _:
