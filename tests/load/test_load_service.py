@@ -304,3 +304,9 @@ async def test_conversations_end_at_a_failure_and_at_the_context(world: Scripted
     seen = await world.run(30, **spec)
     assert seen["traffic"]["broken"] == seen["failed"] > 10
     assert seen["sent"] == seen["traffic"]["sessions"] == seen["failed"] + seen["in_flight"]
+
+
+async def test_clients_do_not_share_their_system_prompts(world: ScriptedService) -> None:
+    clients = [{"name": name, "share": 1, "prompt_tokens": 90, "system": {"tokens": 60}} for name in ("a", "b")]
+    await world.run(20, shape="clients", rate=5.0, clients=clients)
+    assert len({body["messages"][0]["content"] for _, body in world.asked}) == 2

@@ -173,7 +173,7 @@ class Load:
         """Send a conversation's calls one after the other, each with all that was said before."""
         said: list[Message] = []
         if session.system is not None:
-            said.append({"role": "system", "content": self._texts.system(session.system)})
+            said.append({"role": "system", "content": self._texts.system(session.system, session.client)})
         lengths = zip(
             session.person.tolist(),
             session.new_tokens.tolist(),

@@ -54,16 +54,19 @@ class Texts:
         """Return the text of a name."""
         return text(name, max(1, round(tokens * self._width)))
 
-    def system(self, piece: tuple[int, int]) -> str:
-        """Return the shared beginning of an id."""
-        return self.piece(f"system {piece[0]} of {self._seed}", piece[1])
+    def system(self, piece: tuple[int, int], client: str) -> str:
+        """Return the shared beginning of an id; each client has its own."""
+        return self.piece(f"system {piece[0]} of {client or self._seed}", piece[1])
 
     def messages(self, call: Call) -> list[Message]:
         """Return the messages of a request that stands for itself; a system prompt is a message of its own."""
         name = f"{call.number} of {call.client}" if call.client else str(call.number)
         if call.system is not None:
             user = self.piece(name, call.prompt_tokens - call.system[1])
-            return [{"role": "system", "content": self.system(call.system)}, {"role": "user", "content": user}]
+            return [
+                {"role": "system", "content": self.system(call.system, call.client)},
+                {"role": "user", "content": user},
+            ]
         shared = "".join(self.piece(f"piece {i} of {self._seed}", tokens) for i, tokens in call.pieces)
         whole = max(1, round(call.prompt_tokens * self._width))
         if len(shared) < whole:

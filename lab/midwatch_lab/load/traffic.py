@@ -91,7 +91,7 @@ def arrivals(spec: AnyLoad) -> Iterator[Arrival | None]:
         case TraceLoad():
             return _trace(spec)
         case SessionsLoad():
-            return _at(gamma(spec.rate, spec.cv, stream(spec.seed, "arrivals")), sessions(spec))
+            return _at(times(spec), sessions(spec))
         case ClientsLoad():
             return _mixed(spec)
         case _:
