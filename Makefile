@@ -8,7 +8,7 @@ ARGS   ?=
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql checklist check fmt bench bench-serving bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist check fmt bench bench-serving bench-metrics bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,11 @@ bench-serving: $(STAMP) ## the engine beside OpenVINO GenAI and llama.cpp; fetch
 bench-simulator: $(STAMP) ## fit the simulator to this machine with SmolLM2 (fetched into .bench) and hold its predictions against measurements
 	@$(BIN)/midwatch --state .bench/state model pull smollm2 >&2
 	@$(BIN)/midwatch --state .bench/state bench simulator --model smollm2 --num-gpu-blocks-override 1024 --seconds 10 $(ARGS)
+
+bench-metrics: $(STAMP) ## the lab's PromQL and store beside the original Prometheus (needs KUBEBUILDER_ASSETS)
+	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
+	[ -x "$$assets/prometheus" ] || { echo "make: no prometheus found; name the folder that has it (3.16) in KUBEBUILDER_ASSETS (https://prometheus.io/download)" >&2; exit 2; }; \
+	KUBEBUILDER_ASSETS="$$assets" $(BIN)/midwatch bench metrics $(ARGS)
 
 docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
 	$(BIN)/python docs/generate.py

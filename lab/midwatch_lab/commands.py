@@ -41,6 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="its Prometheus takes samples by POST /prometheus/api/v1/write (default: only what it scrapes)",
     )
     up.add_argument(
+        "--metrics-retention",
+        default="1h",
+        metavar="TIME",
+        help="how long its Prometheus keeps samples, such as 6h or 1d (default: %(default)s)",
+    )
+    up.add_argument(
+        "--metrics-retention-size",
+        default="512MB",
+        metavar="SIZE",
+        help="how much memory its samples may take before the oldest go, such as 2GB (default: %(default)s)",
+    )
+    up.add_argument(
         "--metric-labels-allowlist",
         default="",
         metavar="KINDS",
@@ -111,6 +123,21 @@ bench_shapes = Command(
     summary="the load generator's shapes beside the published figures that they stand for",
     target="midwatch_lab.load.proof:main",
     configure=configure_shapes,
+)
+
+
+def configure_bench_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add the size of what both sides are given."""
+    parser.add_argument("--pods", type=int, default=200, metavar="N", help="pods of 25 series (default: %(default)s)")
+    parser.add_argument(
+        "--scrapes", type=int, default=1440, metavar="N", help="scrapes of each, every 15 s (default: %(default)s)"
+    )
+
+
+bench_metrics = Command(
+    summary="the lab's Prometheus beside the original (in KUBEBUILDER_ASSETS): queries, ingest, memory",
+    target="midwatch_lab.bench.beside_prometheus:main",
+    configure=configure_bench_metrics,
 )
 bench_lab = Command(
     summary="the lab beside the original kube-apiserver (in KUBEBUILDER_ASSETS): lists, watches, memory",

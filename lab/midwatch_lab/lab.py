@@ -52,6 +52,7 @@ from midwatch_lab.load.service import LoadService
 from midwatch_lab.manifests.loading import load
 from midwatch_lab.manifests.reading import Manifest
 from midwatch_lab.metrics.engine.evaluate import Limits
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.scrape_config import Job
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.network.addresses import LoopbackNetwork, service_placer
@@ -93,6 +94,8 @@ class LabOptions:
     """Its Prometheus takes samples from others."""
     metric_labels: Allowed = field(default_factory=dict[str, tuple[str, ...]])
     """The labels of objects that their metrics have too, by kind."""
+    retention: Retention = field(default_factory=Retention)
+    """When the samples of its Prometheus go."""
     manifests: tuple[Manifest, ...] = ()
     """What is applied before the lab answers."""
 
@@ -143,6 +146,7 @@ class Lab:
             self.clock,
             Discoverer(self.store, options.scrape).targets,
             lab_exporters(self.kubelet, self.api.requests, options.metric_labels, lambda: self.metrics.store),
+            retention=options.retention,
             limits=Limits(step_ms=1000, timeout_s=_QUERY_S, features=options.promql),
             jobs=options.scrape,
             remote_write=options.remote_write,

@@ -29,6 +29,7 @@ from midwatch_lab.load.command import main as load
 from midwatch_lab.manifests.exporting import export
 from midwatch_lab.manifests.reading import Manifest, read_manifests
 from midwatch_lab.metrics.promqltest.command import main as promqltest
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.ruletest.command import main as rules
 from midwatch_lab.metrics.samples_command import main as samples
 from midwatch_lab.metrics.scrape_config import Job, read_jobs
@@ -85,8 +86,16 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         manifests=_manifests(arguments.manifests),
         scrape=_jobs(arguments.scrape_config),
         remote_write=arguments.remote_write,
+        retention=_retention(arguments.metrics_retention, arguments.metrics_retention_size),
     )
     return asyncio.run(_run(options, arguments))
+
+
+def _retention(time_text: str, size: str) -> Retention:
+    try:
+        return Retention.read(time_text, size)
+    except LabError as error:
+        raise CommandError(str(error)) from error
 
 
 def _features(names: list[str]) -> Features:

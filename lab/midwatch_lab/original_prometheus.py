@@ -62,7 +62,7 @@ def prometheus_binary() -> Path:
 
 @contextmanager
 def prometheus_running(
-    binary: Path, home: Path, config: str = "", features: Sequence[str] = ()
+    binary: Path, home: Path, config: str = "", features: Sequence[str] = (), *, arguments: Sequence[str] = ()
 ) -> Generator[OriginalPrometheus]:
     """Run a Prometheus in a folder while the block lasts, with the named features on (`--enable-feature`).
 
@@ -80,6 +80,7 @@ def prometheus_running(
         "--storage.tsdb.retention.time=100y",
         "--log.level=error",
         *([f"--enable-feature={','.join(features)}"] if features else []),
+        *arguments,
     ]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=home)

@@ -14,6 +14,7 @@ from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.engine.query import Result, Span, instant, over_range, read
 from midwatch_lab.metrics.errors import MetricsError
 from midwatch_lab.metrics.labels import from_dict
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.store import STALE, Store
 
@@ -132,7 +133,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def service() -> MetricsService:
-    made = MetricsService(VirtualClock(START_S + 300), tuple, retention_s=1e9, limits=LIMITS)
+    made = MetricsService(VirtualClock(START_S + 300), tuple, retention=Retention(1e9), limits=LIMITS)
     _fill(made.store)
     return made
 

@@ -1,6 +1,7 @@
 """Targets within the lab: what changed is read, what is gone ends, and the API tells of them as of any target."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -150,9 +151,9 @@ async def test_what_is_measured_is_written_once_a_measurement_so_that_counters_k
             measured = ("cpu", {}, float(second))
         gauges.collect([Group("a", measured, as_it_is, measured=True)], second * 1000)
     (series,) = store
-    assert list(series.times) == [1000, 5000, 10_000]
+    assert [at for at, _ in series.samples()] == [1000, 5000, 10_000]
     gauges.collect([], 11_000)
-    assert list(series.times) == [1000, 5000, 10_000, 11_000], "a staleness marker"
+    assert [at for at, _ in series.samples()] == [1000, 5000, 10_000, 11_000], "a staleness marker"
 
 
 async def test_a_series_waits_for_its_turn_two_minutes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,5 +163,5 @@ async def test_a_series_waits_for_its_turn_two_minutes_at_most(monkeypatch: pyte
     objects: list[Gauge] = [("x", {"n": str(number)}, 1.0) for number in range(600)]
     for second in range(300):
         gauges.collect([Group(one[1]["n"], one, as_it_is) for one in objects], second * 1000)
-    pauses = {later - sooner for series in store for sooner, later in zip(series.times, series.times[1:], strict=False)}
+    pauses = {later - sooner for series in store for sooner, later in pairwise(at for at, _ in series.samples())}
     assert max(pauses) <= 120_000

@@ -99,9 +99,9 @@ async def test_written_samples_keep_the_bits_of_every_nan() -> None:
     found = await _post(service, v1(series({"__name__": "x"}, (NOW, 1.0), (NOW + 1, odd), (NOW + 2, STALE))))
     assert (found.status_code, found.content) == (204, b"")
     kept = service.store.series(from_dict({"__name__": "x"}))
-    assert struct.pack("<d", kept.values[1]) == struct.pack("<d", odd)
-    assert math.isnan(kept.values[1])
-    assert [is_stale(value) for value in kept.values] == [False, False, True]
+    assert struct.pack("<d", kept.samples()[1][1]) == struct.pack("<d", odd)
+    assert math.isnan(kept.samples()[1][1])
+    assert [is_stale(value) for _, value in kept.samples()] == [False, False, True]
 
 
 async def test_a_request_with_one_sample_too_old_is_written_not_at_all() -> None:
@@ -109,11 +109,11 @@ async def test_a_request_with_one_sample_too_old_is_written_not_at_all() -> None
     await _post(service, v1(series({"__name__": "x"}, (NOW, 1.0))))
     found = await _post(service, v1(series({"__name__": "y"}, (NOW, 1.0)), series({"__name__": "x"}, (NOW - 1, 1.0))))
     assert (found.status_code, found.text) == (400, "out of order sample\n")
-    assert [s.lookup["__name__"] for s in service.store if s.times] == ["x"]
+    assert [s.lookup["__name__"] for s in service.store if s] == ["x"]
 
 
 async def test_a_time_written_before_its_value_is_read_too() -> None:
     time_first = b"\x12" + bytes([len(sample(NOW, 2.5)) - 2]) + sample(NOW, 2.5)[11:] + sample(NOW, 2.5)[2:11]
     service = _service()
     assert (await _post(service, v1(labelled({"__name__": "x"}) + time_first))).status_code == 204
-    assert list(service.store.series(from_dict({"__name__": "x"})).values) == [2.5]
+    assert service.store.series(from_dict({"__name__": "x"})).last == 2.5

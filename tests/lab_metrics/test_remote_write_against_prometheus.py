@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from midwatch_contracts.clock import WallClock
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.service import MetricsService
 from midwatch_lab.metrics.snappy import pack
 from midwatch_lab.original_prometheus import OriginalPrometheus
@@ -113,7 +114,7 @@ SECOND = [
 async def test_remote_writes_are_answered_as_by_the_original(
     receiving: "Callable[[], AbstractContextManager[OriginalPrometheus]]",
 ) -> None:
-    service = MetricsService(WallClock(), tuple, retention_s=1e9, remote_write=True)
+    service = MetricsService(WallClock(), tuple, retention=Retention(1e9), remote_write=True)
     transport = httpx2.ASGITransport(app=service.app)
     differences: list[str] = []
     with receiving() as original:

@@ -170,7 +170,7 @@ class _Scraped:
 
     def values(self, name: str) -> list[float]:
         found = [series for series in self.service.store if series.lookup["__name__"] == name]
-        return [value for series in found for value in series.values]
+        return [value for series in found for _, value in series.samples()]
 
 
 async def test_a_page_beyond_a_limit_counts_for_nothing_and_says_which() -> None:
@@ -196,8 +196,8 @@ async def test_a_job_is_scraped_at_its_own_interval() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    times = next(series.times for series in world.service.store if series.lookup["__name__"] == "up")
-    assert [time - 1_700_000_000_000 for time in times] == [0, 1000, 4000, 7000]
+    samples = next(series.samples() for series in world.service.store if series.lookup["__name__"] == "up")
+    assert [at - 1_700_000_000_000 for at, _ in samples] == [0, 1000, 4000, 7000]
 
 
 async def test_a_target_whose_job_changes_is_scraped_by_the_new_one_and_old_series_end() -> None:

@@ -265,7 +265,7 @@ async def test_what_changes_in_a_large_lab_is_written_at_once_and_the_rest_in_tu
     for _ in range(10):
         await world.tick()
     written = [series for series in world.service.store if series.lookup["__name__"] == "kube_pod_info"]
-    found = {series.lookup["pod"]: list(series.times) for series in written}
+    found = {series.lookup["pod"]: [at for at, _ in series.samples()] for series in written}
     assert {len(times) for times in found.values()} <= {4, 5}, "every third scrape, and at once in the first"
     assert max(later - sooner for times in found.values() for sooner, later in pairwise(times)) == 3000
     world.gauges[1] = ("kube_pod_info", {"pod": "1"}, 2.0)
@@ -285,7 +285,7 @@ async def test_a_running_service_scrapes_at_every_multiple_of_the_interval() -> 
         await task
     series = world.service.store.select([Matcher("__name__", "=", "x"), Matcher("pod", "=", "a")])[0]
     start = round(START * 1000)
-    assert list(series.times) == [start + 1000 * second for second in range(11)]
+    assert [at for at, _ in series.samples()] == [start + 1000 * second for second in range(11)]
     world.clock = VirtualClock(START + 10)
     assert world.values("time() - timestamp(x) < 1.001") == [0, 0]
 
@@ -332,7 +332,7 @@ async def test_a_page_is_fetched_over_http_and_a_bad_status_is_a_failure() -> No
     async with server:
         await service.scraper.once()
     store: Store = service.store
-    assert [series.values[0] for series in store.select([Matcher("__name__", "=", "x")])] == [4.5]
+    assert [series.last for series in store.select([Matcher("__name__", "=", "x")])] == [4.5]
     assert {s.target.labels["pod"]: s.last_error for s in service.scraper.scrapes.values()} == {
         "good": "",
         "bad": "server returned HTTP status 503 Busy",

@@ -150,7 +150,7 @@ async def test_a_page_gives_the_series_that_the_original_gives(
     one, two = _targets(mine[0]), _targets(told[0])
     assert {k: (one.get(k), two.get(k)) for k in {*one, *two} if one.get(k) != two.get(k)} == {}
     assert sorted(map(str, _metadata(mine[1]))) == sorted(map(str, _metadata(told[1])))
-    ours = {s.labels: s.values[-1] for s in service.store if s.times and not is_stale(s.values[-1])}
+    ours = {s.labels: s.last for s in service.store if s and not is_stale(s.last)}
     assert set(ours) == set(theirs)
     # The second scrape of the original has no new series; whichever scrape answered, ours is the first.
     varying = ("scrape_duration_seconds", "scrape_series_added")

@@ -1,1 +1,1 @@
-"""Benchmarks of the lab beside the original kube-apiserver, asked the same over HTTP in the same run."""
+"""Benchmarks of the lab beside the originals, asked the same over HTTP in the same run."""

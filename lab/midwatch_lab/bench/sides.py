@@ -12,6 +12,7 @@ import httpx2
 import yaml
 
 from midwatch_lab import original
+from midwatch_lab.bench.processes import resident_bytes
 from midwatch_lab.kinds.resources import NAMESPACES, PODS
 from midwatch_lab.objects import Object
 from midwatch_lab.process import LabProcess
@@ -51,11 +52,7 @@ class Side:
 
     def resident_mb(self) -> float:
         """Return the memory that its processes hold, in MB (10^6 bytes)."""
-        kilobytes = 0
-        for pid in self.pids:
-            lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-            kilobytes += next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-        return kilobytes * 1024 / 1e6
+        return sum(map(resident_bytes, self.pids)) / 1e6
 
 
 @asynccontextmanager

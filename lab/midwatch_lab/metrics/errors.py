@@ -5,7 +5,9 @@ MetricsError               what a client of the metrics asked for cannot be done
 ├── ExecutionError         the query parses and fails on the data: many-to-many matching, two series with one label set
 │   └── LimitError         the answer would be larger than the limits allow
 ├── QueryTimeoutError      the query took longer than it may
-├── OutOfOrderError        a sample is older than the series' newest, or as old and different
+├── OutOfOrderError        a sample is older than the series' newest
+│   └── DuplicateSampleError  it is as old and different
+├── IntegrityError         the store contradicts itself
 ├── WriteError             a remote write is refused, in the original's words; `status` is its HTTP status
 │   └── CompressedError    its body is no snappy block, or a too large one
 ├── ScrapeError            a target cannot be scraped: its configuration, its address or a limit
@@ -47,6 +49,14 @@ class QueryTimeoutError(MetricsError):
 
 class OutOfOrderError(MetricsError):
     """A sample comes too late."""
+
+
+class DuplicateSampleError(OutOfOrderError):
+    """A sample has another value than the one that there is at its time."""
+
+
+class IntegrityError(MetricsError):
+    """The store contradicts itself: a defect."""
 
 
 class WriteError(MetricsError):

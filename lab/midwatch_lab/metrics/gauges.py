@@ -93,8 +93,7 @@ class Gauges:
         self._write(held, at)
         live = {series for series, _ in samples}
         gone = [series for series, _ in before if series not in live]
-        for series in gone:
-            append(self.store, series, at, STALE)
+        self.store.extend(gone, at, [STALE] * len(gone))
         self.size += len(samples) - len(before)
         return len(samples) - len(before) + len(gone)
 
@@ -121,8 +120,7 @@ class Gauges:
             return
         held.gone = True
         self.size -= len(held.samples)
-        for series, _ in held.samples:
-            append(self.store, series, at, STALE)
+        self.store.extend([series for series, _ in held.samples], at, [STALE] * len(held.samples))
 
     def _write_unchanged(self, at: int) -> None:
         room = max(A_SCRAPE, self.size // _TURNS_MAX)
@@ -139,8 +137,7 @@ class Gauges:
 
     def _write(self, held: _Held, at: int) -> None:
         held.written = at
-        for series, value in held.samples:
-            append(self.store, series, at, value)
+        self.store.extend([series for series, _ in held.samples], at, [value for _, value in held.samples])
 
 
 def append(store: Store, series: Series, at: int, value: float) -> bool:

@@ -117,18 +117,18 @@ class _Batch:
     def take(self, labels: Labels, time_ms: int, value: float) -> str:
         """Take a sample, or say why not."""
         if self._oldest is None:
-            newest = max((series.times[-1] for series in self.store if series.times), default=time_ms)
+            newest = time_ms if self.store.newest_ms is None else self.store.newest_ms
             self._oldest = newest - BEHIND_MS
         if time_ms > self.clock.now() * 1000 + AHEAD_MS:
             return "out of bounds: timestamp is too far in the future"
         if time_ms < self._oldest:
             return "out of bounds"
         series = self.store.series(labels)
-        if series.times:
-            last, before = series.times[-1], series.values[-1]
-            if time_ms < last:
+        if series:
+            if time_ms < series.last_ms:
                 return "out of order sample"
-            if time_ms == last and struct.pack("d", value) != struct.pack("d", before):
+            before = series.last if time_ms == series.last_ms else value
+            if struct.pack("d", value) != struct.pack("d", before):
                 values = f"existing {shortest_text(before)}, new value {shortest_text(value)}"
                 return f"duplicate sample for timestamp {time_ms}; overrides not allowed: {values}"
         self.taken.append((series, time_ms, value))

@@ -164,23 +164,25 @@ class Scraper:
 
     def _write(self, scrape: Scrape, reading: Reading, at: int) -> tuple[int, int]:
         """Write a page's samples, none of one that is wrong; return how many are kept, and how many are new."""
-        live: dict[Series, None] = {}
+        timeless: list[Series] = []
+        values: list[float] = []
         kept = len(reading.samples)
         honoured = scrape.target.job.honor_timestamps
         for series, value, own_time in reading.samples if not reading.error else ():
             if own_time is None or not honoured:
-                live[series] = None
-                append(self.store, series, at, value)
+                timeless.append(series)
+                values.append(value)
             elif not at - BEHIND_MS <= own_time <= at + AHEAD_MS or not append(self.store, series, own_time, value):
                 kept -= 1
-        added = sum(series not in scrape.live for series in live)
-        for series in scrape.live:
-            if series not in live:
-                append(self.store, series, at, STALE)
+        self.store.extend(timeless, at, values)
+        live = dict.fromkeys(timeless)
+        added = len(live.keys() - scrape.live.keys())
+        gone = [series for series in scrape.live if series not in live]
+        self.store.extend(gone, at, [STALE] * len(gone))
         scrape.live = live
         return kept, added
 
     def _end(self, scrape: Scrape, at: int) -> None:
         for series in (*scrape.live, *scrape.reports):
-            if series.times:
-                append(self.store, series, max(at, series.times[-1] + 1), STALE)
+            if series:
+                append(self.store, series, max(at, series.last_ms + 1), STALE)

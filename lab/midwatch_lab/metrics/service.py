@@ -10,6 +10,7 @@ from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.local import Exporter
 from midwatch_lab.metrics.pages import Fetch, fetch_page
 from midwatch_lab.metrics.receiver import Receiver
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.rules import ActiveAlert, Rules
 from midwatch_lab.metrics.scrape_config import Job
 from midwatch_lab.metrics.scraper import Scraper
@@ -27,7 +28,7 @@ class MetricsService:
         exporters: parts of the lab that tell figures of their own, scraped without HTTP.
         interval_s: seconds between scrapes, and between evaluations of groups that name no interval.
         timeout_s: seconds (wall clock) after which a scrape has failed.
-        retention_s: seconds that a sample is kept.
+        retention: when samples go.
         fetch: gets a page; for tests and for simulated targets.
         jobs: what the targets come from, as the API tells it.
         remote_write: take samples by `POST /api/v1/write`.
@@ -41,14 +42,14 @@ class MetricsService:
         *,
         interval_s: float = 1.0,
         timeout_s: float = 1.0,
-        retention_s: float = 3600.0,
+        retention: Retention = Retention(),  # noqa: B008 (frozen)
         limits: Limits = Limits(step_ms=1000),  # noqa: B008 (frozen)
         fetch: Fetch = fetch_page,
         jobs: Sequence[Job] = (),
         remote_write: bool = False,
     ) -> None:
         self.clock = clock
-        self.store = Store(retention_s)
+        self.store = Store(retention.seconds, retention.size)
         self.scraper = Scraper(clock, self.store, targets, exporters, fetch, interval_s, timeout_s)
         self.rules = Rules(self.store, limits, interval_s)
         receiver = Receiver(clock, self.store) if remote_write else None

@@ -87,7 +87,7 @@ class Status:
     def tsdb(self, parameters: Parameters) -> dict[str, Any]:
         """Count the series by names and labels, the largest first."""
         limit = parameters.limit() or _LISTED
-        series = [one for one in self.store if one.times]
+        series = [one for one in self.store if one]
         pairs = Counter(pair for one in series for pair in one.labels)
         values: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
@@ -99,9 +99,9 @@ class Status:
             "headStats": {
                 "numSeries": len(series),
                 "numLabelPairs": len(pairs),
-                "chunkCount": len(series),
-                "minTime": min((one.times[0] for one in series), default=0),
-                "maxTime": max((one.times[-1] for one in series), default=0),
+                "chunkCount": sum(one.chunk_count for one in series),
+                "minTime": min((one.first_ms for one in series if one.first_ms is not None), default=0),
+                "maxTime": max((one.last_ms for one in series), default=0),
             },
             "seriesCountByMetricName": _most(metrics, limit),
             "labelValueCountByLabelName": _most(values, limit),

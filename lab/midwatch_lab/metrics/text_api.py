@@ -27,7 +27,8 @@ def selected(store: Store, parameters: Parameters, *, required: bool) -> list[Se
     start, end = span(parameters)
     chosen = parameters.selectors(required=required)
     every = dict.fromkeys(s for one in chosen for s in store.select(one.all_matchers())) if chosen else store
-    return sorted((s for s in every if s.times and s.times[-1] >= start and s.times[0] <= end), key=lambda s: s.labels)
+    found = (s for s in every if s.first_ms is not None and s.last_ms >= start and s.first_ms <= end)
+    return sorted(found, key=lambda series: series.labels)
 
 
 def span(parameters: Parameters) -> tuple[int, int]:
@@ -56,9 +57,9 @@ class Texts:
         now = round(self.clock.now() * 1000)
         found: list[tuple[Series, int, float]] = []
         for series in dict.fromkeys(s for one in chosen for s in self.store.select(one.all_matchers())):
-            times, values = series.between(now - self.lookback_ms, now)
-            if times and NAME in series.lookup and not is_stale(values[-1]):
-                found.append((series, times[-1], values[-1]))
+            samples = series.between(now - self.lookback_ms, now)
+            if samples and NAME in series.lookup and not is_stale(samples[-1][1]):
+                found.append((series, *samples[-1]))
         found.sort(key=lambda one: (one[0].lookup[NAME], one[0].labels))
         utf8 = "escaping=allow-utf-8" in request.headers.get("accept", "")
         media = f"text/plain; version=0.0.4; charset=utf-8; escaping={'allow-utf-8' if utf8 else 'underscores'}"

@@ -34,11 +34,10 @@ def exported(found: Iterable[Series], start_ms: int, end_ms: int) -> Iterator[st
     No types are said: they would have bucket bounds rewritten. Staleness markers are left out: the format has none.
     """
     for series in found:
-        times, values = series.between(start_ms - 1, end_ms)
         before = _selector(series.lookup.get(NAME, ""), [pair for pair in series.labels if pair[0] != NAME])
         yield "".join(
             f"{before} {shortest_text(value)} {_seconds(at)}\n"
-            for at, value in zip(times, values, strict=True)
+            for at, value in series.between(start_ms - 1, end_ms)
             if not is_stale(value)
         )
     yield "# EOF\n"

@@ -1,6 +1,5 @@
 """Aggregations over the series of an instant vector, grouped by labels, for all steps at once."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -201,16 +200,38 @@ def _limited(groups: Groups, param: Floats, op: str) -> Vector:
         raise ExecutionError(f"Scalar value {shortest_text(float(np.min(param)))} underflows int64")
     if (param >= _MAX_K).any():
         raise ExecutionError(f"Scalar value {shortest_text(float(np.max(param)))} overflows int64")
-    order: list[int] = []
-    for rows in groups.members:
-        for step in groups.deadline.over(range(vector.present.shape[1])):
-            best = _best(vector, rows, step, int(param[step]), op)
-            kept[best, step] = True
-            if vector.present.shape[1] == 1:
-                order += best
-    if vector.present.shape[1] == 1:
-        return vector.filtered(kept).pick(order)
-    return vector.filtered(kept)
+    counts = np.maximum(param, 0.0).astype(np.int64)
+    keys = np.zeros(vector.values.shape) if op == "limitk" else -vector.values if op == "topk" else vector.values
+    for rows in groups.deadline.over(groups.members):
+        kept[rows] = _best(keys[rows], vector.present[rows], counts)
+    if vector.present.shape[1] > 1:
+        return vector.filtered(kept)
+    order = [row for rows in groups.members for row in _ordered(keys[:, 0], kept[:, 0], rows)]
+    return vector.filtered(kept).pick(order)
+
+
+def _best(keys: Floats, present: Bools, counts: Ints) -> Bools:
+    """Return which rows are among the `counts` (one a step) smallest keys of their step.
+
+    Of equal keys the first count; NaN counts for more than any number.
+    """
+    size = len(keys)
+    numbers = present & ~np.isnan(keys)
+    shown = np.where(numbers, keys, np.nan)
+    wanted = np.minimum(counts, numbers.sum(axis=0))
+    places = np.unique(np.clip(wanted, 1, size) - 1)
+    bound = np.partition(shown, places, axis=0)[np.clip(wanted, 1, size) - 1, np.arange(keys.shape[1])]
+    less, equal = numbers & (shown < bound), numbers & (shown == bound)
+    kept = less | equal & (equal.cumsum(axis=0) <= wanted - less.sum(axis=0))
+    blank = present & ~numbers
+    kept |= blank & (blank.cumsum(axis=0) <= counts - wanted)
+    return kept & (counts > 0)
+
+
+def _ordered(keys: Floats, kept: Bools, rows: list[int]) -> list[int]:
+    """Return the rows that are kept, best first."""
+    chosen = np.array(rows)[kept[rows]]
+    return chosen[np.lexsort((keys[chosen], np.isnan(keys[chosen])))].tolist()
 
 
 def _sampled(groups: Groups, param: Floats, notes: Annotations, at: int) -> Vector:
@@ -227,13 +248,3 @@ def _sampled(groups: Groups, param: Floats, notes: Annotations, at: int) -> Vect
     ratio = np.clip(param, -1.0, 1.0)[None, :]
     place = np.array([label_hash(labels) / _MAX_HASH for labels in vector.labels])[:, None]
     return vector.filtered(np.where(ratio >= 0, place < ratio, place >= 1 + ratio))
-
-
-def _best(vector: Vector, rows: list[int], step: int, count: int, op: str) -> list[int]:
-    """Return up to `count` rows, best first; NaN is worst of all."""
-    column = vector.values[:, step].tolist()
-    there = [row for row in rows if vector.present[row, step]]
-    if op != "limitk":
-        sign = -1 if op == "topk" else 1
-        there.sort(key=lambda row: (math.isnan(column[row]), sign * column[row]))
-    return there[: max(count, 0)]

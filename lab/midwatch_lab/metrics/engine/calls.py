@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from midwatch_contracts.promql import Call, Expr, MatrixSelector, VectorSelector, quote_value
-from midwatch_lab.metrics.engine import extended, over_time, rates, relabel
+from midwatch_lab.metrics.engine import extended, over_time, quantiles, rates, relabel
 from midwatch_lab.metrics.engine.arguments import Evaluator, bare, position, text
 from midwatch_lab.metrics.engine.elementwise import CALENDAR, MATHEMATICS, dated, larger, nearest, smaller
 from midwatch_lab.metrics.engine.histograms import Buckets, Histograms
@@ -147,8 +147,11 @@ def _histogram_quantile(evaluator: Evaluator, expr: Call) -> Vector:
     rank = evaluator.scalar(expr.args[0])
     note_rank(evaluator, rank, position(expr, 0))
     at = position(expr, 1)
-    return histograms(evaluator, expr, 1).measured(
-        evaluator.deadline, lambda buckets, step: quantile_of(evaluator, buckets, float(rank[step]), step, at)
+    found = histograms(evaluator, expr, 1)
+    return found.measured(
+        evaluator.deadline,
+        lambda buckets, step: quantile_of(evaluator, buckets, float(rank[step]), step, at),
+        quantiles.quick(found, rank),
     )
 
 
@@ -187,9 +190,9 @@ def _counter_rate(evaluator: Evaluator, expr: Call) -> Vector:
 
 
 def _note_gauges(evaluator: Evaluator, found: Vector, at: int) -> None:
-    for labels, present in zip(found.labels, found.present, strict=True):
-        name = value_of(labels, NAME)
-        if name and not name.endswith(_COUNTERS) and present.any():
+    shown = np.flatnonzero(found.present.any(axis=1)).tolist()
+    for name in dict.fromkeys(value_of(found.labels[row], NAME) for row in shown):
+        if name and not name.endswith(_COUNTERS):
             evaluator.notes.inform(
                 f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quote_value(name)}",
                 at,

@@ -27,7 +27,7 @@ from midwatch_lab.metrics.engine.annotations import Annotations
 from midwatch_lab.metrics.engine.arguments import text
 from midwatch_lab.metrics.engine.deadline import Deadline
 from midwatch_lab.metrics.engine.values import Floats, Ints, Vector, stale_mask, unnamed
-from midwatch_lab.metrics.engine.windows import Windows, from_series, from_vector
+from midwatch_lab.metrics.engine.windows import Reader, Windows, from_vector
 from midwatch_lab.metrics.errors import ExecutionError, LimitError
 from midwatch_lab.metrics.store import Store
 
@@ -36,7 +36,7 @@ from midwatch_lab.metrics.store import Store
 class Limits:
     """How much one query may touch, and the defaults that a server is started with."""
 
-    samples: int = 5_000_000
+    samples: int = 10_000_000
     """Cells of any intermediate grid, and samples of any set of windows."""
     steps: int = 11_000
     lookback_ms: int = 300_000
@@ -161,9 +161,7 @@ class Evaluation:
         inner: tuple[Ints, Ints] | None = None,
     ) -> Windows:
         series = self.store.select(selector.all_matchers())
-        windows = from_series(series, bounds, self.deadline, keep_stale=keep_stale, inner=inner)
-        self._check(max(len(windows.labels) * len(self.times), len(windows.times)))
-        return windows
+        return Reader(self.deadline, self._check).windows(series, bounds, keep_stale=keep_stale, inner=inner)
 
     def _subquery(self, expr: Subquery) -> Windows:
         ends = self._shifted(expr.at, expr.offset_ms)

@@ -4,6 +4,7 @@ Windows reach beyond the range by the lookback. `anchored` takes the last sample
 within the range; `smoothed` interpolates between the samples around either end.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -115,10 +116,7 @@ def anchored_low(windows: Windows) -> Windows:
     marks = marks_of(windows)
     low = np.maximum(windows.low, marks.after - 1)
     low = np.where(marks.after < windows.high, low, windows.high)
-    return Windows(
-        windows.labels, windows.times, windows.values, low, windows.high, marks.starts, marks.ends, windows.range_ms,
-        windows.deadline,
-    )  # fmt: skip
+    return replace(windows, starts=marks.starts, ends=marks.ends, marks=None, begin=low)
 
 
 def smoothed_values(windows: Windows) -> Vector:

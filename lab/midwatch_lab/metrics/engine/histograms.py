@@ -10,10 +10,10 @@ import numpy as np
 from midwatch_contracts.promql import quote_value
 from midwatch_lab.metrics.engine.annotations import Forced
 from midwatch_lab.metrics.engine.deadline import Deadline
-from midwatch_lab.metrics.engine.values import Floats, Vector, anywhere, merge
+from midwatch_lab.metrics.engine.values import Bools, Floats, Vector, anywhere, merge
 from midwatch_lab.metrics.labels import METADATA, Labels, drop, value_of
 
-_TOLERANCE = 1e-12
+TOLERANCE = 1e-12
 """Relative differences between neighbouring buckets up to this size are taken for rounding."""
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 _HEX = re.compile(r"[+-]?0[xX][0-9a-fA-F.]+[pP][+-]?[0-9]+")
@@ -122,8 +122,8 @@ def _almost_equal(a: float, b: float) -> bool:
         return True
     total, difference = abs(a) + abs(b), abs(a - b)
     if a == 0 or b == 0 or total < _SMALLEST_NORMAL:
-        return difference < _TOLERANCE * _SMALLEST_NORMAL
-    return difference / min(total, 1.7976931348623157e308) < _TOLERANCE
+        return difference < TOLERANCE * _SMALLEST_NORMAL
+    return difference / min(total, 1.7976931348623157e308) < TOLERANCE
 
 
 def _bound(text: str) -> float | None:
@@ -163,11 +163,13 @@ class Histograms:
         """Return a warning for each malformed `le`."""
         return [f'bucket label "le" is missing or has a malformed value of {quote_value(t)}' for t in self.malformed]
 
-    def each(self, deadline: Deadline) -> Iterator[tuple[int, int, Buckets | None]]:
-        """Return (number of the histogram, step, its buckets) wherever there is one."""
+    def each(self, deadline: Deadline, known: Bools) -> Iterator[tuple[int, int, Buckets | None]]:
+        """Return (number of the histogram, step, its buckets) wherever there is one and nothing is known of it."""
         for number, members in enumerate(self.groups.values()):
+            if known[number].all():
+                continue
             rows = [row for _, row in members]
-            shown = self.vector.present[rows]
+            shown = self.vector.present[rows] & ~known[number]
             counts = self.vector.values[rows].T.tolist()
             for step in deadline.over(np.flatnonzero(anywhere(shown)).tolist()):
                 here = shown[:, step].tolist()
@@ -178,16 +180,23 @@ class Histograms:
                 ]
                 yield number, step, Buckets.of(pairs)
 
-    def measured(self, deadline: Deadline, measure: Callable[[Buckets, int], float]) -> Vector:
+    def measured(
+        self,
+        deadline: Deadline,
+        measure: Callable[[Buckets, int], float],
+        known: tuple[Floats, Bools] | None = None,
+    ) -> Vector:
         """Return one series a histogram without its name, NaN where it has no `+Inf`.
+
+        `known` are values by histogram and step, and where they need no measuring.
 
         Raises:
             ExecutionError: when two histograms differ in their names only.
         """
-        steps = self.vector.values.shape[1]
-        values: Floats = np.full((len(self.groups), steps), np.nan)
-        present = np.zeros((len(self.groups), steps), dtype=np.bool_)
-        for number, step, buckets in self.each(deadline):
+        shape = (len(self.groups), self.vector.values.shape[1])
+        values, present = known if known is not None else (np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_))
+        values, present = values.copy(), present.copy()
+        for number, step, buckets in self.each(deadline, present.copy()):
             values[number, step] = math.nan if buckets is None else measure(buckets, step)
             present[number, step] = True
         return merge(Vector([drop(labels, METADATA) for labels in self.groups], values, present))

@@ -4,52 +4,106 @@ The extrapolation of `rate`, `increase` and `delta` is Prometheus's: to the wind
 within 1.1 average intervals of it, otherwise by half an interval, and for counters never beyond where they were zero.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from midwatch_lab.metrics.engine.sums import Sums
 from midwatch_lab.metrics.engine.values import Bools, Floats, Ints, Vector
-from midwatch_lab.metrics.engine.windows import Windows
+from midwatch_lab.metrics.engine.windows import Cohort, Windows
 
 _THRESHOLD = 1.1
+_WORTH = 2000
+"""Windows that a cohort must have on average to be worth a pass of its own."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """From which samples to which a series changed in a window, by how much, and where the window lies.
+
+    All are arrays of one shape, or of shapes that go together: times in ms, `first_value` and `change` by series.
+    """
+
+    starts: Ints
+    ends: Ints
+    first: Ints
+    last: Ints
+    intervals: Ints
+    """How many intervals lie between the first and the last sample."""
+    first_value: Floats
+    change: Floats
+
+    def extrapolated(self, *, counter: bool, per_s: float) -> Floats:
+        """Return the change over the whole window, per so many seconds."""
+        to_start = (self.first - self.starts) / 1000
+        to_end = (self.ends - self.last) / 1000
+        sampled = (self.last - self.first) / 1000
+        average = sampled / self.intervals
+        to_start = np.where(to_start >= average * _THRESHOLD, average / 2, to_start)
+        if counter:
+            rising = (self.change > 0) & (self.first_value >= 0)
+            to_zero = sampled * (self.first_value / np.where(rising, self.change, 1.0))
+            to_start = np.where(rising, np.minimum(to_start, to_zero), to_start)
+        to_end = np.where(to_end >= average * _THRESHOLD, average / 2, to_end)
+        return self.change * ((sampled + to_start + to_end) / sampled / per_s)
 
 
 def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Vector:
     """Return `rate` (counter, per second), `increase` (counter) or `delta` (neither)."""
-    present = windows.count >= 2  # noqa: PLR2004 (a change needs two samples)
+    shape = (len(windows.labels), len(windows.starts))
+    values, present = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
+    per_s = windows.range_ms / 1000 if per_second else 1.0
+    if shape[0] * shape[1] < len(windows.cohorts) * _WORTH:
+        present = windows.count >= 2  # noqa: PLR2004 (a change needs two samples)
+        values[present] = _flat(windows, present, counter=counter).extrapolated(counter=counter, per_s=per_s)
+        return Vector(windows.labels, values, present)
+    for cohort in windows.deadline.over(windows.cohorts):
+        low, high = (cohort.times.searchsorted(at, side="right") for at in (windows.starts, windows.ends))
+        steps = np.flatnonzero(high - low >= 2)  # noqa: PLR2004 (a change needs two samples)
+        if len(steps):
+            change = _of_cohort(windows, cohort, steps, (low[steps], high[steps] - 1), counter=counter)
+            where = np.ix_(cohort.rows, steps)
+            values[where], present[where] = change.extrapolated(counter=counter, per_s=per_s), True
+    return Vector(windows.labels, values, present)
+
+
+def _flat(windows: Windows, present: Bools, *, counter: bool) -> Change:
+    """Return the change of every window that is present, one after the other."""
     first, last = windows.low[present], windows.high[present] - 1
     column = np.nonzero(present)[1]
     values, times = windows.values, windows.times
     change = values[last] - values[first]
     if counter:
-        _add_resets(windows, present, change)
-    to_start = (times[first] - windows.starts[column]) / 1000
-    to_end = (windows.ends[column] - times[last]) / 1000
-    sampled = (times[last] - times[first]) / 1000
-    average = sampled / (last - first)
-    to_start = np.where(to_start >= average * _THRESHOLD, average / 2, to_start)
-    if counter:
-        rising = (change > 0) & (values[first] >= 0)
-        to_zero = np.where(rising, sampled * (values[first] / np.where(rising, change, 1.0)), to_start)
-        to_start = np.minimum(to_start, to_zero)
-    to_end = np.where(to_end >= average * _THRESHOLD, average / 2, to_end)
-    factor = (sampled + to_start + to_end) / sampled
-    if per_second:
-        factor = factor / (windows.range_ms / 1000)
-    return _placed(windows, present, change * factor)
+        _add_resets(values, first, last, change)
+    starts, ends = windows.starts[column], windows.ends[column]
+    return Change(starts, ends, times[first], times[last], last - first, values[first], change)
 
 
-def _add_resets(windows: Windows, chosen: Bools, change: Floats) -> None:
+def _of_cohort(windows: Windows, cohort: Cohort, steps: Ints, edges: tuple[Ints, Ints], *, counter: bool) -> Change:
+    """Return the change of a cohort's series at some steps, between the samples numbered by `edges`."""
+    first, last = edges
+    first_value = cohort.values[:, first]
+    change = cohort.values[:, last] - first_value
+    rows = np.flatnonzero((cohort.values[:, 1:] < cohort.values[:, :-1]).any(axis=1))
+    if counter and len(rows):
+        base = (np.arange(len(rows)) * len(cohort.times))[:, None]
+        fallen = change[rows]
+        _add_resets(cohort.values[rows].ravel(), (base + first).ravel(), (base + last).ravel(), fallen.reshape(-1))
+        change[rows] = fallen
+    starts, ends, times = windows.starts[steps], windows.ends[steps], cohort.times
+    return Change(starts, ends, times[first], times[last], last - first, first_value, change)
+
+
+def _add_resets(values: Floats, first: Ints, last: Ints, change: Floats) -> None:
     """Add to each window's change the value before every reset within it, in the order of the samples."""
-    values = windows.values
-    drops = np.flatnonzero(values[1:] < values[:-1]) + 1
+    drops = np.flatnonzero(values[1:] < values[:-1])
     if not len(drops):
         return
-    begin = np.searchsorted(drops, windows.low[chosen] + 1, side="left")
-    end = np.searchsorted(drops, windows.high[chosen], side="left")
+    begin, end = drops.searchsorted(first), drops.searchsorted(last)
     count = end - begin
     owner = np.repeat(np.arange(len(count)), count)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    np.add.at(change, owner, values[drops[np.repeat(begin, count) + within] - 1])
+    np.add.at(change, owner, values[drops[np.repeat(begin, count) + within]])
 
 
 def instant(windows: Windows, *, rate: bool) -> Vector:

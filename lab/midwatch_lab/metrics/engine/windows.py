@@ -1,16 +1,18 @@
 """Range vectors: for every series and step, which samples lie in the window `(t - range, t]`.
 
-The samples of all series stand behind each other in two flat arrays; a window is a slice `[low, high)` of them. Range
-functions work on all windows at once.
+Series whose samples have the same times form a cohort: its windows are found once for all of them. Functions that are
+asked often work on cohorts. The others see the samples of all series behind each other in two flat arrays; a window is
+a slice `[low, high)` of them, and they work on all windows at once.
 """
 
-from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from midwatch_lab.metrics.chunks import Piece, Span
 from midwatch_lab.metrics.engine.deadline import Deadline
 from midwatch_lab.metrics.engine.values import Bools, Floats, Ints, Vector, stale_mask
 from midwatch_lab.metrics.errors import LimitError
@@ -19,6 +21,29 @@ from midwatch_lab.metrics.store import Series
 
 _MAX_RANKS = 100_000
 """A day of samples at one a second; what is longer would hold up the event loop for seconds."""
+
+
+@dataclass
+class Cohort:
+    """K series with samples at the same N times: `rows` are their numbers, `values` are K by N."""
+
+    rows: Ints
+    times: Ints
+    values: Floats
+
+    def fresh(self) -> "list[Cohort]":
+        """Return it without staleness markers, as cohorts of those that have them at the same times."""
+        stale = stale_mask(self.values)
+        if not stale.any():
+            return [self]
+        alike: dict[bytes, list[int]] = {}
+        for number, mask in enumerate(stale):
+            alike.setdefault(mask.tobytes(), []).append(number)
+        found: list[Cohort] = []
+        for members in alike.values():
+            kept = ~stale[members[0]]
+            found.append(Cohort(self.rows[members], self.times[kept], self.values[members][:, kept]))
+        return found
 
 
 @dataclass
@@ -37,24 +62,56 @@ class Marks:
 
 @dataclass
 class Windows:
-    """`times` (ms) and `values` are flat; `low` and `high` are S by T; `starts` and `ends` (ms) are of length T."""
+    """The windows of S series at T steps; `starts` and `ends` (ms) are of length T."""
 
     labels: list[Labels]
-    times: Ints
-    values: Floats
-    low: Ints
-    high: Ints
+    cohorts: list[Cohort]
     starts: Ints
     ends: Ints
     range_ms: int
     deadline: Deadline
     marks: Marks | None = None
     """For `anchored` and `smoothed`."""
+    begin: Ints | None = field(default=None, repr=False)
+    """The flat index of each window's first sample, where that is not the first after its start."""
+
+    @cached_property
+    def times(self) -> Ints:
+        """The times (ms) of all samples, flat."""
+        parts = [np.broadcast_to(cohort.times, cohort.values.shape).ravel() for cohort in self.cohorts]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    @cached_property
+    def values(self) -> Floats:
+        """All samples, flat."""
+        parts = [cohort.values.ravel() for cohort in self.cohorts]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.empty(0)
+
+    @cached_property
+    def low(self) -> Ints:
+        """The flat index of each window's first sample, S by T."""
+        return self.search(self.starts, "right") if self.begin is None else self.begin
+
+    @cached_property
+    def high(self) -> Ints:
+        """The flat index behind each window's last sample, S by T."""
+        return self.search(self.ends, "right")
 
     @property
     def count(self) -> Ints:
         """The number of samples in each window."""
         return self.high - self.low
+
+    def search(self, at: Ints, side: Literal["left", "right"]) -> Ints:
+        """Return, for each series, the flat index of its first sample at (`left`) or after (`right`) each time."""
+        found = np.empty((len(self.labels), len(at)), dtype=np.int64)
+        base = 0
+        for cohort in self.deadline.over(self.cohorts):
+            size = len(cohort.times)
+            firsts = base + np.arange(len(cohort.rows), dtype=np.int64) * size
+            found[cohort.rows] = firsts[:, None] + np.searchsorted(cohort.times, at, side=side)
+            base += len(cohort.rows) * size
+        return found
 
     def last(self) -> tuple[Ints, Bools]:
         """Return the index of each window's last sample (0 where there is none), and where there is one."""
@@ -85,66 +142,68 @@ class Windows:
         return found
 
 
-def from_series(
-    series: Sequence[Series],
-    bounds: tuple[Ints, Ints],
-    deadline: Deadline,
-    *,
-    keep_stale: bool,
-    inner: tuple[Ints, Ints] | None = None,
-) -> Windows:
-    """Return the windows `(start, end]` over stored series; staleness markers count only for `keep_stale`.
+@dataclass(frozen=True)
+class Reader:
+    """Reads series from the store: until a deadline, and as many samples as `check` lets through."""
 
-    `inner` are the bounds of the range proper, where the windows reach beyond it.
-    """
-    starts, ends = bounds
-    after, until = int(starts.min()), int(ends.max())
-    times, values = array("q"), array("d")
-    counts: list[int] = []
-    labels: list[Labels] = []
-    for one in deadline.over(series):
-        found_times, found_values = one.between(after, until)
-        if found_times:
-            times.extend(found_times)
-            values.extend(found_values)
-            counts.append(len(found_times))
-            labels.append(one.labels)
-    flat_times = np.array(times, dtype=np.int64)
-    flat_values = np.array(values, dtype=np.float64)
-    owners = np.repeat(np.arange(len(counts)), np.array(counts, dtype=np.int64))
-    if not keep_stale:
-        stale = stale_mask(flat_values)
-        if stale.any():
-            fresh = ~stale
-            flat_times, flat_values, owners = flat_times[fresh], flat_values[fresh], owners[fresh]
-    return _sliced((labels, owners), (flat_times, flat_values), bounds, deadline, inner)
+    deadline: Deadline
+    check: Callable[[int], None]
+
+    def windows(
+        self,
+        series: Sequence[Series],
+        bounds: tuple[Ints, Ints],
+        *,
+        keep_stale: bool,
+        inner: tuple[Ints, Ints] | None = None,
+    ) -> Windows:
+        """Return the windows `(start, end]`; staleness markers count only for `keep_stale`.
+
+        `inner` are the bounds of the range proper, where the windows reach beyond it.
+        """
+        labels, cohorts = self._cohorts(series, bounds)
+        if not keep_stale:
+            cohorts = [fresh for cohort in cohorts for fresh in cohort.fresh()]
+        starts, ends = bounds
+        range_ms = int((bounds if inner is None else inner)[1][0] - (bounds if inner is None else inner)[0][0])
+        windows = Windows(labels, cohorts, starts, ends, range_ms, self.deadline)
+        if inner is not None:
+            windows.marks = Marks(*inner, windows.search(inner[0], "right"), windows.search(inner[1], "left"))
+        return windows
+
+    def _cohorts(self, series: Sequence[Series], bounds: tuple[Ints, Ints]) -> tuple[list[Labels], list[Cohort]]:
+        """Return the labels of the series that have samples between the bounds, and these by cohort."""
+        span = Span(int(bounds[0].min()), int(bounds[1].max()))
+        labels: list[Labels] = []
+        alike: dict[tuple[Hashable, ...], tuple[list[int], list[list[Piece]]]] = {}
+        for one in self.deadline.over(series):
+            pieces = one.pieces(span)
+            if pieces:
+                key = tuple([piece.key for piece in pieces])
+                members = alike.get(key)
+                if members is None:
+                    members = alike[key] = ([], [])
+                members[0].append(len(labels))
+                members[1].append(pieces)
+                labels.append(one.labels)
+        columns = [np.concatenate([piece.times for piece in members[0]]) for _, members in alike.values()]
+        sizes = (len(rows) * len(times) for (rows, _), times in zip(alike.values(), columns, strict=True))
+        self.check(max(sum(sizes), len(labels) * len(bounds[0])))
+        found: list[Cohort] = []
+        for (rows, members), times in self.deadline.over(zip(alike.values(), columns, strict=True)):
+            values = np.concatenate([piece.values for pieces in members for piece in pieces], dtype=np.float64)
+            found.append(Cohort(np.array(rows, dtype=np.int64), times, values.reshape(len(rows), len(times))))
+        return labels, found
 
 
 def from_vector(vector: Vector, at: Ints, bounds: tuple[Ints, Ints], deadline: Deadline) -> Windows:
     """Return the windows over a vector evaluated at the times `at` (a subquery)."""
-    owners, columns = np.nonzero(vector.present)
-    return _sliced((vector.labels, owners), (at[columns], vector.values[owners, columns]), bounds, deadline, None)
-
-
-def _sliced(
-    series: tuple[list[Labels], Ints],
-    samples: tuple[Ints, Floats],
-    bounds: tuple[Ints, Ints],
-    deadline: Deadline,
-    inner: tuple[Ints, Ints] | None,
-) -> Windows:
-    """Find every window by one search over (series, time) pairs folded into single integers."""
-    (labels, owners), (starts, ends), (times, values) = series, bounds, samples
-    base, span = int(starts.min()), int(ends.max() - starts.min()) + 2
-    keys = owners * span + (times - base)
-    firsts = (np.arange(len(labels)) * span)[:, None]
-
-    def search(at: Ints, side: Literal["left", "right"]) -> Ints:
-        return np.searchsorted(keys, firsts + (at - base)[None, :], side=side)
-
-    low, high = search(starts, "right"), search(ends, "right")
-    range_ms = int(ends[0] - starts[0]) if len(ends) else 0
-    if inner is None:
-        return Windows(labels, times, values, low, high, starts, ends, range_ms, deadline)
-    marks = Marks(*inner, search(inner[0], "right"), search(inner[1], "left"))
-    return Windows(labels, times, values, low, high, starts, ends, int(inner[1][0] - inner[0][0]), deadline, marks)
+    alike: dict[bytes, list[int]] = {}
+    for row, present in enumerate(vector.present):
+        alike.setdefault(present.tobytes(), []).append(row)
+    cohorts: list[Cohort] = []
+    for rows in alike.values():
+        shown = vector.present[rows[0]]
+        cohorts.append(Cohort(np.array(rows, dtype=np.int64), at[shown], vector.values[rows][:, shown]))
+    starts, ends = bounds
+    return Windows(vector.labels, cohorts, starts, ends, int(ends[0] - starts[0]) if len(ends) else 0, deadline)

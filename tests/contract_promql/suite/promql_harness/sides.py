@@ -11,6 +11,7 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.promql import EVERY_FEATURE, Features
 from midwatch_lab.metrics.engine.evaluate import Limits
 from midwatch_lab.metrics.remote_write import HEADERS, Data, write_request
+from midwatch_lab.metrics.retention import Retention
 from midwatch_lab.metrics.service import MetricsService
 from promql_harness.cases import NOW_S, Request
 
@@ -42,7 +43,7 @@ async def lab_client(data: Data, *, features: bool) -> AsyncGenerator[httpx2.Asy
     """Give a client of a lab that got the samples by remote write, with or without the experimental features."""
     on = EVERY_FEATURE if features else Features()
     clock = VirtualClock(NOW_S)
-    service = MetricsService(clock, tuple, retention_s=1e9, limits=Limits(features=on), remote_write=True)
+    service = MetricsService(clock, tuple, retention=Retention(1e9), limits=Limits(features=on), remote_write=True)
     transport = httpx2.ASGITransport(app=service.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab", timeout=30) as client:
         answer = await client.post("/api/v1/write", content=write_request(data), headers=HEADERS)
