@@ -310,3 +310,22 @@ async def test_clients_do_not_share_their_system_prompts(world: ScriptedService)
     clients = [{"name": name, "share": 1, "prompt_tokens": 90, "system": {"tokens": 60}} for name in ("a", "b")]
     await world.run(20, shape="clients", rate=5.0, clients=clients)
     assert len({body["messages"][0]["content"] for _, body in world.asked}) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            b'{"error": {"message": "the prompt has 9000\\u001b[2J tokens,\\n2048 fit"}}',
+            "the prompt has 9000 tokens, 2048 fit",
+        ),
+        (b'{"error": "no"}', ""),
+        (b'{"detail": []}', ""),
+        (b"<html>", ""),
+        (b"", ""),
+    ],
+)
+def test_what_a_server_says_of_a_request_that_it_refuses_is_one_harmless_line(body: bytes, told: str) -> None:
+    stream = Stream()
+    stream.feed(body)
+    assert stream.refusal == told

@@ -7,10 +7,13 @@ from typing import Any
 
 import orjson
 
+from midwatch_contracts.untrusted import clean
 from midwatch_lab.load.errors import HttpError
 from midwatch_lab.load.http1 import Request, fetch, send
 
 _OK = 200
+_REFUSAL = 200
+"""How much of a refusal is kept, in characters."""
 
 
 @dataclass
@@ -36,6 +39,15 @@ class Stream:
     def text(self) -> str:
         """What was answered, if it was kept."""
         return "".join(self.pieces)
+
+    @property
+    def refusal(self) -> str:
+        """The message of an error body in OpenAI's form, one line without control characters; empty if it is none."""
+        try:
+            message = orjson.loads(self._rest)["error"]["message"]
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            return ""
+        return " ".join(clean(str(message)).split())[:_REFUSAL]
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body.

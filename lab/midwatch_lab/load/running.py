@@ -216,7 +216,8 @@ class Load:
             seen.in_flight -= 1
         if status != _OK or not answer.complete or answer.ttft_s is None:
             seen.failed += 1
-            seen.last_error = f"HTTP status {status}" if status != _OK else "the stream ended without an answer"
+            refused = f"HTTP status {status}{': ' if answer.refusal else ''}{answer.refusal}"
+            seen.last_error = refused if status != _OK else "the stream ended without an answer"
             if status == _NOT_FOUND:
                 self._model = spec.model
             return None
