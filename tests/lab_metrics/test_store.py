@@ -211,6 +211,17 @@ def test_a_slice_is_open_on_the_left_and_closed_on_the_right(times: list[int], a
     assert series.between(after, until) == [(at, float(at)) for at in times if after < at <= until]
 
 
+@pytest.mark.parametrize("after", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1])
+@pytest.mark.parametrize("length", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+def test_a_slice_that_ends_where_a_chunk_does_has_the_right_samples(after: int, length: int) -> None:
+    store = Store()
+    series = store.series(from_dict({"__name__": "a"}))
+    for at in range(1, 2 * CHUNK + 10):
+        store.append(series, at, float(at))
+    found = [at for at, _ in series.between(after, after + length)]
+    assert found == list(range(after + 1, min(after + length, 2 * CHUNK + 9) + 1))
+
+
 _VALUES = st.sampled_from([0.0, -0.0, 1.0, 2.5, math.nan, math.inf, STALE])
 _PICKED = st.lists(st.integers(0, 3), min_size=1, max_size=4)
 
