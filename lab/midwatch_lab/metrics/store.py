@@ -20,8 +20,8 @@ from typing import Final
 from midwatch_contracts.promql import Matcher
 from midwatch_lab.metrics.chunks import CHUNK, Chunk, Columns, Piece, Span, seal
 from midwatch_lab.metrics.errors import DuplicateSampleError, IntegrityError, OutOfOrderError
+from midwatch_lab.metrics.label_matching import CompiledMatcher
 from midwatch_lab.metrics.labels import Labels, show
-from midwatch_lab.metrics.patterns import pattern
 
 STALE_BITS = 0x7FF0000000000002
 STALE: float = struct.unpack(">d", STALE_BITS.to_bytes(8, "big"))[0]
@@ -187,8 +187,8 @@ class Store:
                     candidates, smallest, narrowest = posting, len(posting), matcher
         for matcher in wanted:
             if matcher is not narrowest:
-                test = _Test(matcher)
-                candidates = [series for series in candidates if test.holds(series)]
+                test = CompiledMatcher(matcher)
+                candidates = [series for series in candidates if test.holds(series.lookup)]
         return list(candidates)
 
     def prune(self, now_s: float) -> None:
@@ -305,19 +305,3 @@ def _late(series: Series, time_ms: int, value: float) -> list[OutOfOrderError]:
     if not series or struct.pack("d", value) == struct.pack("d", series.last):
         return []
     return [DuplicateSampleError(f"a sample of {show(series.labels)} has another value at {time_ms} ms already")]
-
-
-class _Test:
-    """One matcher, ready to be tried on many series."""
-
-    __slots__ = ("name", "negated", "pattern", "value")
-
-    def __init__(self, matcher: Matcher) -> None:
-        self.name, self.value = matcher.name, matcher.value
-        self.negated = matcher.op in ("!=", "!~")
-        self.pattern = pattern(matcher.value) if matcher.op in ("=~", "!~") else None
-
-    def holds(self, series: Series) -> bool:
-        found = series.lookup.get(self.name, "")
-        matched = found == self.value if self.pattern is None else self.pattern.matches(found)
-        return matched != self.negated

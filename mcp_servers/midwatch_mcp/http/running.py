@@ -16,6 +16,7 @@ from midwatch_mcp.http.listening import PATH, Listen, OAuth, address
 from midwatch_mcp.server import ToolServer
 
 _CONNECTIONS = 200
+_BACKLOG = 128
 _GRACE_S = 5
 
 
@@ -73,12 +74,18 @@ def _announce(listener: socket.socket, listen: Listen) -> None:
 
 def _bound(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    # The protocol is named, for asyncio turns Nagle's algorithm off only then: an answer would else wait for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((listen.host, listen.port), family=family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listen.host, listen.port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise SettingsError(
             f"--http: {listen.host}:{listen.port} cannot be listened on: {error.strerror or error}"
         ) from error
+    return listener
 
 
 def _listen(arguments: argparse.Namespace) -> Listen:
