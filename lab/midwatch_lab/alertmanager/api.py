@@ -2,9 +2,10 @@
 
 import platform
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
+import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +18,9 @@ from midwatch_lab.alertmanager.matchers import Matcher, matchers
 
 VERSION: Final = "0.28.1"
 """The version of Alertmanager whose answers these are."""
+
+_SECRETS: Final = frozenset({"credentials", "password", "bearer_token", "url"})
+"""Fields that the original never shows; a webhook's address is one, for it may carry a token."""
 
 Chosen = list[tuple[AlertGroup, list[Alert]]]
 
@@ -53,7 +57,7 @@ def alertmanager_app(dispatcher: Dispatcher) -> Starlette:
     def status(_request: Request) -> Any:
         return {
             "cluster": {"peers": [], "status": "disabled"},
-            "config": {"original": dispatcher.config.text},
+            "config": {"original": shown(dispatcher.config.text)},
             "uptime": rfc3339(started),
             "versionInfo": {
                 "version": VERSION,
@@ -75,6 +79,22 @@ def alertmanager_app(dispatcher: Dispatcher) -> Starlette:
             Route("/-/healthy", _ok, methods=["GET", "HEAD"]),
         ]
     )
+
+
+def shown(text: str) -> str:
+    """Return a configuration as the original shows it: written anew, with `<secret>` in the place of each secret."""
+    return yaml.safe_dump(_hidden(yaml.safe_load(text)), sort_keys=False)
+
+
+def _hidden(value: Any) -> Any:
+    match value:
+        case dict():
+            fields = cast("dict[Any, Any]", value)
+            return {key: "<secret>" if key in _SECRETS and one else _hidden(one) for key, one in fields.items()}
+        case list():
+            return [_hidden(one) for one in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _answers(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
