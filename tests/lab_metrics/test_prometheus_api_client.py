@@ -33,7 +33,7 @@ print(json.dumps({
     "values": connect.get_label_values("job"),
     "series": connect.get_series(now - timedelta(minutes=5), now, params={"match[]": "x"}),
     "current": connect.get_current_metric_value("x", {"job": "chat"}),
-    "range": connect.get_metric_range_data("x", start_time=now - timedelta(minutes=5), end_time=now),
+    "range": connect.get_metric_range_data("x", start_time=now - timedelta(minutes=4), end_time=now + timedelta(seconds=1)),
     "query": connect.custom_query("sum(x)"),
     "query_range": connect.custom_query_range("x", now - timedelta(minutes=1), now + timedelta(seconds=1), "1"),
     "pools": connect.get_scrape_pools(),
