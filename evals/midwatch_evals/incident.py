@@ -17,7 +17,7 @@ from midwatch_contracts.entity import Entity
 from midwatch_contracts.times import duration_text, parse_duration, rfc3339
 from midwatch_evals.errors import IncidentError
 from midwatch_evals.processes import MARK, marked
-from midwatch_evals.prometheus import Prometheus, ttft_p95
+from midwatch_evals.prometheus import Prometheus, token_rate, ttft_p95
 from midwatch_evals.rules import ttft_rule
 from midwatch_evals.scenario import Load, Scenario
 from midwatch_lab.client import LabClient
@@ -27,8 +27,10 @@ from midwatch_lab.process import LabProcess
 READY_WITHIN_S = 60.0
 CALIBRATION_CLIENTS = 24
 """Closed-loop clients that measure the capacity: more than the batches of a few replicas hold."""
-CALIBRATION_S = 4.0
+CALIBRATION_S = 7.0
 """How long the closed loop runs that measures what the service can carry."""
+CALIBRATION_LEAD_S = 2.0
+"""How much of that is not counted: the batches fill."""
 PRINCIPAL = "midwatch"
 """The user name under which the assistant acts in the lab."""
 RULE_WINDOW_S = 10.0
@@ -111,7 +113,7 @@ class Incident:
         prometheus = Prometheus(lab.info.prometheus, http)
         self.tell("lab", f"lab up at {lab.info.url}", {"url": lab.info.url})
         await self._set_up(client)
-        rates = [await self._start_load(client, load) for load in self.scenario.load]
+        rates = [await self._start_load(client, prometheus, load) for load in self.scenario.load]
         began = self.clock.now()
         service = self.scenario.load[0].target
         healthy = await self._warm_up(client, prometheus, service)
@@ -143,30 +145,34 @@ class Incident:
                 await client.wait_for_rollout(entity, timeout_s=READY_WITHIN_S)
                 self.tell("topology", f"{entity}: {manifest['spec'].get('replicas', 1)} replicas ready", {})
 
-    async def _start_load(self, client: LabClient, load: Load) -> float:
+    async def _start_load(self, client: LabClient, prometheus: Prometheus, load: Load) -> float:
         """Start the traffic and return its rate; a utilization is turned into a rate by measuring the capacity."""
         rate = load.rate
         if rate is None:
-            rate = round((load.utilization or 0.0) * await self._capacity(client, load), 2)
+            rate = round((load.utilization or 0.0) * await self._capacity(client, prometheus, load), 2)
         await client.set_load(load.spec() | {"seed": self.scenario.seed, "rate": rate})
         self.tell("load", f"{rate:g} requests/s to {load.target}", {"rate": rate, "target": str(load.target)})
         return rate
 
-    async def _capacity(self, client: LabClient, load: Load) -> float:
-        """Return the requests per second that the service completes in a closed loop which keeps every batch full."""
+    async def _capacity(self, client: LabClient, prometheus: Prometheus, load: Load) -> float:
+        """Return the requests per second that the service completes in a closed loop which keeps every batch full.
+
+        Measured by tokens: the clients of a closed loop begin together and so end together, and a few seconds see one
+        wave of completions more or less.
+        """
         lengths = {name: value for name, value in load.spec().items() if name in ClosedLoad.model_fields}
         closed = {"shape": "closed", "concurrency": CALIBRATION_CLIENTS, "timeout_s": 60.0}
         await client.set_load(lengths | closed | {"seed": self.scenario.seed})
-        await self.clock.sleep(CALIBRATION_S / 2)
-        first, began = await _completed(client, load.target), self.clock.now()
         await self.clock.sleep(CALIBRATION_S)
-        count, took = await _completed(client, load.target) - first, self.clock.now() - began
-        if count == 0:
-            raise IncidentError(f"no request to {load.target} was completed in {took:.0f} s: is anything behind it?")
-        self.tell(
-            "capacity", f"{load.target} completes {count / took:.1f} requests/s when full", {"rate": count / took}
-        )
-        return count / took
+        tokens = await prometheus.value(token_rate(load.target, CALIBRATION_S - CALIBRATION_LEAD_S))
+        if not tokens:
+            raise IncidentError(
+                f"no token of {load.target} was counted in {CALIBRATION_S:.0f} s of load: is anything behind it?"
+            )
+        (asked,) = [row for row in await client.load() if row["target"] == str(load.target)]
+        capacity = tokens / float(asked["traffic"]["output_tokens"]["mean"])
+        self.tell("capacity", f"{load.target} completes {capacity:.1f} requests/s when full", {"rate": capacity})
+        return capacity
 
     async def _warm_up(self, client: LabClient, prometheus: Prometheus, service: Entity) -> float:
         """Let the load run and return the healthy p95 time to first token, in seconds."""

@@ -10,6 +10,7 @@ from midwatch_contracts.alert import Alert
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.times import duration_text
 
+TOKENS = "vllm:generation_tokens_total"
 TTFT = "vllm:time_to_first_token_seconds_bucket"
 
 
@@ -17,6 +18,12 @@ def ttft_p95(service: Entity, window_s: float) -> str:
     """Return the PromQL of the p95 time to first token of one Service over a window, in seconds."""
     selector = f'{TTFT}{{namespace="{service.namespace}",service="{service.name}"}}'
     return f"histogram_quantile(0.95, sum by (le) (rate({selector}[{duration_text(window_s)}])))"
+
+
+def token_rate(service: Entity, window_s: float) -> str:
+    """Return the PromQL of the tokens that all replicas of a Service generate a second, over a window."""
+    selector = f'{TOKENS}{{namespace="{service.namespace}",service="{service.name}"}}'
+    return f"sum(rate({selector}[{duration_text(window_s)}]))"
 
 
 @dataclass(frozen=True)

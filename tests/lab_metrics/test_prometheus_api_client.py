@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from prometheus_api_client import PrometheusConnect
 connect = PrometheusConnect(url=sys.argv[1], disable_ssl=True)
 now = datetime.now()
+soon = now + timedelta(seconds=1)  # the library rounds its times to whole seconds
 print(json.dumps({
     "connected": connect.check_prometheus_connection(),
     "metrics": connect.all_metrics(),
@@ -33,9 +34,9 @@ print(json.dumps({
     "values": connect.get_label_values("job"),
     "series": connect.get_series(now - timedelta(minutes=5), now, params={"match[]": "x"}),
     "current": connect.get_current_metric_value("x", {"job": "chat"}),
-    "range": connect.get_metric_range_data("x", start_time=now - timedelta(minutes=4), end_time=now + timedelta(seconds=1)),
+    "range": connect.get_metric_range_data("x", start_time=now - timedelta(minutes=4), end_time=soon),
     "query": connect.custom_query("sum(x)"),
-    "query_range": connect.custom_query_range("x", now - timedelta(minutes=1), now + timedelta(seconds=1), "1"),
+    "query_range": connect.custom_query_range("x", now - timedelta(minutes=1), soon, "1"),
     "pools": connect.get_scrape_pools(),
     "targets": connect.get_targets("active"),
     "target_metadata": connect.get_target_metadata({"job": "chat"}, "x"),
