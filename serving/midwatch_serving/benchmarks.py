@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterable
 
+import numpy as np
+
 from midwatch_contracts.clock import WallClock
-from midwatch_contracts.figure import Figure
+from midwatch_contracts.figure import Figure, median_seconds
 from midwatch_serving.block_manager import BlockManager
 from midwatch_serving.executor import CpuExecutor
 from midwatch_serving.model import tiny
+from midwatch_serving.sampler import sample
 from midwatch_serving.sampling import SamplingParams
 from midwatch_serving.scheduler import Limits, Scheduler
 from midwatch_serving.sequence import Sequence
@@ -19,11 +22,24 @@ PROMPT = 96
 DECODED = 96
 """Tokens that each sequence generates; the first comes out of the prefill."""
 
+VOCABULARY = 49_152
+"""SmolLM2's."""
+SAMPLES = 201
+
 
 def decode_batching() -> Iterable[Figure]:
     """Measure decode at batch 4, in tokens/s, beside the same at batch 1."""
     one = _decode_rate(1)
     yield Figure.beside("decode_b4_tok_s", _decode_rate(4), "tokens/s", baseline=one)
+
+
+def sampling() -> Iterable[Figure]:
+    """Measure the choice of a token by temperature and top-p out of a vocabulary, beside the greedy choice."""
+    row = np.random.default_rng(0).standard_normal(VOCABULARY, dtype=np.float32)
+    greedy, drawn = SamplingParams(1), SamplingParams(1, temperature=1, top_p=0.9)
+    baseline = median_seconds(lambda: sample(row, greedy, 0), repeat=SAMPLES)
+    value = median_seconds(lambda: sample(row, drawn, 0), repeat=SAMPLES)
+    yield Figure.beside("sample_top_p_ms", value * 1000, "ms", baseline=baseline * 1000)
 
 
 def _decode_rate(batch_size: int) -> float:

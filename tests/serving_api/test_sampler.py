@@ -1,7 +1,6 @@
 """The sampler against a plain reading of the definitions: penalties, bias, filters, log-probabilities."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -156,19 +155,3 @@ def test_a_draw_is_the_same_in_any_order_of_calls(seed: int, index: int) -> None
     first = sample(ROW, params, index)
     sample(ROW, params, index + 1)
     assert sample(ROW, params, index) == first
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("params", "most_ms"),
-    [(SamplingParams(1), 0.05), (SamplingParams(1, temperature=1, top_p=0.9), 1.5)],
-)
-def test_a_row_of_49152_tokens_costs_little(params: SamplingParams, most_ms: float) -> None:
-    generator = np.random.default_rng(0)
-    rows = generator.standard_normal((40, 49152), dtype=np.float32)
-    times: list[float] = []
-    for index, row in enumerate(rows):
-        started = time.perf_counter()
-        sample(row, params, index)
-        times.append(time.perf_counter() - started)
-    assert min(times) * 1e3 <= most_ms
