@@ -1,15 +1,18 @@
 """Lines 22, 23 and 30 of the checklist: foreign servers are pinned, quarantined when they change, and never clash."""
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ImageContent, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ImageContent, ListToolsResult, TextContent, ToolAnnotations
 
 from midwatch_mcp.errors import SettingsError, UnreachableError
 from midwatch_mcp.evidence import EvidenceStore
@@ -165,6 +168,52 @@ async def test_a_server_that_cannot_be_started_is_told_by_its_name() -> None:
         with pytest.raises(UnreachableError, match="the foreign server ghost"):
             await connection.tools()
     await connection.aclose()
+
+
+class Breaking(ForeignConnection):
+    """A connection that counts how often it is open, and hangs or breaks as it is told."""
+
+    opened = ended = 0
+    hangs: asyncio.Event | None = None
+    """Set once it hangs."""
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[Any]:
+        self.opened += 1
+        try:
+            if self.hangs is not None:
+                self.hangs.set()
+                await asyncio.Event().wait()
+            yield self
+        finally:
+            self.ended += 1
+
+    async def list_tools(self) -> Any:
+        if self.opened == 1:
+            raise MCPError(-32000, "Connection closed")
+        return ListToolsResult(tools=[])
+
+
+async def test_a_server_that_died_is_started_again_by_the_next_call() -> None:
+    connection = Breaking("weather", LAUNCH, {})
+    with pytest.raises(UnreachableError, match="Connection closed"):
+        await connection.tools()
+    assert (connection.opened, connection.ended) == (1, 1)
+    assert await connection.tools() == []
+    await connection.aclose()
+    assert (connection.opened, connection.ended) == (2, 2)
+
+
+async def test_a_call_that_is_cancelled_while_it_connects_leaves_no_connection_behind() -> None:
+    connection = Breaking("weather", LAUNCH, {})
+    connection.hangs = asyncio.Event()
+    call = asyncio.create_task(connection.tools())
+    await connection.hangs.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await connection.aclose()
+    assert connection.ended == 1
 
 
 async def test_what_is_no_text_is_left_out_by_name(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ connection open until it is told to let go.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from mcp.types import CallToolResult, Tool
 
 from midwatch_mcp.errors import SettingsError, UnreachableError
 from midwatch_mcp.gateway.config import ForeignServer, filled
+
+log = logging.getLogger(__name__)
 
 CALL_S = 60.0
 _OPEN_S = 30.0
@@ -55,6 +58,8 @@ class ForeignConnection:
             async with asyncio.timeout(_OPEN_S):
                 return list((await client.list_tools()).tools)
         except (MCPError, TimeoutError) as error:
+            # Whatever broke it, the next call begins anew: a server that died is started again.
+            await self.aclose()
             raise self._lost(error) from error
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
@@ -85,7 +90,12 @@ class ForeignConnection:
                 self._release = asyncio.Event()
                 ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
                 self._owner = asyncio.create_task(self._hold(ready, self._release), name=f"mcp server {self.name}")
-                self._client = await ready
+                try:
+                    self._client = await ready
+                except asyncio.CancelledError:
+                    # Nobody waits for this connection any more; left alone it would be held open for ever.
+                    self._owner.cancel()
+                    raise
             return self._client
 
     async def _hold(self, ready: "asyncio.Future[Client]", release: asyncio.Event) -> None:
@@ -99,6 +109,8 @@ class ForeignConnection:
         except Exception as error:  # noqa: BLE001 (the boundary of this task: whatever a foreign server does ends here)
             if not ready.done():
                 ready.set_exception(self._lost(error))
+            else:
+                log.warning("the connection to the foreign server %s broke: %s", self.name, type(error).__name__)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Client]:

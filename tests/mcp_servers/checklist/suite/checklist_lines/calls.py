@@ -13,7 +13,6 @@ import midwatch_mcp
 from checklist_lines.line import Scene, line
 from checklist_lines.probe import CAP, CRASH, Room, calling
 from midwatch_mcp import tool as tool_module
-from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.gate import AuditLog, Gate
 from midwatch_mcp.rates import Limiter
 from midwatch_mcp.testing.caller import answer_text
@@ -126,7 +125,6 @@ async def files_of_the_state_folder(scene: Scene) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     sources = Path(midwatch_mcp.__file__).parent.rglob("*.py")
     assert [str(file) for file in sources if re.search(r"[\"']/tmp", file.read_text("utf-8"))] == []
-    assert EvidenceStore(scene.folder)
 
 
 def note_nothing(patch: pytest.MonkeyPatch) -> None:
