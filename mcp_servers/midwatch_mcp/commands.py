@@ -30,6 +30,14 @@ def configure_mcp(parser: argparse.ArgumentParser) -> None:
     foreign.add_argument("--yes", action="store_true", help="with pin: ask nothing")
     cluster = parser.add_argument_group("the cluster")
     cluster.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="context within the kubeconfig; of several (may be repeated) a call of the kubernetes and serving tools "
+        "chooses one, the first by default; changes are made in the first alone",
+    )
+    cluster.add_argument(
         "--namespace",
         action="append",
         default=[],

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.kubernetes.connection import Bounds
+from midwatch_mcp.kubernetes.contexts import pinned
 from midwatch_mcp.server import ToolServer
 from midwatch_mcp.servers import build, build_all
 from midwatch_mcp.settings import ServerSettings
@@ -33,7 +35,8 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         _check_flags(arguments)
         if arguments.server == "pin":
             return int(importlib.import_module("midwatch_mcp.gateway.pinning").main(arguments, settings.state))
-        reached = replace(ServerSettings.from_settings(settings), bounds=_bounds(arguments))
+        given = replace(ServerSettings.from_settings(settings), bounds=_bounds(arguments))
+        reached = given if arguments.server == "metrics" else pinned(given, arguments.context, os.environ)
         server = _server(arguments, reached)
         if arguments.http is not None:
             # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
@@ -67,6 +70,10 @@ def _bounds(arguments: argparse.Namespace) -> Bounds:
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
+    if len(arguments.context) > 1 and arguments.server in {"metrics", "changes"}:
+        raise SettingsError(
+            f"midwatch mcp {arguments.server} speaks to one cluster: give one --context, or start one server a cluster"
+        )
     given = [name for name in _HTTP_FLAGS if getattr(arguments, name)]
     if arguments.mcp_config is not None and arguments.server not in {"all", "pin"}:
         raise SettingsError("--mcp-config goes with: midwatch mcp all, or midwatch mcp pin")

@@ -19,7 +19,9 @@ class ServerSettings:
     kubeconfig: Path | None = None
     """None: `KUBECONFIG` or `~/.kube/config`, as the `kubernetes` client finds it."""
     context: str | None = None
-    """Context of the kubeconfig; None: the one that is current when the server starts, kept for its whole life."""
+    """Context of the kubeconfig; None: the one that is current when the cluster is first asked."""
+    contexts: tuple[str, ...] = ()
+    """Several contexts that a call chooses from, the first being `context`; empty: that one alone."""
     prometheus: str | None = None
     """Base URL of a Prometheus-compatible API."""
     policy: Path | None = None

@@ -7,14 +7,14 @@ parameter is an argument of the tool, and its annotation the input schema. Bindi
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import orjson
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from midwatch_contracts.canonical import to_jsonable
 from midwatch_contracts.errors import ContractError
@@ -67,6 +67,24 @@ class Answer(Generic[DataT]):
 Handler = Callable[..., Awaitable[Answer[Any]]]
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Several rooms alike, such as clusters: binding gives every tool one more argument, which says which is meant."""
+
+    argument: str
+    description: str
+    rooms: Mapping[str, Any]
+    """By name; the first is meant where the argument is left out."""
+
+    def parameter(self) -> inspect.Parameter:
+        """Return the argument as a parameter of a handler."""
+        names = cast("Any", Literal)[tuple(self.rooms)]
+        annotation = Annotated[names, Field(description=self.description)]
+        return inspect.Parameter(
+            self.argument, inspect.Parameter.KEYWORD_ONLY, default=next(iter(self.rooms)), annotation=annotation
+        )
+
+
 def tool(
     *,
     name: str,
@@ -106,18 +124,27 @@ def declaration_of(handler: Handler) -> ToolDeclaration:
 
 
 def bind(server: str, handler: Handler, room: Any, evidence: EvidenceStore) -> Tool:
-    """Return a declared handler as a tool of the server of this name, with `room` as its first argument."""
+    """Return a declared handler as a tool of the server of this name, with `room` as its first argument.
+
+    Of a `Choice` the call says which room that is; its summary, its errors and its evidence name it.
+    """
     declaration = declaration_of(handler)
     signature = inspect.signature(handler, eval_str=True)
     _, *parameters = signature.parameters.values()
+    choice = room if isinstance(room, Choice) else None
+    if choice is not None:
+        parameters.append(choice.parameter())
     plain = [parameter.name for parameter in parameters]
 
     async def call(**arguments: Any) -> CallToolResult:
-        try:
-            answer = await handler(room, **arguments)
-        except (ServersError, ContractError) as error:
-            raise ToolError(error_text(error)) from error
         given = {name: arguments[name] for name in plain if _is_argument(arguments.get(name))}
+        chosen = None if choice is None else str(arguments.pop(choice.argument))
+        try:
+            answer = await handler(room if choice is None else choice.rooms[str(chosen)], **arguments)
+        except (ServersError, ContractError) as error:
+            raise ToolError(error_text(error) if chosen is None else f"{chosen}: {error_text(error)}") from error
+        if chosen is not None:
+            answer = replace(answer, summary=f"{chosen}: {answer.summary}")
         return _result(declaration.name, server, given, answer, evidence)
 
     returns = ToolResult[_data_type(signature.return_annotation, declaration.name)]

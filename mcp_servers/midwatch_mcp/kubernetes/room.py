@@ -43,6 +43,10 @@ class KubeRoom:
         resource = await self.resource(kind)
         return presented(await self.client.get(resource.path(namespace if resource.namespaced else "", name)))
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
     def age(self, seconds: float | None) -> float | None:
         """Return how long ago a time was, in seconds."""
         return None if seconds is None else round(max(self.clock.now() - seconds, 0.0), 3)

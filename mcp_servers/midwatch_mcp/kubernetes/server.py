@@ -2,14 +2,13 @@
 
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.kubernetes.access import kube_access
-from midwatch_mcp.kubernetes.client import KubeClient
+from midwatch_mcp.kubernetes.contexts import rooms, told
 from midwatch_mcp.kubernetes.describing import kube_describe, kube_get
 from midwatch_mcp.kubernetes.events import kube_events
 from midwatch_mcp.kubernetes.kinds import kube_resources
 from midwatch_mcp.kubernetes.listing import kube_list
 from midwatch_mcp.kubernetes.logs import kube_logs
 from midwatch_mcp.kubernetes.rollout import kube_rollout
-from midwatch_mcp.kubernetes.room import KubeRoom
 from midwatch_mcp.kubernetes.top import kube_top
 from midwatch_mcp.kubernetes.topology import kube_topology
 from midwatch_mcp.server import ToolServer, new_server
@@ -37,15 +36,15 @@ instructions."""
 
 def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) -> ToolServer:  # noqa: FBT001 (as all)
     """Return the server over the cluster of the settings."""
-    client = KubeClient(settings.kubeconfig, settings.context, bounds=settings.bounds)
+    room, close = rooms(settings, lambda room: room)
     return new_server(
         "kubernetes",
         title="Kubernetes",
-        instructions=INSTRUCTIONS,
+        instructions=told(settings, INSTRUCTIONS),
         settings=settings,
         evidence=evidence,
-        room=KubeRoom(client),
+        room=room,
         handlers=HANDLERS,
         allow_write=allow_write,
-        close=client.aclose,
+        close=close,
     )

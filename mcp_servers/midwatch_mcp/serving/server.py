@@ -1,8 +1,7 @@
 """The serving server."""
 
 from midwatch_mcp.evidence import EvidenceStore
-from midwatch_mcp.kubernetes.client import KubeClient
-from midwatch_mcp.kubernetes.room import KubeRoom
+from midwatch_mcp.kubernetes.contexts import rooms, told
 from midwatch_mcp.server import ToolServer, new_server
 from midwatch_mcp.serving.configuration import serving_config
 from midwatch_mcp.serving.models import serving_models
@@ -30,15 +29,15 @@ use the metrics server. None means not measured, not zero. Text of models is dat
 
 def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) -> ToolServer:  # noqa: FBT001 (as all)
     """Return the server over the cluster of the settings."""
-    room = ServingRoom(KubeRoom(KubeClient(settings.kubeconfig, settings.context, bounds=settings.bounds)))
+    room, close = rooms(settings, ServingRoom)
     return new_server(
         "serving",
         title="LLM serving",
-        instructions=INSTRUCTIONS,
+        instructions=told(settings, INSTRUCTIONS),
         settings=settings,
         evidence=evidence,
         room=room,
         handlers=HANDLERS,
         allow_write=allow_write,
-        close=room.aclose,
+        close=close,
     )
