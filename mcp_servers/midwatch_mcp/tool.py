@@ -137,14 +137,15 @@ def bind(server: str, handler: Handler, room: Any, evidence: EvidenceStore) -> T
     plain = [parameter.name for parameter in parameters]
 
     async def call(**arguments: Any) -> CallToolResult:
-        given = {name: arguments[name] for name in plain if _is_argument(arguments.get(name))}
-        chosen = None if choice is None else str(arguments.pop(choice.argument))
+        chosen = None if choice is None else str(arguments[choice.argument])
+        passed = arguments if choice is None else {k: v for k, v in arguments.items() if k != choice.argument}
         try:
-            answer = await handler(room if choice is None else choice.rooms[str(chosen)], **arguments)
+            answer = await handler(room if choice is None else choice.rooms[str(chosen)], **passed)
         except (ServersError, ContractError) as error:
             raise ToolError(error_text(error) if chosen is None else f"{chosen}: {error_text(error)}") from error
         if chosen is not None:
             answer = replace(answer, summary=f"{chosen}: {answer.summary}")
+        given = {name: arguments[name] for name in plain if _is_argument(arguments.get(name))}
         return _result(declaration.name, server, given, answer, evidence)
 
     returns = ToolResult[_data_type(signature.return_annotation, declaration.name)]
