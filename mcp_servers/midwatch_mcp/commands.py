@@ -93,5 +93,7 @@ change = Command(
     "Propose, approve, apply and undo changes as transactions", "midwatch_mcp.safe_apply.cli:change", configure_change
 )
 policy = Command("Show, check or freeze the policy of changes", "midwatch_mcp.safe_apply.cli:policy", configure_policy)
-keys = Command("Make and list the keys that sign approvals", "midwatch_mcp.safe_apply.cli:keys", configure_keys)
-audit = Command("Verify the hash-chained log of changes", "midwatch_mcp.safe_apply.cli:audit", configure_audit)
+keys = Command("Make and list the keys that sign approvals", "midwatch_mcp.safe_apply.keys_cli:main", configure_keys)
+audit = Command(
+    "Show and verify the hash-chained log of changes", "midwatch_mcp.safe_apply.audit_cli:main", configure_audit
+)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from midwatch_mcp.safe_apply.fake_world import World
+from safe_apply_desk import Desk
 
 
 @pytest.fixture
@@ -18,3 +19,8 @@ async def world(tmp_path: Path, anyio_backend: str) -> AsyncGenerator[World]:
     yield made
     for envelope in made.envelopes:
         await envelope.aclose()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)

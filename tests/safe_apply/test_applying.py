@@ -2,7 +2,7 @@ import pytest
 
 from midwatch_contracts.plan import Target, plan_id
 from midwatch_mcp.safe_apply.approvals import clusters_of
-from midwatch_mcp.safe_apply.audit import entries, verify
+from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.errors import BusyError, LostError, RefusedChangeError, RejectedError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, scale, set_blocks, set_flags
 from midwatch_mcp.safe_apply.ports import Snapshot
@@ -272,6 +272,6 @@ async def test_what_happened_stands_in_a_chain_that_holds(world: World) -> None:
     path = world.envelope.audit.path
     kinds = [entry.kind for entry in entries(path)]
     assert kinds == ["proposed", "previewed", "refused", "applying", "applied", "verified"]
-    assert verify(path) == 6
+    assert world.envelope.audit.verify().entries == 6
     refused = [entry for entry in entries(path) if entry.kind == "refused"]
     assert refused[0].body["reason"] == "missing"

@@ -67,6 +67,7 @@ def judge(world: World, before: dict[str, str], end: ChangeState, approved: dict
         assert log.count(forward) <= 1, "doubled"
     expected = approved if end == "verified" else before
     assert now == expected, f"the change says {end} and the objects do not"
+    assert world.open().audit.verify().entries
 
 
 async def recovered(world: World, plan_id: str) -> ChangeState:

@@ -1,83 +1,16 @@
-import asyncio
 import io
 import json
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from midwatch_contracts.clock import WallClock
-from midwatch_contracts.command import Command, CommandError, Settings
+from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
-from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.fake_world import World, deployment, set_blocks, set_flags
+from midwatch_mcp.safe_apply.fake_world import deployment, set_blocks, set_flags
 from midwatch_mcp.safe_apply.keys import key_folder, new_key
 from midwatch_mcp.safe_apply.policy import Policy, load
-
-
-class Desk:
-    """A state folder with a proposed plan, and the command line over it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "state"
-        self.lab = folder / "lab"
-        self.world = World(self.state)
-        self.settings = Settings(state=self.state)
-
-    def propose(self, *operations: dict[str, Any], **changed: Any) -> Proposal:
-        return asyncio.run(self.world.propose(*operations, **changed))
-
-    def run(self, command: Command, *words: str, settings: Settings | None = None) -> int:
-        parser = ArgumentParser()
-        command.configure(parser)
-        return command.run(parser.parse_args(words), settings or self.settings)
-
-    def on_envelope(self, use: Callable[[Envelope], Any], *, lab: Path | None = None) -> Any:
-        """Use an envelope of another process, on the clock that the command line writes its dates by."""
-
-        async def run() -> Any:
-            envelope = Envelope(
-                state=self.state,
-                api=self.world.cluster,
-                reader=self.world.metrics,
-                clock=WallClock(),
-                lab=lab,
-                allow_write=True,
-            )
-            try:
-                return await use(envelope)
-            finally:
-                await envelope.aclose()
-
-        return asyncio.run(run())
-
-    def start_lab(self, cluster: str) -> Settings:
-        key = Ed25519PrivateKey.generate()
-        self.lab.mkdir()
-        (self.lab / "lab.json").write_text(json.dumps({"cluster": cluster}))
-        (self.lab / "lab.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        (self.lab / "lab.key").chmod(0o600)
-        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (self.lab / "lab.pub").write_bytes(public)
-        return Settings(state=self.state, lab=self.lab)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-class Terminal(io.StringIO):
-    """Standard input as a person's terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from safe_apply_desk import Desk, Terminal
 
 
 def test_a_person_who_says_yes_approves_and_the_server_accepts_it(
@@ -233,35 +166,3 @@ def test_keys_are_made_and_listed(desk: Desk, capsys: pytest.CaptureFixture[str]
     for name in ("carol", "../x", "lab"):
         with pytest.raises(CommandError):
             desk.run(commands.keys, "new", name)
-
-
-@pytest.mark.parametrize("how", ["byte", "order", "gone"])
-def test_the_audit_shows_a_changed_line(desk: Desk, how: str, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.propose()
-    desk.propose(set_blocks("128"))
-    assert desk.run(commands.audit, "verify", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["entries"] == 4
-    path = desk.state / "audit.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    if how == "byte":
-        lines[1] = lines[1].replace(b"previewed", b"previewEd", 1)
-    elif how == "order":
-        lines[1], lines[2] = lines[2], lines[1]
-    else:
-        del lines[1]
-    path.write_bytes(b"".join(lines))
-    with pytest.raises(CommandError, match="entry 1") as caught:
-        desk.run(commands.audit, "verify")
-    assert caught.value.code == 6
-
-
-def test_a_line_that_a_crash_cut_off_is_no_tampering(desk: Desk) -> None:
-    desk.propose()
-    path = desk.state / "audit.jsonl"
-    with path.open("ab") as stream:
-        stream.write(b'{"seq": 2, "at"')
-    assert desk.run(commands.audit, "verify") == 0
-    desk.propose(set_blocks("128"))
-    assert desk.run(commands.audit, "verify") == 0
-    assert len(path.read_bytes().splitlines()) == 4
-    assert path.stat().st_mode & 0o077 == 0

@@ -80,7 +80,7 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     approval = signed_approval(
         plan, sha256, approver=signer.name, key=signer.key, method=method, now=now, expires_s=expires_s
     )
-    _audit(settings).append(
+    _audit(settings, journal).append(
         "approved",
         run=plan.id,
         body={"preview_sha256": sha256, "approver": signer.name, "method": method, "nonce": approval.nonce},
@@ -127,12 +127,12 @@ def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: st
         note=f"{why[0].upper()}{why[1:]}. Nothing was written.",
     )
     journal.end_before_apply(change, now=WallClock().now(), nonce=None)
-    _audit(settings).append("denied", run=plan.id, body={"why": why, "withdrawn": withdrawn})
+    _audit(settings, journal).append("denied", run=plan.id, body={"why": why, "withdrawn": withdrawn})
     return Decided(plan, sha256, None, why)
 
 
-def _audit(settings: Settings) -> Audit:
-    return Audit(settings.state, WallClock())
+def _audit(settings: Settings, journal: Journal) -> Audit:
+    return Audit(settings.state, WallClock(), journal)
 
 
 def _lab_matches(plan: Plan, lab: Path | None) -> bool:

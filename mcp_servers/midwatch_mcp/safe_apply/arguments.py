@@ -68,4 +68,11 @@ def configure_keys(parser: argparse.ArgumentParser) -> None:
 def configure_audit(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch audit`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    _json(verbs.add_parser("verify", help="check the chain of the log of changes"))
+    _json(verbs.add_parser("verify", help="check every line, the chain, and that no line is missing"))
+    found = verbs.add_parser("show", help="what was asked, refused and done, oldest first")
+    found.add_argument("--change", metavar="ID", help="only of this change (chg-...) or plan, with what belongs to it")
+    found.add_argument("--last", metavar="N", type=int, default=0, help="only the last N")
+    _json(found)
+    found = verbs.add_parser("restart", help="begin a new log where the old one is damaged, and keep that one too")
+    found.add_argument("reason", metavar="REASON", help="why; stands in the new log's first line")
+    _json(found)

@@ -1,76 +1,175 @@
-"""The audit of the envelope: `<state>/audit.jsonl`, one line a decision or step, each bound to the one before it."""
+"""The audit of the envelope: `<state>/audit.jsonl`, one line a decision or step, each bound to the one before it.
+
+The journal keeps how many lines there are and the hash of the last, written after each line. So a changed byte, a cut
+tail and a moved line show; one line more than the journal knows is what a crash between the two leaves, and the next
+append takes it in. Whoever can write both files can write both anew: against that, keep the last hash elsewhere.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from midwatch_contracts.canonical import canonical_bytes
+from midwatch_contracts.canonical import canonical_bytes, sha256_hex
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.errors import ContractError
-from midwatch_contracts.evidence import LedgerEntry, verify_chain
+from midwatch_contracts.evidence import GENESIS, LedgerEntry
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.files import locked
 from midwatch_mcp.safe_apply.errors import AuditError
+from midwatch_mcp.safe_apply.journal import AuditHead, Journal
+
+_TAIL_BYTES = 1 << 20
+_WHAT_TO_DO = "`midwatch audit verify` says what is wrong; `midwatch audit restart REASON` keeps both and begins anew"
+
+
+def audit_path(state: Path) -> Path:
+    """Return where the log is."""
+    return state / "audit.jsonl"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A log that holds."""
+
+    entries: int
+    sha256: str
+    """Hash of the last line; keep it elsewhere to hold a later log against."""
+    beyond: bool = False
+    """Whether a crash left one line that the journal does not know of yet."""
+    known: bool = True
+    """Whether the journal knows how long the log is: not yet, where both are from an earlier Midwatch."""
 
 
 class Audit:
     """Appends to the chain. Several processes may: each append holds the file's lock and reads the last line."""
 
-    def __init__(self, state: Path, clock: Clock) -> None:
-        self.path = state / "audit.jsonl"
+    def __init__(self, state: Path, clock: Clock, journal: Journal) -> None:
+        self.path = audit_path(state)
         self._lock = state / "locks" / "audit.lock"
         self._clock = clock
+        self._journal = journal
 
     def append(self, kind: str, *, run: str, step: str | None = None, body: Mapping[str, Any]) -> LedgerEntry:
         """Add one entry, on disk before this returns. `run` is the change's or the plan's id.
 
         Raises:
-            AuditError: the last line cannot be read; nothing is then written, and the caller must not go on.
+            AuditError: the log is not the one that the journal knows; nothing is then written, and the caller must not
+                go on.
         """
         with locked(self._lock, wait=True):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                previous = _last(descriptor, self.path)
-                entry = LedgerEntry.chained(
-                    previous,
-                    at=rfc3339(self._clock.now()),
-                    run=run,
-                    step=step,
-                    kind=kind,
-                    evidence=None,
-                    body=body,
-                )
-                os.lseek(descriptor, 0, os.SEEK_END)
-                os.write(descriptor, canonical_bytes(entry) + b"\n")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            return self._append(kind, run=run, step=step, body=body)
+
+    def _append(self, kind: str, *, run: str, step: str | None, body: Mapping[str, Any]) -> LedgerEntry:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            previous, end = _last(descriptor, self.path)
+            self._take_in(previous)
+            entry = LedgerEntry.chained(
+                previous, at=rfc3339(self._clock.now()), run=run, step=step, kind=kind, evidence=None, body=body
+            )
+            os.ftruncate(descriptor, end)  # a line without an end, which a crash left and nobody was told of
+            os.lseek(descriptor, end, os.SEEK_SET)
+            _write_all(descriptor, canonical_bytes(entry) + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._journal.put_audit_head(_head(entry))
         return entry
 
+    def _take_in(self, last: LedgerEntry | None) -> None:
+        """Make the journal know the last line of the log, if that is what a crash or an older Midwatch left."""
+        head, found = self._journal.audit_head(), _head(last)
+        if head == found:
+            return
+        if head is not None and (last is None or not _follows(last, head)):
+            raise AuditError(
+                f"{self.path} is not the log that the journal knows ({head.entries} lines; the log ends with line "
+                f"{found.entries}), so nothing is done: {_WHAT_TO_DO}"
+            )
+        if head is None:
+            verify_log(self.path, None, self.path.stat().st_size)
+        self._journal.put_audit_head(found)
 
-_TAIL_BYTES = 1 << 20
+    def verify(self) -> Verified:
+        """Check every line, the chain, and the length.
+
+        Raises:
+            AuditError: names the first line that does not fit, and what is wrong with it.
+        """
+        with locked(self._lock, wait=True):
+            head = self._journal.audit_head()
+            size = self.path.stat().st_size if self.path.exists() else 0
+        return verify_log(self.path, head, size)
+
+    def restart(self, reason: str) -> Path | None:
+        """Move the log aside and begin a new one, whose first line tells the reason and what was there.
+
+        Returns where the old one is, or None where there was none.
+        """
+        with locked(self._lock, wait=True):
+            head = self._journal.audit_head()
+            size = self.path.stat().st_size if self.path.exists() else 0
+            try:
+                found = f"{verify_log(self.path, head, size).entries} lines, intact"
+            except AuditError as error:
+                found = str(error)
+            aside = self.path.with_name(f"audit-{rfc3339(self._clock.now()).replace(':', '')}.jsonl")
+            kept = aside if self.path.exists() else None
+            if kept is not None:
+                # A second one within a millisecond must not take the place of the first.
+                os.link(self.path, aside)
+                self.path.unlink()
+            self._journal.put_audit_head(AuditHead(0, GENESIS))
+            known = None if head is None else {"entries": head.entries, "sha256": head.sha256}
+            body = {"reason": reason, "found": found, "journal_knew": known, "kept": kept.name if kept else None}
+            self._append("restarted", run="-", step=None, body=body)
+        return kept
 
 
-def _last(descriptor: int, path: Path) -> LedgerEntry | None:
-    """Return the last whole entry; cut off a line without an end, which a crash left and nobody was told of."""
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _head(last: LedgerEntry | None) -> AuditHead:
+    return AuditHead(0, GENESIS) if last is None else AuditHead(last.seq + 1, last.sha256)
+
+
+def _follows(entry: LedgerEntry, head: AuditHead) -> bool:
+    return (entry.seq, entry.prev_sha256) == head and sha256_hex(entry.model_dump(exclude={"sha256"})) == entry.sha256
+
+
+def _last(descriptor: int, path: Path) -> tuple[LedgerEntry | None, int]:
+    """Return the last whole line as an entry, and where it ends."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     start = max(0, size - _TAIL_BYTES)
     tail = os.pread(descriptor, size - start, start)
     end = tail.rfind(b"\n") + 1
-    if end != len(tail):
-        os.ftruncate(descriptor, start + end)
-    lines = tail[:end].splitlines()
-    if not lines:
+    if not end:
         if start:
-            raise AuditError(f"the last line of {path} is longer than {_TAIL_BYTES} bytes: it was not written by us")
-        return None
+            raise AuditError(f"the last line of {path} is longer than any of ours: {_WHAT_TO_DO}")
+        return None, 0
+    line = tail[tail.rfind(b"\n", 0, end - 1) + 1 : end - 1]
     try:
-        return LedgerEntry.model_validate_json(lines[-1])
+        return LedgerEntry.model_validate_json(line), start + end
     except ValidationError as error:
-        raise AuditError(f"the last line of {path} is no entry: run `midwatch audit verify`") from error
+        raise AuditError(f"the last line of {path} is no entry, so nothing is done: {_WHAT_TO_DO}") from error
+
+
+def numbered(path: Path, size: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (number from 1, line without its end) of the whole lines of a log, of its first `size` bytes if given."""
+    if not path.exists():
+        return
+    left = path.stat().st_size if size is None else size
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            left -= len(line)
+            if left < 0 or not line.endswith(b"\n"):
+                return  # a crash in the middle of a line that nobody was told of; the next append cuts it off
+            yield number, line[:-1]
 
 
 def entries(path: Path) -> Iterator[LedgerEntry]:
@@ -79,25 +178,65 @@ def entries(path: Path) -> Iterator[LedgerEntry]:
     Raises:
         AuditError: names the first line that is no entry.
     """
-    if not path.exists():
-        return
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.endswith(b"\n"):
-                return  # a crash in the middle of a line that nobody was told of; the next append cuts it off
-            try:
-                yield LedgerEntry.model_validate_json(line)
-            except ValidationError as error:
-                raise AuditError(f"line {number} of {path} is no entry: it was changed") from error
+    for number, line in numbered(path):
+        yield _entry(path, number, line)
 
 
-def verify(path: Path) -> int:
-    """Check the whole chain and return the number of entries.
+def _entry(path: Path, number: int, line: bytes) -> LedgerEntry:
+    """Return a line as an entry. It must be the very bytes that were written: other JSON of the same value is not."""
+    try:
+        entry = LedgerEntry.model_validate_json(line)
+    except ValidationError as error:
+        raise AuditError(f"line {number} of {path} was changed: it is no entry", line=number) from error
+    if canonical_bytes(entry) != line or sha256_hex(entry.model_dump(exclude={"sha256"})) != entry.sha256:
+        raise AuditError(f"line {number} of {path} was changed: its hash does not match its content", line=number)
+    return entry
+
+
+def verify_alone(path: Path) -> int:
+    """Check the chain of a log without its journal, and return its length; whether its tail is whole stays unknown.
 
     Raises:
-        AuditError: names the first entry that does not fit.
+        AuditError: names the first line that does not fit, and what is wrong with it.
     """
-    try:
-        return verify_chain(entries(path))
-    except ContractError as error:
-        raise AuditError(f"{path}: {error}") from error
+    return verify_log(path, None, path.stat().st_size).entries
+
+
+def verify_log(path: Path, head: AuditHead | None, size: int) -> Verified:
+    """Check the first `size` bytes of a log against its own chain, and its length against what the journal knows.
+
+    Raises:
+        AuditError: names the first line that does not fit, and what is wrong with it.
+    """
+    previous: LedgerEntry | None = None
+    for number, line in numbered(path, size):
+        entry = _entry(path, number, line)
+        if (entry.seq, entry.prev_sha256) != _head(previous):
+            where = f"it holds entry {entry.seq + 1}" if entry.seq != number - 1 else "it names another line before it"
+            raise AuditError(
+                f"line {number} of {path} does not follow the line before it ({where}): lines were moved, put in or "
+                "taken out",
+                line=number,
+            )
+        if head is not None and number == head.entries and entry.sha256 != head.sha256:
+            raise AuditError(
+                f"line {number} of {path} is not the line that the journal knows as its number {number}: the log was "
+                "written anew",
+                line=number,
+            )
+        previous = entry
+    found = _head(previous)
+    if head is None:
+        return Verified(found.entries, found.sha256, known=False)
+    if found.entries < head.entries:
+        why = "its tail was cut off" if found.entries else f"{path.name} was removed or emptied"
+        raise AuditError(
+            f"{path} has {found.entries} lines, and the journal knows of {head.entries}: {why}", line=found.entries + 1
+        )
+    if found.entries > head.entries + 1:
+        raise AuditError(
+            f"{path} has {found.entries} lines, and the journal knows of {head.entries}: lines were added, or the "
+            "journal is not the one that belongs to it (was changes.sqlite removed, or an old copy put back?)",
+            line=head.entries + 1,
+        )
+    return Verified(found.entries, found.sha256, beyond=found.entries > head.entries)

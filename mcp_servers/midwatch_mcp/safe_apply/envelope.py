@@ -72,7 +72,7 @@ class Envelope:
     ) -> None:
         self.state = state
         self.journal = journal or Journal(state / "changes.sqlite")
-        self.audit = Audit(state, clock)
+        self.audit = Audit(state, clock, self.journal)
         self._api = api
         self._clock = clock
         self._allow_write = allow_write

@@ -74,7 +74,11 @@ class KeyFileError(EnvelopeError):
 
 
 class AuditError(EnvelopeError):
-    """The audit log does not fit its chain; the message names the first line that does not."""
+    """The audit log does not fit its chain or its journal; `line` is the first that does not (from 1), where known."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class TargetError(EnvelopeError):

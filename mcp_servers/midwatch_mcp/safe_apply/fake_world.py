@@ -69,6 +69,8 @@ class World:
     clock: VirtualClock = field(default_factory=lambda: VirtualClock(auto=True))
     cluster: FakeCluster = field(default_factory=FakeCluster)
     envelopes: list[Envelope] = field(default_factory=list[Envelope])
+    names: tuple[str, ...] = ("alice",)
+    """Approvers who get a key."""
 
     def __post_init__(self) -> None:
         """Fill it."""
@@ -79,7 +81,8 @@ class World:
         self.cluster.put_config("Pod/llm/chat-1", {"max_num_seqs": 4, "max_num_batched_tokens": 512})
         self.metrics = FakeMetrics(self.clock, self.cluster)
         self.metrics.constant(QUERY, 0.2)
-        new_key(self.state, "alice")
+        for name in self.names:
+            new_key(self.state, name)
         self.envelope = self.open()
 
     def open(self, *, fuse: Fuse | None = None, allow_write: bool = True, lab: Path | None = None) -> Envelope:

@@ -2,7 +2,8 @@
 
 Every method that writes is one transaction with `synchronous=FULL`: when it returns, the disk has it. Tables: plans and
 their previews, changes (the current state) with what each operation must find, the objects that a running change
-holds, spent nonces, every step in order, and what was observed while verifying.
+holds, questions that were asked and spent nonces, every step in order, what was observed while verifying, and how far
+the audit log is.
 """
 
 import json
@@ -26,24 +27,7 @@ from midwatch_contracts.plan import (
 )
 from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
 from midwatch_mcp.safe_apply.preview import Expected
-
-VERSION = 1
-_SCHEMA = """
-CREATE TABLE plans (id TEXT PRIMARY KEY, body TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE previews (plan_id TEXT PRIMARY KEY REFERENCES plans, body TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE changes (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT UNIQUE NOT NULL, plan_id TEXT NOT NULL REFERENCES plans,
-  body TEXT NOT NULL, started REAL NOT NULL, applied REAL, ended REAL
-);
-CREATE TABLE expected (change_id TEXT NOT NULL, operation TEXT NOT NULL, body TEXT NOT NULL,
-  PRIMARY KEY (change_id, operation));
-CREATE TABLE holds (target TEXT PRIMARY KEY, change_id TEXT NOT NULL);
-CREATE TABLE nonces (nonce TEXT PRIMARY KEY, change_id TEXT NOT NULL, at REAL NOT NULL);
-CREATE TABLE steps (seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT NOT NULL, at REAL NOT NULL,
-  step TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE observations (seq INTEGER PRIMARY KEY AUTOINCREMENT, change_id TEXT NOT NULL, body TEXT NOT NULL);
-CREATE INDEX observations_by_change ON observations (change_id, seq);
-"""
+from midwatch_mcp.safe_apply.schema import migrate
 
 _FOLLOWS: dict[ChangeState, frozenset[ChangeState]] = {
     "approved": frozenset({"applying", "superseded"}),
@@ -65,6 +49,13 @@ class Record(NamedTuple):
     ended: float | None
 
 
+class AuditHead(NamedTuple):
+    """How far the audit log is: its number of lines, and the hash of the last (64 zeros for none)."""
+
+    entries: int
+    sha256: str
+
+
 class Journal:
     """One SQLite file. Every call opens nothing and waits at most ten seconds for another process."""
 
@@ -72,25 +63,19 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA foreign_keys=ON")
-        self._migrate(path)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            migrate(self._db, path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"{path} cannot be read: {error}; put a copy of it back, or move it away") from error
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def _migrate(self, path: Path) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-        self._db.execute("COMMIT")
-        if version > VERSION:
-            raise JournalError(f"{path} was written by a newer Midwatch (schema {version}): use that one")
 
     @contextmanager
     def transaction(self, step: str) -> Generator[sqlite3.Connection]:
@@ -276,6 +261,18 @@ class Journal:
             "SELECT body FROM observations WHERE change_id = ? ORDER BY seq DESC LIMIT ?", (change_id, limit)
         ).fetchall()
         return [Observation.model_validate_json(body) for (body,) in reversed(rows)]
+
+    # The audit log
+
+    def audit_head(self) -> AuditHead | None:
+        """Return how far the audit log is; None where the file is from before this was kept."""
+        entries, sha256 = self._db.execute("SELECT entries, sha256 FROM audit_head").fetchone()
+        return None if entries is None else AuditHead(entries, sha256)
+
+    def put_audit_head(self, head: AuditHead) -> None:
+        """Keep how far the audit log is."""
+        with self.transaction("audit_head") as db:
+            db.execute("UPDATE audit_head SET entries = ?, sha256 = ?", head)
 
 
 def _dump(model: Plan | Preview | Change | Approval) -> str:
