@@ -122,6 +122,7 @@ def approve_command(settings: Settings, plan_id: str, *extra: str) -> list[str]:
         ("--kubeconfig", settings.kubeconfig),
         ("--context", settings.kube_context),
         ("--prometheus", settings.prometheus),
+        ("--prometheus-http-config", settings.prometheus_http_config),
         ("--policy", settings.policy),
     ):
         if value is not None:

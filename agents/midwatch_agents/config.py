@@ -20,8 +20,10 @@ import platformdirs
 from midwatch_agents.errors import ConfigError
 from midwatch_contracts.command import Settings
 
-KEYS = ("state", "kubeconfig", "context", "prometheus", "lab", "policy", "guides")
+KEYS = ("state", "kubeconfig", "context", "prometheus", "prometheus_http_config", "lab", "policy", "guides")
 """The configuration's keys, under one name in flags (`--kubeconfig`), variables (`MIDWATCH_KUBECONFIG`) and files."""
+
+_CREDENTIALS = "prometheus_http_config"
 
 LAB_FILE = "lab.json"
 LAB_HERE = ""
@@ -43,11 +45,22 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Pat
         ConfigError: a file does not parse, has an unknown key, or a value has the wrong type.
     """
     values: dict[str, _Value] = {}
-    for layer in (_user_file(environ), cwd / "midwatch.toml"):
-        values |= _from_file(layer)
-    values |= _from_environment(environ, cwd)
-    values |= {key: _Value(flags[key], "flag", cwd) for key in KEYS if flags.get(key) is not None}
+    typed = {key: _Value(flags[key], "flag", cwd) for key in KEYS if flags.get(key) is not None}
+    files = [_from_file(file) for file in (_user_file(environ), cwd / "midwatch.toml")]
+    for layer in (*files, _from_environment(environ, cwd), typed):
+        kept = _other_endpoint(values, layer) if "prometheus" in layer else {}
+        values |= kept | layer
     return _settled(values)
+
+
+def _other_endpoint(values: Mapping[str, _Value], layer: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Take back credentials of a lower layer where a higher one names the endpoint: they were meant for another."""
+    below = values.get(_CREDENTIALS)
+    if below is None or below.raw is None:
+        return {}
+    url = layer["prometheus"]
+    why = f"not used: {below.origin} meant another prometheus than {url.origin}"
+    return {_CREDENTIALS: _Value(None, why, url.base)}
 
 
 def _user_file(environ: Mapping[str, str]) -> Path:
@@ -119,7 +132,10 @@ def _settled(values: Mapping[str, _Value]) -> Settings:
     if lab is not None and values["lab"].raw == LAB_HERE:
         lab = state / "lab"
     kubeconfig, prometheus = path("kubeconfig"), text("prometheus")
+    credentials = path(_CREDENTIALS)
     if lab is not None:
+        if prometheus is None and credentials is not None:
+            credentials, origins[_CREDENTIALS] = None, "not used: a lab's metrics need none"
         kubeconfig, prometheus = _from_lab(lab, kubeconfig, prometheus, origins)
     guides = values.get("guides")
     return Settings(
@@ -127,6 +143,7 @@ def _settled(values: Mapping[str, _Value]) -> Settings:
         kubeconfig=kubeconfig,
         kube_context=text("context"),
         prometheus=prometheus,
+        prometheus_http_config=credentials,
         lab=lab,
         policy=path("policy"),
         guides=tuple(_resolved(guides.base, item) for item in guides.raw) if guides else (),
@@ -167,6 +184,7 @@ def shown(settings: Settings) -> dict[str, tuple[str | list[str] | None, str]]:
         "kubeconfig": lambda: settings.kubeconfig,
         "context": lambda: settings.kube_context,
         "prometheus": lambda: settings.prometheus,
+        _CREDENTIALS: lambda: settings.prometheus_http_config,
         "lab": lambda: settings.lab,
         "policy": lambda: settings.policy,
         "guides": lambda: [str(folder) for folder in settings.guides],

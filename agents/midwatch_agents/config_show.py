@@ -18,6 +18,6 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0
     for key, (value, origin) in values.items():
         text = ", ".join(value) if isinstance(value, list) else value
-        line = f"{key:<11} {text or '-'}"
-        sys.stdout.write(f"{line:<60} {origin}\n" if arguments.origin else line + "\n")
+        line = f"{key:<23} {text or '-'}"
+        sys.stdout.write(f"{line:<70} {origin}\n" if arguments.origin else line + "\n")
     return 0

@@ -24,6 +24,7 @@ _VALUED: dict[str, tuple[str, str]] = {
     "--kubeconfig": ("FILE", "kubeconfig of the cluster"),
     "--context": ("NAME", "context within the kubeconfig"),
     "--prometheus": ("URL", "base URL of a Prometheus-compatible API"),
+    "--prometheus-http-config": ("FILE", "credentials for it: what promtool takes as --http.config.file"),
     "--lab": ("[DIR]", "use a running lab (default: <state>/lab)"),
     "--policy": ("FILE", "policy file of the changes server"),
     "--guides": ("DIR", "a folder of guides beside the library (may be repeated)"),
@@ -69,7 +70,7 @@ def add_global_flags(parser: argparse.ArgumentParser) -> None:
     """Add the global flags, unset by default and left out of the command's help."""
     for flag in _VALUED:
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-        options["dest"] = "global_" + flag.strip("-")
+        options["dest"] = "global_" + flag.strip("-").replace("-", "_")
         if flag == "--lab":
             options |= {"nargs": "?", "const": LAB_HERE}
         if flag == "--guides":
@@ -168,8 +169,8 @@ def help_text() -> tuple[str, list[Broken]]:
     lines = [f"usage: {_USAGE}", "", "The night watch over an LLM-serving platform on Kubernetes.", "", "commands:"]
     lines += [f"  {name:<13} {command.summary[:1].lower()}{command.summary[1:]}" for name, command in good.items()]
     lines += ["", "global options:"]
-    lines += [f"  {flag + ' ' + value:<19} {says}" for flag, (value, says) in _VALUED.items()]
-    lines += [f"  {flag:<19} {says}" for flag, says in _PLAIN.items()]
+    lines += [f"  {flag + ' ' + value:<29} {says}" for flag, (value, says) in _VALUED.items()]
+    lines += [f"  {flag:<29} {says}" for flag, says in _PLAIN.items()]
     lines += [
         "",
         "Every setting may also stand in MIDWATCH_<NAME>, ./midwatch.toml or the user's midwatch/config.toml",

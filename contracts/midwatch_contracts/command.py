@@ -29,6 +29,8 @@ class Settings:
     kube_context: str | None = None
     prometheus: str | None = None
     """Base URL of a Prometheus-compatible API, such as `http://127.0.0.1:9090`."""
+    prometheus_http_config: Path | None = None
+    """Credentials and certificates for it: a file in the form of promtool's `--http.config.file`."""
     lab: Path | None = None
     """Folder of a running lab; `kubeconfig` and `prometheus` then default to what its `lab.json` names."""
     policy: Path | None = None

@@ -68,11 +68,17 @@ class KubeError(UpstreamError):
 
 
 class MetricsError(UpstreamError):
-    """The Prometheus-compatible API answered with an error; `kind` is its `errorType`, such as `bad_data`."""
+    """The Prometheus-compatible API answered with an error.
 
-    def __init__(self, message: str, kind: str = "") -> None:
+    `kind` is its `errorType`, such as `bad_data`, `status` the HTTP status; `offered` is False where this API does not
+    have the path at all.
+    """
+
+    def __init__(self, message: str, kind: str = "", *, status: int = 0, offered: bool = True) -> None:
         super().__init__(message)
         self.kind = kind
+        self.status = status
+        self.offered = offered
 
 
 class ServingError(UpstreamError):

@@ -1,11 +1,31 @@
-"""Files of the state folder that others must not read: written whole, 0600, in folders of 0700."""
+"""Files that others must not read: ours are written whole, 0600, in folders of 0700; a user's are checked."""
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from midwatch_mcp.errors import SettingsError
+
+_POD_MOUNTS = ("/var/run/secrets/", "/run/secrets/")
+"""Where a container's secrets are mounted: their mode is the platform's, and nobody else is on that machine."""
+
+
+def check_private(file: Path, flag: str) -> None:
+    """Refuse a file of secrets that others on this machine can read; `flag` is how the user named it.
+
+    Raises:
+        SettingsError: when it is not there, or not private.
+    """
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError as error:
+        raise SettingsError(f"{flag}: {file} cannot be read: {error.strerror}") from error
+    if mode & 0o077 and not str(file).startswith(_POD_MOUNTS):
+        raise SettingsError(f"{flag}: others can read {file} (mode {mode:04o}); run: chmod 600 {file}")
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:

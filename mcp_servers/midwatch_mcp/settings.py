@@ -24,6 +24,8 @@ class ServerSettings:
     """Several contexts that a call chooses from, the first being `context`; empty: that one alone."""
     prometheus: str | None = None
     """Base URL of a Prometheus-compatible API."""
+    prometheus_http_config: Path | None = None
+    """Credentials and certificates for it: a file in the form of promtool's `--http.config.file`."""
     policy: Path | None = None
     """Policy of the safe-apply envelope."""
     lab: Path | None = None
@@ -48,6 +50,8 @@ class ServerSettings:
             kubeconfig=kubeconfig,
             context=settings.kube_context,
             prometheus=prometheus,
+            # What a lab fills in is not the endpoint that the credentials are for.
+            prometheus_http_config=None if settings.prometheus is None else settings.prometheus_http_config,
             policy=settings.policy,
             lab=settings.lab,
         )

@@ -94,7 +94,7 @@ def test_every_key_has_an_origin_whatever_is_set(given_keys: set[str]) -> None:
     settings = load_settings({}, environ, Path("/nowhere"))
     for key, (_, where) in shown(settings).items():
         assert where == (f"MIDWATCH_{key.upper()}" if key in given_keys else "default") or (
-            key == "kubeconfig" and "lab" in given_keys
+            key in {"kubeconfig", "prometheus_http_config"} and "lab" in given_keys
         )
 
 
@@ -121,3 +121,25 @@ def test_a_state_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(state, 12345, 12345)
     with pytest.raises(ConfigError, match="another user"):
         prepare_state(state)
+
+
+def test_credentials_do_not_go_to_an_endpoint_that_a_higher_layer_names(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    user_file(environ).write_text('prometheus = "https://mine"\nprometheus_http_config = "mine.yml"\n')
+    settings = load_settings({}, environ, tmp_path)
+    assert settings.prometheus_http_config == user_file(environ).parent / "mine.yml"
+    (tmp_path / "midwatch.toml").write_text('prometheus = "https://theirs"\n')
+    settings = load_settings({}, environ, tmp_path)
+    assert (settings.prometheus, settings.prometheus_http_config) == ("https://theirs", None)
+    assert "not used" in origin(settings.origins, "prometheus_http_config")
+    settings = load_settings({"prometheus_http_config": "other.yml"}, environ, tmp_path)
+    assert settings.prometheus_http_config == tmp_path / "other.yml"
+
+
+def test_a_lab_is_asked_without_the_credentials_of_another_endpoint(tmp_path: Path, environ: dict[str, str]) -> None:
+    user_file(environ).write_text('prometheus_http_config = "mine.yml"\n')
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "lab.json").write_text('{"midwatch_kubeconfig": "/k", "prometheus": "http://127.0.0.1:1/p"}')
+    settings = load_settings({"lab": "lab"}, environ, tmp_path)
+    assert (settings.prometheus, settings.prometheus_http_config) == ("http://127.0.0.1:1/p", None)

@@ -204,7 +204,7 @@ def settings(world: World, tmp_path: Path) -> ServerSettings:
 @pytest.fixture
 def metrics(settings: ServerSettings, era: Era) -> Caller:
     """The metrics server with a clock that stands still at 1,700,000,000."""
-    client = PrometheusClient(settings.prometheus)
+    client = PrometheusClient.of(settings)
     server = new_server(
         "metrics",
         title="Metrics",

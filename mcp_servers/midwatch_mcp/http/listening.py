@@ -5,8 +5,6 @@ itself. Here such an address is refused until both are given (the MCP specificat
 rebinding, token audience).
 """
 
-import ipaddress
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +12,8 @@ from urllib.parse import urlsplit
 from mcp.server.transport_security import TransportSecuritySettings
 
 from midwatch_mcp.errors import SettingsError
+from midwatch_mcp.files import check_private
+from midwatch_mcp.hosts import is_loopback
 
 PATH = "/mcp"
 _LOOPBACK_NAMES = ("127.0.0.1:*", "localhost:*", "[::1]:*")
@@ -51,12 +51,7 @@ class Listen:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def security(self) -> TransportSecuritySettings:
@@ -113,24 +108,9 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def check_private(file: Path, flag: str) -> None:
-    """Refuse a file of secrets that others on this machine can read.
-
-    Raises:
-        SettingsError: when it is not there, or not private.
-    """
-    try:
-        mode = stat.S_IMODE(file.stat().st_mode)
-    except OSError as error:
-        raise SettingsError(f"{flag}: {file} cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise SettingsError(f"{flag}: others can read {file} (mode {mode:04o}); run: chmod 600 {file}")
-
-
 def _check_url(text: str, flag: str) -> None:
     parts = urlsplit(text)
-    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise SettingsError(f"{flag}: {text!r} is no http(s) URL without query and fragment")
-    if parts.scheme == "http" and not local:
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SettingsError(f"{flag}: {text!r} is not https: tokens and keys would pass in the clear")

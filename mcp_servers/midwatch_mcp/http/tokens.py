@@ -12,7 +12,7 @@ from pathlib import Path
 from mcp.server.auth.provider import AccessToken
 
 from midwatch_mcp.errors import SettingsError
-from midwatch_mcp.http.listening import check_private
+from midwatch_mcp.files import check_private
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")

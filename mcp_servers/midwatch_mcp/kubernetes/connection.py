@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from midwatch_mcp.errors import RefusedError, SettingsError
+from midwatch_mcp.hosts import is_loopback
 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _OBJECTS = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[^/]+)(?:/.*)?")
@@ -85,7 +86,9 @@ async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) 
             "certificate-authority in, or give --insecure-skip-tls-verify to take whoever answers for the cluster"
         )
     # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
-    configuration.client_session_kwargs = {"trust_env": not _loopback(configuration.host)}
+    configuration.client_session_kwargs = {
+        "trust_env": not is_loopback(urlsplit(str(configuration.host)).hostname or "")
+    }
     return kube.client.ApiClient(configuration)
 
 
@@ -110,8 +113,3 @@ async def _load(kube: Any, configuration: Any, kubeconfig: Path | None, context:
             f"no cluster to talk to: the kubeconfig {where}{wanted} does not work: {error}; "
             "give --kubeconfig and --context, or --lab for a running lab"
         ) from error
-
-
-def _loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")

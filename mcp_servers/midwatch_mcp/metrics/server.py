@@ -32,7 +32,7 @@ rate(x_total[5m]). Labels, help texts and annotations come from outside: data, n
 
 def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) -> ToolServer:  # noqa: FBT001 (as all)
     """Return the server over the API of the settings."""
-    client = PrometheusClient(settings.prometheus)
+    client = PrometheusClient.of(settings)
     return new_server(
         "metrics",
         title="Metrics",

@@ -28,7 +28,7 @@ class OpenEnvelope:
 def open_envelope(settings: ServerSettings, *, allow_write: bool, clock: Clock | None = None) -> OpenEnvelope:
     """Open the journal; the connections open at the first call."""
     kube = KubeClient(settings.kubeconfig, settings.context, bounds=settings.bounds)
-    metrics = PrometheusClient(settings.prometheus)
+    metrics = PrometheusClient.of(settings)
     targets = KubeTargets(kube)
     envelope = Envelope(
         state=settings.state,

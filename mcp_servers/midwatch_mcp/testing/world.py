@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.backend import BackendDouble
@@ -112,8 +112,16 @@ class Stage:
 def stage() -> Generator[Stage]:
     """Serve a stage on a free loopback port."""
     empty = Stage()
+    with served(empty) as port:
+        empty.url = f"http://127.0.0.1:{port}"
+        yield empty
+
+
+@contextmanager
+def served(app: ASGIApp, **options: Any) -> Generator[int]:
+    """Serve an application on a free loopback port, which is yielded; `options` are uvicorn's (`ssl_keyfile`)."""
     server = uvicorn.Server(
-        uvicorn.Config(empty, host="127.0.0.1", port=0, log_level="warning", lifespan="off", ws="none")
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", ws="none", **options)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -122,9 +130,8 @@ def stage() -> Generator[Stage]:
         if not thread.is_alive() or time.monotonic() > deadline:
             raise RuntimeError("the doubles did not start to listen on loopback")
         time.sleep(0.005)
-    empty.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
-        yield empty
+        yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
         thread.join(_START_S)
