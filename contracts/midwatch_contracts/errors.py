@@ -4,7 +4,8 @@ ContractError                 what was handed over does not fit the contract
 ├── CanonicalError            a value has no canonical JSON form
 ├── VocabularyError           an entity or mechanism is not written as the contract says
 ├── CelError                  an expression does not parse, or does not fit its names (carries a position)
-└── PromqlError               a query does not parse (carries a position)
+├── PromqlError               a query does not parse (carries a position)
+└── UnknownResourceError      a provider has no document of that URI
 """
 
 
@@ -40,3 +41,7 @@ class PromqlError(ContractError):
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
         self.position = position
+
+
+class UnknownResourceError(ContractError):
+    """A provider has no document of that URI; the message says which there are, or what lists them."""

@@ -8,15 +8,23 @@ from midwatch_mcp.safe_apply.arguments import configure_audit, configure_change,
 
 SERVERS = ("kubernetes", "metrics", "serving", "changes", "all")
 PIN = "pin"
+TOOLSETS = "toolsets"
 
 
 def configure_mcp(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch mcp`."""
     parser.add_argument(
         "server",
-        choices=(*SERVERS, PIN),
-        help="which server to run; all: every tool in one; pin: look at the servers of --mcp-config, and trust them",
+        choices=(*SERVERS, PIN, TOOLSETS),
+        help="which server to run; all: every tool in one; pin: look at the servers of --mcp-config, and trust them; "
+        "toolsets: list what --toolsets takes",
     )
+    parser.add_argument(
+        "--toolsets",
+        metavar="NAME,...",
+        help="with all: only the tools of these servers and groups, such as cluster-state,logs; evidence_read stays",
+    )
+    parser.add_argument("--json", action="store_true", help="with toolsets: print one JSON list")
     parser.add_argument(
         "--allow-write", action="store_true", help="also offer change_apply, which applies plans that a person approved"
     )

@@ -6,6 +6,7 @@ an id rather than a database, since several servers and the supervisor write at 
 
 import hashlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from midwatch_mcp.errors import EvidenceError
 PAGE_BYTES = 16_000
 """What one page of `evidence_read` holds at most, in bytes of JSON."""
 
-_ID_CHARS = frozenset("0123456789abcdef")
+_ID = re.compile(r"ev-[0-9a-f]{16}")
 
 
 class EvidenceEntry(Model):
@@ -105,8 +106,8 @@ class EvidenceStore:
         Raises:
             EvidenceError: when there is none.
         """
-        if not evidence.startswith("ev-") or not _ID_CHARS.issuperset(evidence[3:]):
-            raise EvidenceError(f"{evidence!r} is no evidence id: it looks like ev-0123456789abcdef")
+        if not _ID.fullmatch(evidence):
+            raise EvidenceError(f"{evidence[:40]!r} is no evidence id: it looks like ev-0123456789abcdef")
         try:
             return EvidenceEntry.model_validate_json((self._index / f"{evidence}.json").read_bytes())
         except FileNotFoundError as error:
@@ -130,6 +131,15 @@ class EvidenceStore:
                 f"the content of {evidence} was changed on disk: its hash does not match; do not use it"
             )
         return content
+
+    def newest(self, most: int = 1_000) -> list[str]:
+        """Return ids, the newest first."""
+        try:
+            with os.scandir(self._index) as found:
+                files = [(entry.stat().st_mtime_ns, entry.name) for entry in found if entry.name.startswith("ev-")]
+        except FileNotFoundError:
+            return []
+        return [name.removesuffix(".json") for _, name in sorted(files, reverse=True)[:most]]
 
     def read(self, evidence: str, path: str = "", cursor: str | None = None) -> tuple[EvidencePage, str | None]:
         """Return the page at `path` (JSON Pointer) that begins at `cursor`, and the cursor of the next page or None.

@@ -1,36 +1,53 @@
-"""The gate that every tool call passes: what is not understood is refused, what is let through is bounded and noted.
+"""The gate that every call passes: what is not understood is refused, what is let through is bounded and noted.
 
-It is an MCP extension rather than part of each tool, so that no tool can be added without it: unknown arguments are
-refused (the SDK drops them in silence), a call has a time limit, an answer a size limit, a tool a rate, and each call,
-the refused ones too, leaves one line in `<state>/mcp-audit.jsonl`.
+For tools it is an MCP extension rather than part of each tool, so that none can be added without it: unknown arguments
+are refused (the SDK drops them in silence), a call has a time limit, an answer a size limit, a tool a rate, and each
+call, the refused ones too, leaves one line in `<state>/mcp-audit.jsonl`. For resources, prompts and completions it is
+the server's middleware, with the same bounds.
 """
 
-import os
-import secrets
+import logging
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import anyio
 import orjson
-from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
-from mcp.types import CallToolRequestParams, CallToolResult, TextContent
-from opentelemetry import trace
+from mcp.shared.exceptions import MCPError
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolRequestParams, CallToolResult, TextContent
+from pydantic import ValidationError
 
-from midwatch_contracts.canonical import sha256_hex
-from midwatch_contracts.errors import CanonicalError
-from midwatch_contracts.times import rfc3339
+from midwatch_mcp.call_log import NAMED, Call, CallLog, Outcome, principal
 from midwatch_mcp.rates import Limiter
 from midwatch_mcp.redact import harmless
-from midwatch_mcp.tool import ToolDeclaration
+from midwatch_mcp.tool import Cost, ToolDeclaration, error_text
 
-Outcome = Literal["ok", "error", "timeout", "too_large", "refused", "asked", "cancelled"]
+log = logging.getLogger(__name__)
 
-_NO_TRACE = "0" * 32
+
+@dataclass(frozen=True)
+class Bound:
+    """The limits of one method that is no tool call."""
+
+    cost: Cost
+    timeout_s: float
+    max_bytes: int
+
+
+BOUNDS: Mapping[str, Bound] = {
+    "resources/list": Bound("medium", 10.0, 512_000),
+    "resources/read": Bound("medium", 20.0, 2_000_000),
+    "prompts/get": Bound("medium", 5.0, 64_000),
+    "completion/complete": Bound("low", 5.0, 64_000),
+}
+"""Every other method answers from memory, with what was fixed at the start."""
+_TOOL_CALL = "tools/call"
+_noted: ContextVar[list[bool]] = ContextVar("noted")
+"""Holds an entry once the call under way has its audit line."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +58,12 @@ class GatedTool:
     arguments: frozenset[str]
 
 
-class AuditLog:
-    """One JSON line a call, appended to a file of mode 0600."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Append one line in a single write, so that the lines of several processes never mix."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
-        finally:
-            os.close(handle)
-
-
 class Gate(Extension):
     """Refuses, bounds and records tool calls of one server."""
 
     identifier = "dev.midwatch/gate"
 
-    def __init__(self, server: str, audit: AuditLog, limiter: Limiter | None = None) -> None:
-        self._server = server
+    def __init__(self, audit: CallLog, limiter: Limiter | None = None) -> None:
         self._audit = audit
         self._limiter = limiter or Limiter()
         self._tools: dict[str, GatedTool] = {}
@@ -77,7 +77,7 @@ class Gate(Extension):
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
         """Check one call, run it within its limits, and write its audit line."""
-        started, caller = time.monotonic(), _principal()
+        started, caller = time.monotonic(), principal()
         refusal = self._refusal(params) or self._limiter.enter(
             caller, params.name, self._tools[params.name].declaration.cost
         )
@@ -92,8 +92,66 @@ class Gate(Extension):
                 finally:
                     self._limiter.leave(caller, params.name)
         finally:
-            self._audit.write(self._line(params, ctx, outcome, result, time.monotonic() - started))
+            noted = _noted.get(None)
+            if noted is not None:
+                noted.append(True)
+            call = Call(params.name, params.arguments or {}, outcome, _evidence(result))
+            self._audit.note(ctx, call, time.monotonic() - started)
         return result
+
+    async def watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Bound and note what is no tool call; and note a tool call that was too malformed to become one."""
+        bound = BOUNDS.get(ctx.method)
+        if bound is not None:
+            return await self._watched(bound, ctx, call_next)
+        if ctx.method != _TOOL_CALL:
+            return await call_next(ctx)
+        noted: list[bool] = []
+        token = _noted.set(noted)
+        started = time.monotonic()
+        try:
+            return await call_next(ctx)
+        finally:
+            _noted.reset(token)
+            if not noted:
+                call = Call(_name(ctx.params), ctx.params or {}, "refused")
+                self._audit.note(ctx, call, time.monotonic() - started)
+
+    async def _watched(self, bound: Bound, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        started, caller = time.monotonic(), principal()
+        outcome: Outcome = "cancelled"
+        result: HandlerResult = None
+        try:
+            refusal = self._limiter.enter(caller, ctx.method, bound.cost)
+            if refusal is not None:
+                outcome = "refused"
+                raise MCPError(code=INTERNAL_ERROR, message=refusal)
+            try:
+                with anyio.move_on_after(bound.timeout_s) as limit:
+                    outcome, result = "ok", await call_next(ctx)
+            except (MCPError, ValidationError) as error:
+                outcome = "error"
+                raise _cleaned(error) from error
+            except Exception as error:
+                # Boundary: the SDK would send the text of a crash to the client.
+                outcome = "error"
+                log.exception("%s failed", ctx.method)
+                raise MCPError(
+                    code=INTERNAL_ERROR, message=f"{ctx.method} failed: the server's log says why"
+                ) from error
+            finally:
+                self._limiter.leave(caller, ctx.method)
+            if limit.cancelled_caught:
+                outcome = "timeout"
+                raise MCPError(code=INTERNAL_ERROR, message=f"{ctx.method} was stopped after {bound.timeout_s:g} s")
+            size = len(orjson.dumps(result))
+            if size > bound.max_bytes:
+                outcome = "too_large"
+                raise MCPError(code=INTERNAL_ERROR, message=_too_large(ctx, size, bound.max_bytes))
+            return result
+        finally:
+            call = Call(_name(ctx.params), ctx.params or {}, outcome)
+            self._audit.note(ctx, call, time.monotonic() - started)
 
     def _refusal(self, params: CallToolRequestParams) -> str | None:
         gated = self._tools.get(params.name)
@@ -128,27 +186,29 @@ class Gate(Extension):
             )
         return "ok", result
 
-    def _line(
-        self,
-        params: CallToolRequestParams,
-        ctx: ServerRequestContext[Any, Any],
-        outcome: Outcome,
-        result: HandlerResult,
-        seconds: float,
-    ) -> dict[str, Any]:
-        return {
-            "at": rfc3339(time.time()),
-            "principal": _principal(),
-            "server": self._server,
-            "tool": harmless(params.name[:128]),
-            "arguments_sha256": _digest(params.arguments or {}),
-            "decision": "refused" if outcome == "refused" else "allowed",
-            "outcome": outcome,
-            "evidence": _evidence(result),
-            "ms": round(seconds * 1000, 1),
-            "protocol": ctx.protocol_version,
-            "trace": _trace(),
-        }
+
+def _name(params: Mapping[str, Any] | None) -> str:
+    """Return what a request is about: a name, a URI, or what a completion refers to."""
+    given = params or {}
+    ref = given.get("ref")
+    about = cast("Mapping[str, Any]", ref) if isinstance(ref, Mapping) else given
+    return str(about.get("name") or about.get("uri") or "")
+
+
+def _cleaned(error: MCPError | ValidationError) -> MCPError:
+    """Return an error whose text, which may quote the caller, is cleaned and bounded."""
+    if isinstance(error, MCPError):
+        found = error.error
+        data = None if found.data is None else harmless(found.data)
+        return MCPError(code=found.code, message=error_text(Exception(found.message)), data=data)
+    fields = ", ".join(sorted({".".join(str(part) for part in one["loc"]) for one in error.errors()}))
+    return MCPError(code=INVALID_PARAMS, message=f"these parameters do not fit: {error_text(Exception(fields))}")
+
+
+def _too_large(ctx: ServerRequestContext[Any, Any], size: int, most: int) -> str:
+    name = str(harmless(_name(ctx.params)[:NAMED]))
+    mend = ": read it in pages with evidence_read" if name.startswith("midwatch://evidence/") else ""
+    return f"{name} has {size} bytes, over the limit of {most}{mend}"
 
 
 def failure(text: str) -> CallToolResult:
@@ -168,23 +228,3 @@ def _evidence(result: HandlerResult) -> str | None:
         return None
     structured = cast("dict[str, Any]", result.structured_content)
     return cast("str | None", cast("dict[str, Any]", structured.get("evidence") or {}).get("id"))
-
-
-def _digest(arguments: Mapping[str, Any]) -> str:
-    try:
-        return sha256_hex(arguments)
-    except CanonicalError:
-        return "no canonical form"
-
-
-def _principal() -> str:
-    """Return who calls: the name behind the bearer token, or the user that started the server."""
-    token = get_access_token()
-    if token is None:
-        return f"uid:{os.getuid()}"
-    return str(harmless(f"token:{token.client_id}" if token.subject is None else f"sub:{token.subject}"))[:200]
-
-
-def _trace() -> str:
-    found = format(trace.get_current_span().get_span_context().trace_id, "032x")
-    return secrets.token_hex(16) if found == _NO_TRACE else found

@@ -1,34 +1,33 @@
 """Building one server: its tools behind the gate, its evidence, and the life of what it talks to."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from dataclasses import replace
+from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
-from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
+from midwatch_mcp.call_log import CallLog
+from midwatch_mcp.completion import Ask, Completions, Found
 from midwatch_mcp.errors import EvidenceError, SettingsError
 from midwatch_mcp.evidence import EvidencePage, EvidenceStore
-from midwatch_mcp.gate import AuditLog, Gate
+from midwatch_mcp.gate import Gate
+from midwatch_mcp.prompt_library import PROMPTS
+from midwatch_mcp.prompts import offered
 from midwatch_mcp.rates import Limiter
 from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.tool import Answer, Handler, ToolDeclaration, bind, declaration_of, tool
+from midwatch_mcp.shelf import Shelf
+from midwatch_mcp.tool import Answer, Handler, bind, declaration_of, tool
+from midwatch_mcp.tool_server import EVIDENCE_URI, ICON, Closer, Extras, Offer, Part, ToolServer
 
 VERSION = "0.1.0"
-
-Closer = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """One tool as a server offers it."""
-
-    declaration: ToolDeclaration
-    tool: Tool
+_FIXED = CacheHint(ttl_ms=60_000, scope="private")
+"""What was settled when the server started."""
+_CHANGING = CacheHint(ttl_ms=5_000, scope="private")
 
 
 @tool(
@@ -60,13 +59,6 @@ async def evidence_read(
     return Answer(summary, page, truncated=following is not None, cursor=following)
 
 
-class ToolServer(MCPServer):
-    """An MCP server that knows what it offers, so that several can be mounted as one."""
-
-    offers: tuple[Offer, ...] = ()
-    close: Closer | None = None
-
-
 def new_server(
     name: str,
     *,
@@ -79,6 +71,7 @@ def new_server(
     allow_write: bool = False,
     close: Closer | None = None,
     limiter: Limiter | None = None,
+    completions: Completions | None = None,
 ) -> ToolServer:
     """Return a server that offers `handlers` over `room`, and `evidence_read`, behind a gate.
 
@@ -88,30 +81,19 @@ def new_server(
     chosen = [handler for handler in handlers if allow_write or declaration_of(handler).read_only]
     offers = [Offer(declaration_of(handler), bind(name, handler, room, evidence)) for handler in chosen]
     told = {"title": title, "instructions": instructions}
-    return _assemble(name, told, offers, settings=settings, evidence=evidence, close=close, limiter=limiter)
+    extras = Extras(completions or {})
+    return _assemble(name, told, offers, extras, settings=settings, evidence=evidence, close=close, limiter=limiter)
 
 
-class Part(Protocol):
-    """What can be mounted: a server, or what foreign ones add."""
-
-    @property
-    def offers(self) -> tuple[Offer, ...]:
-        """The tools."""
-        ...
-
-    @property
-    def close(self) -> Closer | None:
-        """What lets go of what the tools talk to."""
-        ...
-
-    @property
-    def instructions(self) -> str | None:
-        """What a host is told."""
-        ...
-
-
-def mount(name: str, parts: Sequence[Part], *, settings: ServerSettings, evidence: EvidenceStore) -> ToolServer:
-    """Return one server with the tools of all `parts`.
+def mount(
+    name: str,
+    parts: Sequence[Part],
+    *,
+    settings: ServerSettings,
+    evidence: EvidenceStore,
+    shelf: Shelf | None = None,
+) -> ToolServer:
+    """Return one server with the tools of all `parts`, and with the documents on `shelf`.
 
     Raises:
         SettingsError: when two parts have a tool of the same name.
@@ -133,7 +115,8 @@ def mount(name: str, parts: Sequence[Part], *, settings: ServerSettings, evidenc
 
     texts = [part.instructions for part in parts if part.instructions]
     told = {"title": "Midwatch", "instructions": "\n".join(texts)}
-    return _assemble(name, told, list(offers.values()), settings=settings, evidence=evidence, close=close)
+    extras = Extras({name: ask for part in parts for name, ask in part.completions.items()}, shelf)
+    return _assemble(name, told, list(offers.values()), extras, settings=settings, evidence=evidence, close=close)
 
 
 def evidence_offer(server: str, evidence: EvidenceStore) -> Offer:
@@ -145,13 +128,14 @@ def _assemble(
     name: str,
     told: Mapping[str, str],
     offers: Sequence[Offer],
+    extras: Extras,
     *,
     settings: ServerSettings,
     evidence: EvidenceStore,
     close: Closer | None,
     limiter: Limiter | None = None,
 ) -> ToolServer:
-    gate = Gate(name, AuditLog(settings.state / "mcp-audit.jsonl"), limiter)
+    gate = Gate(CallLog(settings.state / "mcp-audit.jsonl", name), limiter)
     reader = evidence_offer(name, evidence)
     for offer in (*offers, reader):
         gate.admit(offer.declaration, offer.tool.parameters)
@@ -160,16 +144,38 @@ def _assemble(
         title=told["title"],
         version=VERSION,
         instructions=told["instructions"],
+        icons=[ICON],
         log_level="WARNING",
         tools=[offer.tool for offer in (*offers, reader)],
         extensions=[gate],
         lifespan=_lifespan(close),
-        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
+        cache_hints={
+            "server/discover": _FIXED,
+            "tools/list": _FIXED,
+            "prompts/list": _FIXED,
+            "resources/templates/list": _FIXED,
+            "resources/list": _CHANGING,
+            "resources/read": _CHANGING,
+        },
+        middleware=[gate.watch],
     )
     server.offers = tuple(offers)
     server.close = close
+    server.extras = replace(
+        extras,
+        completions={**extras.completions, "evidence": _evidence_ids(evidence)},
+        prompts=offered(PROMPTS, (offer.declaration.name for offer in offers)),
+    )
+    server.completion()(server.complete)
     _offer_evidence(server, evidence)
     return server
+
+
+def _evidence_ids(evidence: EvidenceStore) -> Ask:
+    async def ids(_others: Mapping[str, str]) -> Found:
+        return Found(await run_sync(evidence.newest))
+
+    return ids
 
 
 def _lifespan(close: Closer | None) -> Any:
@@ -192,7 +198,7 @@ def _lifespan(close: Closer | None) -> Any:
 
 def _offer_evidence(server: MCPServer, evidence: EvidenceStore) -> None:
     @server.resource(
-        "midwatch://evidence/{id}",
+        EVIDENCE_URI,
         name="evidence",
         title="Stored result",
         description="The full, redacted result behind an evidence id, as canonical JSON.",

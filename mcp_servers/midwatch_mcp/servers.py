@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+from midwatch_contracts.command import Settings
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.server import Part, ToolServer, mount
 from midwatch_mcp.settings import ServerSettings
+from midwatch_mcp.shelf import Shelf
+from midwatch_mcp.toolsets import narrowed
 
 Factory = Callable[[ServerSettings, EvidenceStore, bool], ToolServer]
 """`(settings, evidence, allow_write) -> server`."""
@@ -32,21 +35,41 @@ def build(settings: ServerSettings, *, allow_write: bool, names: Sequence[str] =
     return {name: _factory(name)(settings, evidence, allow_write) for name in names}
 
 
-def build_all(
+def parts_of(
     settings: ServerSettings, *, allow_write: bool, names: Sequence[str] = NAMES, foreign: Path | None = None
-) -> ToolServer:
-    """Return one server that offers the tools of several, `evidence_read` once.
-
-    `foreign` names a file of further servers, whose pinned tools are offered too.
+) -> dict[str, Part]:
+    """Return what can be mounted, by name: our servers, and under `foreign` the pinned tools of the file of that name.
 
     Raises:
-        SettingsError: two have a tool of the same name, or the file cannot be used.
+        SettingsError: the file cannot be used.
     """
-    parts: list[Part] = list(build(settings, allow_write=allow_write, names=names).values())
+    parts: dict[str, Part] = dict(build(settings, allow_write=allow_write, names=names))
     if foreign is not None:
         gateway = importlib.import_module("midwatch_mcp.gateway.foreign")
-        parts.append(cast("Part", gateway.foreign_part(settings.state, foreign, allow_write=allow_write)))
-    return mount("all", parts, settings=settings, evidence=EvidenceStore(settings.state))
+        parts["foreign"] = cast("Part", gateway.foreign_part(settings.state, foreign, allow_write=allow_write))
+    return parts
+
+
+def build_all(
+    settings: ServerSettings,
+    *,
+    allow_write: bool,
+    names: Sequence[str] = NAMES,
+    foreign: Path | None = None,
+    toolsets: Sequence[str] | None = None,
+) -> ToolServer:
+    """Return one server that offers the tools of several, `evidence_read` once, and the documents of other packages.
+
+    `foreign` names a file of further servers, whose pinned tools are offered too. `toolsets` keeps the tools that its
+    names stand for.
+
+    Raises:
+        SettingsError: two have a tool of the same name, the file cannot be used, or there is no such toolset.
+    """
+    parts = parts_of(settings, allow_write=allow_write, names=names, foreign=foreign)
+    chosen = list(parts.values()) if toolsets is None else narrowed(parts, toolsets)
+    shelf = Shelf.discovered(Settings(state=settings.state, guides=settings.guides))
+    return mount("all", chosen, settings=settings, evidence=EvidenceStore(settings.state), shelf=shelf)
 
 
 def _factory(name: str) -> Factory:

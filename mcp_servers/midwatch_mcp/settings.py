@@ -30,6 +30,8 @@ class ServerSettings:
     """Policy of the safe-apply envelope."""
     lab: Path | None = None
     """Folder of a running lab."""
+    guides: tuple[Path, ...] = ()
+    """Folders of guides beside the built-in library."""
     bounds: Bounds = field(default_factory=Bounds)
     """As whom the cluster is asked, and within which namespaces."""
 
@@ -54,6 +56,7 @@ class ServerSettings:
             prometheus_http_config=None if settings.prometheus is None else settings.prometheus_http_config,
             policy=settings.policy,
             lab=settings.lab,
+            guides=settings.guides,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from midwatch_contracts.plan import Change
+from midwatch_mcp.changes.completing import completions
 from midwatch_mcp.changes.shapes import (
     ChangeAnswer,
     ChangeList,
@@ -219,6 +220,7 @@ def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) 
         settings=settings,
         evidence=evidence,
         room=room,
+        completions=completions(room),
         handlers=HANDLERS,
         allow_write=allow_write,
         close=room.aclose,

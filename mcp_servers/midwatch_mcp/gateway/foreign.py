@@ -7,7 +7,7 @@ tool that does not declare itself read-only is left out unless writing is allowe
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mcp.types import Tool as Manifest
 from pydantic import PrivateAttr
 
 from midwatch_contracts.untrusted import clean
+from midwatch_mcp.completion import Ask, Completions
 from midwatch_mcp.errors import ServersError, SettingsError, UnreachableError
 from midwatch_mcp.gateway.config import read_servers
 from midwatch_mcp.gateway.connection import CALL_S, ForeignConnection
@@ -80,6 +81,7 @@ class ForeignPart:
     offers: tuple[Offer, ...]
     close: Closer
     instructions: str = ""
+    completions: Completions = field(default_factory=dict[str, Ask])
 
 
 def foreign_part(state: Path, file: Path, *, allow_write: bool) -> ForeignPart:

@@ -2,6 +2,7 @@
 
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.kubernetes.access import kube_access
+from midwatch_mcp.kubernetes.completing import chosen, completions
 from midwatch_mcp.kubernetes.contexts import rooms, told
 from midwatch_mcp.kubernetes.describing import kube_describe, kube_get
 from midwatch_mcp.kubernetes.events import kube_events
@@ -9,6 +10,7 @@ from midwatch_mcp.kubernetes.kinds import kube_resources
 from midwatch_mcp.kubernetes.listing import kube_list
 from midwatch_mcp.kubernetes.logs import kube_logs
 from midwatch_mcp.kubernetes.rollout import kube_rollout
+from midwatch_mcp.kubernetes.room import KubeRoom
 from midwatch_mcp.kubernetes.top import kube_top
 from midwatch_mcp.kubernetes.topology import kube_topology
 from midwatch_mcp.server import ToolServer, new_server
@@ -44,6 +46,7 @@ def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) 
         settings=settings,
         evidence=evidence,
         room=room,
+        completions=completions(chosen(room, KubeRoom), settings.bounds),
         handlers=HANDLERS,
         allow_write=allow_write,
         close=close,

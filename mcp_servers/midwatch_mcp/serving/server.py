@@ -1,6 +1,7 @@
 """The serving server."""
 
 from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.kubernetes.completing import chosen, completions
 from midwatch_mcp.kubernetes.contexts import rooms, told
 from midwatch_mcp.server import ToolServer, new_server
 from midwatch_mcp.serving.configuration import serving_config
@@ -37,6 +38,7 @@ def build(settings: ServerSettings, evidence: EvidenceStore, allow_write: bool) 
         settings=settings,
         evidence=evidence,
         room=room,
+        completions=completions({name: one.kube for name, one in chosen(room, ServingRoom).items()}, settings.bounds),
         handlers=HANDLERS,
         allow_write=allow_write,
         close=close,

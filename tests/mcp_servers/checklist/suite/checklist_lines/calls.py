@@ -13,7 +13,8 @@ import midwatch_mcp
 from checklist_lines.line import Scene, line
 from checklist_lines.probe import CAP, CRASH, Room, calling
 from midwatch_mcp import tool as tool_module
-from midwatch_mcp.gate import AuditLog, Gate
+from midwatch_mcp.call_log import CallLog
+from midwatch_mcp.gate import Gate
 from midwatch_mcp.rates import Limiter
 from midwatch_mcp.testing.caller import answer_text
 
@@ -106,7 +107,7 @@ async def texts_of_errors(scene: Scene) -> None:
 
 
 def write_for_everybody(patch: pytest.MonkeyPatch) -> None:
-    def careless(log: AuditLog, entry: Any) -> None:
+    def careless(log: CallLog, entry: Any) -> None:
         file = Path(vars(log)["_file"])
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(0o644)
@@ -114,7 +115,7 @@ def write_for_everybody(patch: pytest.MonkeyPatch) -> None:
         with file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
 
-    patch.setattr(AuditLog, "write", careless)
+    patch.setattr(CallLog, "write", careless)
 
 
 @line(17, "files are for their owner alone, under no name that could be guessed", without=write_for_everybody)
@@ -128,10 +129,10 @@ async def files_of_the_state_folder(scene: Scene) -> None:
 
 
 def note_nothing(patch: pytest.MonkeyPatch) -> None:
-    def forgetful(_log: AuditLog, _entry: Any) -> None:
+    def forgetful(_log: CallLog, _entry: Any) -> None:
         return None
 
-    patch.setattr(AuditLog, "write", forgetful)
+    patch.setattr(CallLog, "write", forgetful)
 
 
 @line(21, "every call leaves an audit line, refused ones too", without=note_nothing)
