@@ -18,17 +18,17 @@ async def test_a_long_log_is_shown_from_its_end_and_stored_as_read(kube: Caller,
     world.cluster.logs["chat-new-a"] = "".join(f"{number} {'x' * 500}\n" for number in range(900))
     found = await kube.result("kube_logs", pod="chat-new-a", namespace="llm", tail=900)
     assert found["evidence"]["truncated"] is True
-    assert found["data"]["lines"][-1].startswith("899 ")
+    assert found["data"]["lines"][-1]["text"].startswith("899 ")
     assert 50 < len(found["data"]["lines"]) < 900
     assert found["data"]["matched"] == 900
     first = await kube.data("evidence_read", id=found["evidence"]["id"], path="/lines/0")
-    assert first["value"].startswith("0 ")
+    assert first["value"]["text"].startswith("0 ")
 
 
 async def test_a_line_without_end_is_cut(kube: Caller, world: World) -> None:
     world.cluster.logs["chat-new-a"] = "y" * 900_000
     (line,) = (await kube.data("kube_logs", pod="chat-new-a", namespace="llm"))["lines"]
-    assert len(line) == 2_000
+    assert len(line["text"]) == 2_000
 
 
 async def test_an_object_too_large_to_show_is_read_by_its_evidence(kube: Caller, world: World) -> None:
@@ -53,7 +53,7 @@ async def test_an_object_too_large_to_show_is_read_by_its_evidence(kube: Caller,
 async def test_pages_of_evidence_join_to_the_whole(kube: Caller, world: World) -> None:
     world.cluster.logs["chat-new-a"] = "".join(f"{number} {'x' * 100}\n" for number in range(400))
     found = await kube.result("kube_logs", pod="chat-new-a", namespace="llm", tail=400)
-    lines: list[str] = []
+    lines: list[dict[str, str]] = []
     cursor: str | None = None
     pages = 0
     while pages == 0 or cursor is not None:
@@ -62,7 +62,7 @@ async def test_pages_of_evidence_join_to_the_whole(kube: Caller, world: World) -
         cursor = page["evidence"]["cursor"]
         pages += 1
     assert pages > 1
-    assert [int(line.split()[0]) for line in lines] == list(range(400))
+    assert [int(line["text"].split()[0]) for line in lines] == list(range(400))
 
 
 async def test_every_answer_about_a_large_cluster_stays_small(kube: Caller, world: World) -> None:

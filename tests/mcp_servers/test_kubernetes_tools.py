@@ -103,19 +103,6 @@ async def test_describe_of_a_pod_tells_its_containers_and_owner(kube: Caller) ->
     ]
 
 
-async def test_logs_are_the_last_lines_in_their_order(kube: Caller, world: World) -> None:
-    world.cluster.logs["chat-new-a"] = "".join(f"line {number}\n" for number in range(500))
-    data = await kube.data("kube_logs", pod="chat-new-a", namespace="llm", tail=3)
-    assert data["lines"] == ["line 497", "line 498", "line 499"]
-
-
-async def test_grep_is_a_text_and_no_pattern(kube: Caller, world: World) -> None:
-    world.cluster.logs["chat-new-a"] = "a.c one\nabc two\nA.C three\n"
-    data = await kube.data("kube_logs", pod="chat-new-a", namespace="llm", grep="a.c")
-    assert data["lines"] == ["a.c one", "A.C three"]
-    assert (data["matched"], data["read"]) == (2, 3)
-
-
 async def test_events_come_newest_first_and_of_one_object_alone(kube: Caller) -> None:
     every = await kube.data("kube_events", namespace="llm")
     assert every["events"][0]["reason"] == "BackOff"
@@ -183,7 +170,7 @@ async def test_a_service_whose_path_holds_has_nothing_broken(kube: Caller, world
 async def test_kinds_are_found_by_either_form_of_discovery(kube: Caller, world: World, aggregated: bool) -> None:  # noqa: FBT001 (parametrized)
     world.cluster.aggregated = aggregated
     found = await kube.data("kube_resources", text="apps")
-    assert {entry["kind"] for entry in found["resources"]} == {"Deployment", "ReplicaSet"}
+    assert {"Deployment", "ReplicaSet"} <= {entry["kind"] for entry in found["resources"]}
     listed = await kube.result("kube_list", kind="deploy", namespace="llm")
     assert listed["data"]["kind"] == "Deployment"
 

@@ -1,16 +1,19 @@
 """A double of the Kubernetes API: objects that a test puts in, discovery, lists, Tables, logs and the pod proxy."""
 
 import base64
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from midwatch_mcp.kubernetes.room import at, mapping, objects, text
+from midwatch_mcp.testing.logs import LogsDouble
+from midwatch_mcp.testing.replies import reply, status
 
 PodHandler = Callable[[Request, str], Awaitable[Response]]
 """Answers what comes through `pods/proxy`; the text is the path behind the pod."""
@@ -67,6 +70,18 @@ KINDS = (
         cells=_deployment_cells,
     ),
     KindDouble("ReplicaSet", "apps/v1", "replicasets", short=("rs",)),
+    KindDouble("StatefulSet", "apps/v1", "statefulsets", short=("sts",)),
+    KindDouble("DaemonSet", "apps/v1", "daemonsets", short=("ds",)),
+    KindDouble("ControllerRevision", "apps/v1", "controllerrevisions"),
+    KindDouble("Job", "batch/v1", "jobs"),
+    KindDouble("CronJob", "batch/v1", "cronjobs", short=("cj",)),
+    KindDouble("PersistentVolumeClaim", "v1", "persistentvolumeclaims", short=("pvc",)),
+    KindDouble("PersistentVolume", "v1", "persistentvolumes", namespaced=False, short=("pv",)),
+    KindDouble("ResourceQuota", "v1", "resourcequotas", short=("quota",)),
+    KindDouble("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers", short=("hpa",)),
+    KindDouble("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", short=("pdb",)),
+    KindDouble("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", short=("netpol",)),
+    KindDouble("Ingress", "networking.k8s.io/v1", "ingresses", short=("ing",)),
     KindDouble("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
     KindDouble("PodMetrics", "metrics.k8s.io/v1beta1", "pods"),
     KindDouble("NodeMetrics", "metrics.k8s.io/v1beta1", "nodes", namespaced=False),
@@ -86,8 +101,7 @@ class ClusterDouble:
     aggregated: bool = True
     """Whether discovery answers in the aggregated form, as servers since 1.27 do."""
     kinds: tuple[KindDouble, ...] = KINDS
-    logs: dict[str, str] = field(default_factory=dict[str, str])
-    """Log text by pod name."""
+    logs: LogsDouble = field(default_factory=LogsDouble)
     backends: dict[str, PodHandler] = field(default_factory=dict[str, PodHandler])
     """What answers behind `pods/proxy`, by pod name."""
     allowed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
@@ -160,7 +174,7 @@ class ClusterDouble:
         found = self.store.get((version, kind.plural, namespace, rest[1]))
         if found is None:
             return status(404, "NotFound", f'{kind.plural} "{rest[1]}" not found')
-        return self._log(request, rest[1]) if rest[2:] == ["log"] else reply(found)
+        return self.logs.answer(request, rest[1]) if rest[2:] == ["log"] else reply(found)
 
     def _list(self, request: Request, kind: KindDouble, namespace: str) -> Response:
         query = request.query_params
@@ -185,11 +199,6 @@ class ClusterDouble:
         return reply(
             {"kind": f"{kind.kind}List", "apiVersion": kind.group_version, "metadata": metadata, "items": items}
         )
-
-    def _log(self, request: Request, pod: str) -> Response:
-        lines = self.logs.get(pod, "").splitlines(keepends=True)
-        tail = request.query_params.get("tailLines")
-        return PlainTextResponse("".join(lines[-int(tail) :] if tail else lines))
 
     async def _proxied(self, request: Request, path: str) -> Response | None:
         _, marker, behind = path.partition("/proxy/")
@@ -263,10 +272,13 @@ def _table(kind: KindDouble, page: list[dict[str, Any]], metadata: dict[str, Any
 
 
 def selected(labels: Mapping[str, Any], selector: str) -> bool:
-    """Judge an equality selector, `a=b,c!=d,e,!f`."""
-    for term in filter(None, selector.split(",")):
+    """Judge a selector of labels, `a=b,c!=d,e,!f,g in (h,i),j notin (k)`."""
+    for term in filter(None, re.split(r",(?![^(]*\))", selector)):
+        among = re.fullmatch(r"(\S+) (in|notin) \((.*)\)", term)
         name, differs, value = term.partition("!=")
-        if differs:
+        if among is not None:
+            fits = (labels.get(among[1]) in among[3].split(",")) == (among[2] == "in")
+        elif differs:
             fits = labels.get(name) != value
         elif "=" in term:
             name, _, value = term.replace("==", "=").partition("=")
@@ -285,21 +297,3 @@ def fields_match(item: Mapping[str, Any], selector: str) -> bool:
         if str(at(item, *name.split(".")) or "") != value:
             return False
     return True
-
-
-def reply(document: Mapping[str, Any]) -> Response:
-    """Answer with JSON."""
-    return Response(orjson.dumps(cast("dict[str, Any]", document)), media_type="application/json")
-
-
-def status(code: int, reason: str, message: str) -> Response:
-    """Answer with a Status object."""
-    body = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "reason": reason,
-        "message": message,
-        "code": code,
-    }
-    return Response(orjson.dumps(body), status_code=code, media_type="application/json")
