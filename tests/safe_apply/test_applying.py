@@ -5,7 +5,7 @@ from midwatch_mcp.safe_apply.approvals import clusters_of
 from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.errors import BusyError, LostError, RefusedChangeError, RejectedError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, scale, set_blocks, set_flags
-from midwatch_mcp.safe_apply.ports import Snapshot
+from midwatch_mcp.safe_apply.ports import Snapshot, View
 
 pytestmark = pytest.mark.anyio
 
@@ -41,9 +41,9 @@ async def test_a_status_write_between_reading_and_dry_running_does_not_stop_a_pr
     reads = 0
     read = world.cluster.read
 
-    async def read_and_be_overtaken(target: Target) -> Snapshot:
+    async def read_and_be_overtaken(target: Target, view: View = "state") -> Snapshot:
         nonlocal reads
-        snapshot, reads = await read(target), reads + 1
+        snapshot, reads = await read(target, view), reads + 1
         if reads == 1:
             world.cluster.put_status(ENTITY, {"readyReplicas": 1})
         return snapshot

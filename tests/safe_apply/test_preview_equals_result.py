@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
+from midwatch_mcp.safe_apply.fake_patches import patched
 from midwatch_mcp.safe_apply.fake_world import World, deployment, set_flags
-from midwatch_mcp.safe_apply.fakes import patched
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.values import changes, merge_patch
 
@@ -192,7 +192,9 @@ def test_set_args_changes_the_named_flags_and_no_other_word(args: list[str], new
     other = kind.parse({"container": "engine", "args": dict.fromkeys(others)}) if others else None
     if other is not None:
         assert kind.touched(other, after) == kind.touched(other, before)
-    name, undo = kind.undo(parsed, before, after)
+    back_by = kind.undo(parsed, before, after)
+    assert back_by is not None
+    name, undo = back_by
     undo_kind = operation_kind(name)
     back = undo_kind.request(undo_kind.parse(undo), after)
     restored = patched(back.form, after, back.body)

@@ -27,9 +27,9 @@ def pod(**spec: Any) -> dict[str, Any]:
 REFUSED: dict[str, tuple[dict[str, Any], Reason]] = {
     "kube-system": ({**scale(), "target": {**CHAT, "namespace": "kube-system"}}, "forbidden"),
     "no namespace": ({**scale(), "target": {"kind": "Deployment", "name": "chat"}}, "bad_draft"),
-    "a kind outside the jail": (patch({"data": {"a": "b"}}) | {"target": {**CHAT, "kind": "ConfigMap"}}, "forbidden"),
+    "a kind outside the jail": (patch({"data": {"a": "b"}}) | {"target": {**CHAT, "kind": "Secret"}}, "forbidden"),
     "a daemon set": ({**set_blocks(), "target": {**CHAT, "kind": "DaemonSet"}}, "forbidden"),
-    "an unknown operation": ({**scale(), "op": "exec"}, "not_understood"),
+    "an unknown operation": ({**scale(), "op": "explode"}, "not_understood"),
     "an unknown argument": ({**scale(), "args": {"replicas": 2, "force": True}}, "bad_draft"),
     "a negative number": (scale(replicas=-1), "bad_draft"),
     "a scale of a pod": ({**scale(), "target": {**CHAT, "kind": "Pod", "name": "chat-1"}}, "not_understood"),

@@ -8,7 +8,7 @@ imported at the first call (0.7 s), never at `--help` or at the start of a serve
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +122,45 @@ class KubeClient:
             if answer.status >= _HTTP_ERROR:
                 raise _kube_error(answer.status, cast("bytes", await answer.read()))
             yield cast("AsyncIterator[bytes]", answer.response.content.iter_any())
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, query: Sequence[tuple[str, str]], *, protocols: Sequence[str], timeout_s: float
+    ) -> AsyncGenerator[Any]:
+        """Open a WebSocket and lend it (`aiohttp.ClientWebSocketResponse`).
+
+        Raises:
+            KubeError: the server did not agree to it, so that nothing was started.
+            UnreachableError: no whole answer; its `may_have_arrived` tells whether the request got out.
+        """
+        await self._check_bounds(path)
+        api = await self._open()
+        host = str(api.configuration.host)
+        url = f"ws{host.removeprefix('http')}{path}?{urlencode(query)}"
+        given: dict[str, str] = {}
+        await api.update_params_for_auth(given, [], ["BearerToken"], path, "GET", None)
+        http, multi = importlib.import_module("aiohttp"), importlib.import_module("multidict")
+        sent = multi.CIMultiDict([*given.items(), *self._bounds.headers()])
+        where = f"the Kubernetes API at {host}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                if api.rest_client.pool_manager is None:  # it is made at the first request
+                    await self.request("GET", "/version")
+                pool = cast("Any", api.rest_client.pool_manager)
+                socket = await pool.ws_connect(url, headers=sent, protocols=protocols, autoping=True)
+        except http.WSServerHandshakeError as error:
+            raise KubeError(error.status, "", f"{path} does not open a WebSocket: {error.message}") from error
+        except http.ClientConnectorError as error:
+            raise UnreachableError(f"{where} cannot be reached: {error}", may_have_arrived=False) from error
+        except TimeoutError as error:
+            message = f"{where} did not open {path} within {timeout_s:g} s"
+            raise UnreachableError(message, may_have_arrived=True) from error
+        except http.ClientError as error:
+            raise UnreachableError(f"{where} broke off while opening {path}: {error}", may_have_arrived=True) from error
+        try:
+            yield socket
+        finally:
+            await socket.close()
 
     @asynccontextmanager
     async def _exchange(  # noqa: PLR0917 (private, and always called with all of them)

@@ -15,12 +15,13 @@ from midwatch_mcp.safe_apply.approvals import (
     valid_approvals,
 )
 from midwatch_mcp.safe_apply.audit import Audit
-from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError, TargetMissingError
+from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import principals
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy, load, policy_path
 from midwatch_mcp.safe_apply.ports import TargetApi
-from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text, touched_sha256
+from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text
+from midwatch_mcp.safe_apply.reading import unmet
 
 
 class Admission:
@@ -140,15 +141,9 @@ class Admission:
     async def _stale(self, plan: Plan) -> str | None:
         """Return which precondition no longer holds, or None."""
         for operation in plan.operations:
-            name = target_text(operation.target)
-            try:
-                snapshot = await self._api.read(operation.target)
-                if operation.pre is None or snapshot.uid != operation.pre.uid:
-                    return f"{operation.id}: {name} is not the object that the plan was made for"
-                if touched_sha256(operation.op, operation.args, snapshot.value) != operation.pre.touched_sha256:
-                    return f"{operation.id}: the values of {name} that the plan replaces were changed since"
-            except (TargetMissingError, RefusedChangeError) as error:
-                return f"{operation.id}: {error}"
+            why = await unmet(self._api, operation)
+            if why is not None:
+                return f"{operation.id}: {target_text(operation.target)}: {why}"
         return None
 
 

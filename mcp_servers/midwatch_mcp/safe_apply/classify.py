@@ -8,6 +8,7 @@ from typing import Any, cast
 from midwatch_contracts.canonical import canonical_bytes
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, ServingTarget, Target
+from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
 from midwatch_mcp.safe_apply.operations.scale import REPLICAS
 from midwatch_mcp.safe_apply.policy import Policy
@@ -18,7 +19,30 @@ TABLE: dict[tuple[str, str, str], Risk] = {
     ("patch", "apps/StatefulSet", ""): "change",
     ("patch", "apps/DaemonSet", ""): "dangerous",
     ("patch", "autoscaling/HorizontalPodAutoscaler", ""): "change",
+    ("patch", "policy/PodDisruptionBudget", ""): "change",
+    ("patch", "/ConfigMap", ""): "change",
+    ("patch", "/Service", ""): "dangerous",
+    ("patch", "/Node", ""): "change",
     ("patch", "/Pod", "proxy"): "change",
+    ("create", "/Pod", "eviction"): "dangerous",
+    ("create", "/Pod", "exec"): "dangerous",
+    ("create", "/ConfigMap", ""): "change",
+    ("create", "/Service", ""): "change",
+    ("create", "autoscaling/HorizontalPodAutoscaler", ""): "change",
+    ("create", "policy/PodDisruptionBudget", ""): "change",
+    ("create", "networking.k8s.io/NetworkPolicy", ""): "dangerous",
+    ("create", "networking.k8s.io/Ingress", ""): "dangerous",
+    ("create", "apps/Deployment", ""): "dangerous",
+    ("create", "apps/StatefulSet", ""): "dangerous",
+    ("delete", "/ConfigMap", ""): "change",
+    ("delete", "/Service", ""): "dangerous",
+    ("delete", "autoscaling/HorizontalPodAutoscaler", ""): "change",
+    ("delete", "policy/PodDisruptionBudget", ""): "change",
+    ("delete", "networking.k8s.io/NetworkPolicy", ""): "dangerous",
+    ("delete", "networking.k8s.io/Ingress", ""): "dangerous",
+    ("delete", "apps/Deployment", ""): "dangerous",
+    ("delete", "apps/StatefulSet", ""): "dangerous",
+    ("delete", "/Pod", ""): "dangerous",
 }
 """(verb, group/kind, subresource) → class. The group keeps a custom resource from passing under a known kind's name."""
 
@@ -47,6 +71,12 @@ SENSITIVE = frozenset(
     }
 )
 """Fields that give a pod rights, or say what an object belongs to: no operation here may change one, at any depth."""
+
+NEEDED = frozenset({"selector"})
+"""Sensitive fields without which some kinds cannot be created; no operation may change them afterwards."""
+
+NODE_FIELDS = frozenset({"/spec/unschedulable"})
+"""Fields of a Node whose change moves no pod that runs: labels and taints do."""
 
 GITOPS_MANAGERS = ("argocd*", "argo-cd*", "kustomize-controller", "helm-controller", "flux*", "gotk*", "helm", "Helm")
 """Field managers behind which stands a Git repository or a chart: what is changed here would be changed back."""
@@ -81,6 +111,8 @@ def jail(operation: str, entity: Entity, policy: Policy) -> list[str]:
         outside.append(f"the policy does not allow the operation {operation}")
     if entity.kind not in policy.kinds:
         outside.append(f"the policy does not allow changes of the kind {entity.kind}")
+    if not entity.namespace and entity.kind in policy.cluster_kinds:
+        return outside
     if not policy.namespaces.has(entity.namespace):
         outside.append(f"the policy does not allow changes in the namespace {entity.namespace or '(none)'}")
     return outside
@@ -102,7 +134,8 @@ def judge_operation(
     if entity is None:
         judged.at_least("forbidden", "the target is not understood")
         return judged
-    verb = _verb(operation, entity)
+    kind = operation_kind(operation.op)
+    verb = (kind.verb, f"{_group(operation)}/{entity.kind}", kind.subresource)
     judged.at_least(TABLE.get(verb, "forbidden"), "" if verb in TABLE else f"{' '.join(verb)} is not in the table")
     for reason in jail(operation.op, entity, policy):
         judged.at_least("forbidden", reason)
@@ -110,8 +143,7 @@ def judge_operation(
     for label, glob in policy.protected_labels.items():
         if label in labels and fnmatchcase(labels[label], glob):
             judged.at_least("forbidden", f"{entity} carries the protected label {label}={labels[label]}")
-    if sensitive(before) != sensitive(after):
-        judged.at_least("forbidden", f"it changes a field of {', '.join(_differing(before, after))}")
+    _judge_fields(judged, operation, before, after, diff)
     more = [pointer for pointer, _, _ in diff.changes if not any(below(pointer, place) for place in said)]
     if more:
         judged.at_least("dangerous", f"the dry run changes more than the operation says: {', '.join(more)}")
@@ -124,12 +156,32 @@ def judge_operation(
     return judged
 
 
-def _verb(operation: Operation, entity: Entity) -> tuple[str, str, str]:
-    if isinstance(operation.target, ServingTarget):
-        return "patch", f"/{entity.kind}", "proxy"
-    api_version = operation.target.apiVersion if isinstance(operation.target, KubeTarget) else "?/?"
-    group = api_version.rsplit("/", 1)[0] if "/" in api_version else ""
-    return "patch", f"{group}/{entity.kind}", ""
+def _group(operation: Operation) -> str:
+    """Return the API group of an operation's target; a serving backend is reached through its pod."""
+    if not isinstance(operation.target, KubeTarget):
+        return ""
+    api_version = operation.target.apiVersion
+    return api_version.rsplit("/", 1)[0] if "/" in api_version else ""
+
+
+def _judge_fields(
+    judged: Judgement, operation: Operation, before: Mapping[str, Any], after: Mapping[str, Any], diff: Diff
+) -> None:
+    """Judge by which fields change, appear with a new object, or cannot be brought back."""
+    entity = entity_of(operation.target)
+    if before and after and sensitive(before) != sensitive(after):
+        judged.at_least("forbidden", f"it changes a field of {', '.join(_differing(before, after))}")
+    given = {tokens(path)[-1] for path, part in _sensitive({} if before else after, "") if part} - NEEDED
+    if given:
+        judged.at_least("forbidden", f"it creates an object with {', '.join(sorted(given))}")
+    if operation.undo == "none":
+        judged.at_least("dangerous", f"{operation.op} of {entity} cannot be undone")
+    if (
+        entity is not None
+        and entity.kind == "Node"
+        and any(pointer not in NODE_FIELDS for pointer, _, _ in diff.changes)
+    ):
+        judged.at_least("dangerous", f"what it changes of {entity} may move pods")
 
 
 def _judge_size(judged: Judgement, diff: Diff, policy: Policy) -> None:

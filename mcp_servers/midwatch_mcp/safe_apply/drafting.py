@@ -1,7 +1,8 @@
 """From a draft to a plan: read the objects, fill in what binds the plan to them, refuse what is not understood."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError
 
@@ -14,13 +15,15 @@ from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Expectation, KubeTarget, Operation, Plan, Precondition, ServingTarget, Target
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.classify import jail
-from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.operations import operation_kind
+from midwatch_mcp.safe_apply.errors import RefusedChangeError, TargetMissingError
+from midwatch_mcp.safe_apply.operations import OPERATIONS, operation_kind
 from midwatch_mcp.safe_apply.operations.base import OperationKind
-from midwatch_mcp.safe_apply.operations.rollout_undo import RolloutUndoOperation, template_of
 from midwatch_mcp.safe_apply.policy import Policy
-from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
+from midwatch_mcp.safe_apply.ports import TargetApi
+from midwatch_mcp.safe_apply.preparing import Drafting, as_arguments, generated_name, prepared
 from midwatch_mcp.safe_apply.preview import try_out
+from midwatch_mcp.safe_apply.reading import read_for
+from midwatch_mcp.safe_apply.together import refuse_dependent, refuse_order, refuse_same_object
 from midwatch_mcp.safe_apply.values import is_noise
 
 
@@ -28,7 +31,8 @@ class KubeDraft(Model):
     """A Kubernetes object as a draft names it."""
 
     kind: str = Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")
-    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+    name: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")
+    """May be left out where a manifest to create has a `generateName`."""
     namespace: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
     apiVersion: str | None = None  # noqa: N815 (Kubernetes' own spelling)
 
@@ -82,12 +86,16 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
             check_expectation(expectation)
         except ContractError as error:
             raise RefusedChangeError("bad_draft", f"an expectation cannot be judged: {error}") from error
+    refuse_dependent([(one.op, one.target.model_dump(), one.args) for one in draft.operations])
     cluster = await api.cluster_uid()
+    wanted = [await _rewritten(operation, cluster, api) for operation in draft.operations]
+    wanted = [one for at, one in enumerate(wanted) if one is draft.operations[at] or one not in wanted[:at]]
     operations = [
-        await _operation(f"op{number}", operation, cluster, api, policy)
-        for number, operation in enumerate(draft.operations, 1)
+        await _operation(f"op{number}", operation, cluster, api, (policy, now))
+        for number, operation in enumerate(wanted, 1)
     ]
-    _refuse_same_object(operations)
+    refuse_same_object(operations)
+    refuse_order(operations)
     try:
         return Plan.sealed(
             title=draft.title,
@@ -101,14 +109,31 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
         raise RefusedChangeError("bad_draft", f"the plan does not fit: {error.errors()[0]['msg']}") from error
 
 
-async def _operation(name: str, draft: DraftOperation, cluster: str, api: TargetApi, policy: Policy) -> Operation:
+async def _rewritten(draft: DraftOperation, cluster: str, api: TargetApi) -> DraftOperation:
+    """Return a `serving.config` as `set_args` where the backend has no configuration resource (CONTRACTS §8)."""
+    if draft.op != "serving.config" or not isinstance(draft.target, ServingDraft) or draft.target.serving.kind != "Pod":
+        return draft
+    pod = draft.target.serving
+    try:
+        await api.read(ServingTarget(serving=str(pod), cluster=cluster))
+    except TargetMissingError:
+        values = operation_kind(draft.op).parse(draft.args).values
+        target, args = await as_arguments(pod, values, cluster, api)
+        return DraftOperation(op="set_args", target=KubeDraft.model_validate(target), args=args)
+    return draft
+
+
+async def _operation(
+    name: str, draft: DraftOperation, cluster: str, api: TargetApi, under: tuple[Policy, float]
+) -> Operation:
     kind = operation_kind(draft.op)
     target, entity = await _target(draft, kind, cluster, api)
+    policy, now = under
     outside = jail(draft.op, entity, policy)
     if outside:
         raise RefusedChangeError("forbidden", f"{name} ({draft.op} of {entity}): {'; '.join(outside)}")
-    snapshot = await api.read(target)
-    args = await _arguments(draft, kind, entity, snapshot, api)
+    snapshot = await read_for(api, kind, target)
+    args = await prepared(kind, draft.args, Drafting(target, entity, snapshot, api, policy, now))
     parsed = kind.parse(args)
     touched = kind.touched(parsed, snapshot.value)
     unseen = [pointer for pointer in kind.pointers(parsed, snapshot.value) if is_noise(pointer)]
@@ -116,16 +141,16 @@ async def _operation(name: str, draft: DraftOperation, cluster: str, api: Target
         raise RefusedChangeError("not_understood", f"{name} changes {', '.join(unseen)}, which the server itself sets")
     operation = Operation(id=name, op=draft.op, target=target, args=args)
     tried = await try_out(operation, snapshot, api)
-    expected, (undo_name, undo_args) = tried.expected, tried.undo
-    if expected.pre_sha256 == expected.post_sha256:
+    expected = tried.expected
+    shows = kind.proof == "reading" and not kind.pods(parsed)
+    if shows and expected.pre_sha256 == expected.post_sha256:
         held = ", ".join(f"{place} is {value[0] if value else 'absent'}" for place, value in touched.items())
         raise RefusedChangeError("no_effect", f"{name} ({draft.op} of {entity}) changes nothing: {held}")
-    return operation.model_copy(
-        update={
-            "pre": Precondition(uid=snapshot.uid, touched_sha256=expected.pre_sha256),
-            "undo": Operation(id=f"{name}-undo", op=undo_name, target=target, args=undo_args),
-        }
-    )
+    undo: Operation | Literal["none"] = "none"
+    if tried.undo is not None:
+        undo = Operation(id=f"{name}-undo", op=tried.undo[0], target=target, args=tried.undo[1])
+    pre = Precondition(uid=snapshot.uid, touched_sha256=expected.pre_sha256)
+    return operation.model_copy(update={"pre": pre, "undo": undo})
 
 
 async def _target(
@@ -133,45 +158,33 @@ async def _target(
 ) -> tuple[Target, Entity]:
     if isinstance(draft.target, ServingDraft):
         entity = draft.target.serving
-        if kind.name != "serving.config" or entity.kind != "Pod":
+        if not kind.serving or entity.kind != "Pod":
+            able = ", ".join(one.name for one in OPERATIONS.values() if one.serving)
             raise RefusedChangeError(
-                "not_understood", f"{kind.name} of {entity}: only serving.config has a serving target, and it is a Pod"
+                "not_understood", f"{kind.name} of {entity}: only {able} have a serving target, and it is a Pod"
             )
         return ServingTarget(serving=str(entity), cluster=cluster), entity
     found = await api.kind(draft.target.kind, draft.target.apiVersion)
-    if kind.name == "serving.config" or ("*" not in kind.kinds and found.kind not in kind.kinds):
-        able = ", ".join(kind.kinds) if kind.name != "serving.config" else 'a target {"serving": "Pod/ns/name"}'
+    if kind.serving or ("*" not in kind.kinds and found.kind not in kind.kinds):
+        able = 'a target {"serving": "Pod/ns/name"}' if kind.serving else ", ".join(kind.kinds)
         raise RefusedChangeError("not_understood", f"{kind.name} does not know the kind {found.kind}, only {able}")
+    name = draft.target.name or _generated(draft)
     if found.namespaced != bool(draft.target.namespace):
         need = "needs a namespace" if found.namespaced else "has no namespace"
-        raise RefusedChangeError("bad_draft", f"the target {found.kind} {draft.target.name} {need}")
+        raise RefusedChangeError("bad_draft", f"the target {found.kind} {name} {need}")
     target = KubeTarget(
-        cluster=cluster,
-        apiVersion=found.api_version,
-        kind=found.kind,
-        namespace=draft.target.namespace,
-        name=draft.target.name,
+        cluster=cluster, apiVersion=found.api_version, kind=found.kind, namespace=draft.target.namespace, name=name
     )
     return target, target.entity
 
 
-async def _arguments(
-    draft: DraftOperation, kind: OperationKind[Any], entity: Entity, snapshot: Snapshot, api: TargetApi
-) -> dict[str, Any]:
-    """Return the arguments in the form that the plan keeps: typed, and with what only the cluster knows filled in."""
-    parsed = kind.parse(draft.args)
-    if isinstance(kind, RolloutUndoOperation):
-        replicasets = await api.objects("ReplicaSet", entity.namespace)
-        revision, template = template_of(parsed, snapshot.value, replicasets)
-        return {"to_revision": revision, "template": template}
-    return parsed.model_dump(mode="json", exclude_defaults=True)
-
-
-def _refuse_same_object(operations: Sequence[Operation]) -> None:
-    """Refuse two operations on one object, however it is written (CONTRACTS §5)."""
-    uids = [operation.pre.uid for operation in operations if operation.pre is not None]
-    serving = [isinstance(operation.target, ServingTarget) for operation in operations]
-    if len(set(zip(uids, serving, strict=True))) != len(operations):
+def _generated(draft: DraftOperation) -> str:
+    """Return the name that a manifest's `generateName` leads to; drawn here, so that the plan is fixed."""
+    manifest = draft.args.get("manifest")
+    metadata: Any = cast("dict[str, Any]", manifest).get("metadata") if isinstance(manifest, dict) else None
+    stem = cast("dict[str, Any]", metadata).get("generateName") if isinstance(metadata, dict) else None
+    if draft.op != "create" or not isinstance(stem, str) or not re.fullmatch(r"[a-z0-9][-a-z0-9.]{0,57}", stem):
         raise RefusedChangeError(
-            "bad_draft", "the plan touches an object more than once: merge the operations, or make two plans"
+            "bad_draft", f"the target of {draft.op} needs a name; only create takes metadata.generateName in its place"
         )
+    return generated_name(stem)

@@ -13,10 +13,12 @@ ServersError (midwatch_mcp.errors)
         ├── ConflictError         the target has another version than the one that was read
         ├── RejectedError         the target said no: nothing was written
         ├── BusyError             the target asks to come back later: nothing was written
+        ├── FailedError           it was carried out, and failed: what it did stays
         └── LostError             no answer: whether it was written is unknown until the target is read again
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from midwatch_mcp.errors import ServersError
 
@@ -103,6 +105,17 @@ class BusyError(TargetError):
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class FailedError(TargetError):
+    """It was carried out and says that it failed, as a command with an exit code: what it did meanwhile stays.
+
+    `answer` is what it said.
+    """
+
+    def __init__(self, message: str, answer: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.answer = dict(answer)
 
 
 class LostError(TargetError):

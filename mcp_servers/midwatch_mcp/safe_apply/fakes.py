@@ -1,7 +1,6 @@
 """A cluster and its metrics in memory, for tests and offline runs.
 
-The cluster keeps its own log of writes, which a test trusts rather than the journal. Patches are applied here by code
-that shares nothing with what the operations say of themselves.
+The cluster keeps its own log of writes, which a test trusts rather than the journal.
 """
 
 import copy
@@ -15,8 +14,10 @@ from midwatch_contracts.clock import Clock
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.expectations import Sample
 from midwatch_contracts.plan import KubeTarget, ServingTarget, Target
-from midwatch_mcp.safe_apply.errors import ConflictError, RejectedError, TargetMissingError
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, Write
+from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, FailedError, RejectedError, TargetMissingError
+from midwatch_mcp.safe_apply.fake_backend import called
+from midwatch_mcp.safe_apply.fake_patches import patched, refuse_conflict
+from midwatch_mcp.safe_apply.ports import ABSENT, Kind, Snapshot, View, Write
 
 GROUPS: dict[str, str] = {
     "Deployment": "apps/v1",
@@ -24,10 +25,19 @@ GROUPS: dict[str, str] = {
     "DaemonSet": "apps/v1",
     "ReplicaSet": "apps/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
+    "ControllerRevision": "apps/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "Pod": "v1",
     "ConfigMap": "v1",
+    "Secret": "v1",
+    "Service": "v1",
+    "Node": "v1",
+    "Namespace": "v1",
 }
-_LIST_KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes": "name"}
+_CLUSTER_WIDE = frozenset({"Node", "Namespace"})
+ABSENT_DIGEST = "absent"
+"""What stands for an object that is not there in the log of writes."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,25 @@ class FakeCluster:
         self.uid = uid
         self.objects_by_entity: dict[str, dict[str, Any]] = {}
         self.configs: dict[str, dict[str, Any]] = {}
+        self.backends: dict[str, dict[str, Any]] = {}
+        """What a replica holds beside its configuration: `draining`, `adapters`, `requests`."""
         self.writes: list[Written] = []
+        self.ran: list[tuple[str, tuple[str, ...]]] = []
+        """(pod, argv) of every command, which no object shows."""
+        self.exit_code = 0
         self.dry_runs = 0
         self.hook: Callable[[str, str, str], None] = lambda _phase, _verb, _entity: None
         self.mutate: Callable[[dict[str, Any]], None] = lambda _: None
         self._version = 100
+        self._made: dict[str, int] = {}
 
     def put(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Store an object as a controller or a person would, whatever its version, and return it."""
         stored = copy.deepcopy(dict(value))
         metadata = cast("dict[str, Any]", stored["metadata"])
         entity = str(Entity(str(stored["kind"]), str(metadata.get("namespace", "")), str(metadata["name"])))
-        metadata.setdefault("uid", f"uid-{entity}")
+        present = self.objects_by_entity.get(entity)
+        metadata.setdefault("uid", self._uid(entity) if present is None else present["metadata"]["uid"])
         metadata.setdefault("generation", 1)
         metadata["resourceVersion"] = self._next()
         self.objects_by_entity[entity] = stored
@@ -70,6 +87,19 @@ class FakeCluster:
     def put_status(self, entity: str, status: Mapping[str, Any]) -> None:
         """Write an object's status, which moves its resourceVersion and nothing else."""
         self.put({**self.objects_by_entity[entity], "status": dict(status)})
+
+    def take(self, entity: str) -> None:
+        """Take an object away as a controller or a person would."""
+        del self.objects_by_entity[entity]
+
+    def _uid(self, entity: str) -> str:
+        """Return a uid of its own for each object that was ever made under one name."""
+        self._made[entity] = self._made.get(entity, 0) + 1
+        return f"uid-{entity}" + (f"-{self._made[entity]}" if self._made[entity] > 1 else "")
+
+    def put_backend(self, pod: str, **held: Any) -> None:
+        """Give a pod a serving backend that drains, has adapters, and has requests."""
+        self.backends[pod] = {"draining": False, "grace_s": None, "adapters": {}, "requests": {}, **held}
 
     def put_config(self, pod: str, values: Mapping[str, Any]) -> None:
         """Give a pod a serving configuration."""
@@ -89,58 +119,146 @@ class FakeCluster:
         """Return one of the few kinds that there are."""
         if kind not in GROUPS or api_version not in (None, GROUPS[kind]):
             raise TargetMissingError(f"this cluster has no kind {kind}")
-        return Kind(GROUPS[kind], kind, namespaced=True)
+        return Kind(GROUPS[kind], kind, namespaced=kind not in _CLUSTER_WIDE)
 
     async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
-        """Return the objects of a kind in a namespace."""
-        prefix = f"{kind}/{namespace}/"
+        """Return the objects of a kind in a namespace, or in all."""
+        prefix = f"{kind}/{namespace}/" if namespace else f"{kind}/"
         return [copy.deepcopy(value) for entity, value in self.objects_by_entity.items() if entity.startswith(prefix)]
 
-    async def read(self, target: Target) -> Snapshot:
+    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
+        """Return the objects of a namespace that name the uid as an owner."""
+        return [
+            found
+            for entity, value in self.objects_by_entity.items()
+            if (found := Entity.parse(entity)).namespace == namespace
+            and uid
+            in [owner["uid"] for owner in cast("list[dict[str, str]]", value["metadata"].get("ownerReferences") or [])]
+        ]
+
+    async def read(self, target: Target, view: View = "state") -> Snapshot:
         """Return a copy."""
         entity = _entity(target)
         self.hook("before", "read", entity)
-        found = self._read(target)
+        found = self._read(target, view)
         self.hook("after", "read", entity)
         return found
 
-    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
-        """Apply a write if the version still fits."""
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
+        """Apply a write if uid and version still fit."""
         entity, verb = _entity(target), "dry-run" if dry_run else "write"
         self.hook("before", verb, entity)
-        before = self._read(target)
-        if before.version != version:
-            raise ConflictError(f"{entity} has version {before.version}, not {version}")
-        after = self._write_config(entity, write, dry_run) if write.form == "config" else None
-        if after is None:
-            after = self._write_object(entity, write, dry_run)
-        if dry_run:
-            self.dry_runs += 1
+        if write.form == "call":
+            after = self._call(entity, write, read)
+        elif write.form == "exec":
+            after = self._execute(entity, write, read)
         else:
-            self.writes.append(Written(entity, digest(before.value), digest(after.value)))
+            after = self._conditional(target, write, read, dry_run)
+        self.dry_runs += dry_run
         self.hook("after", verb, entity)
         return after
 
-    def _read(self, target: Target) -> Snapshot:
+    def _conditional(self, target: Target, write: Write, read: Snapshot, dry_run: bool) -> Snapshot:  # noqa: FBT001 (private)
+        entity = _entity(target)
+        if write.form == "create":
+            before = ABSENT
+            if entity in self.objects_by_entity:
+                raise ConflictError(f"{entity} already exists")
+        else:
+            before = self._read(target, "state")
+            if (before.uid, before.version) != (read.uid, read.version):
+                raise ConflictError(f"{entity} has version {before.version}, not {read.version}")
+        after = self._stored(entity, write, dry_run)
+        if not dry_run:
+            self.writes.append(Written(entity, digest(before.value), digest(after.value)))
+        return after
+
+    def _stored(self, entity: str, write: Write, dry_run: bool) -> Snapshot:  # noqa: FBT001 (private)
+        match write.form:
+            case "config":
+                return self._write_config(entity, write, dry_run)
+            case "create":
+                return self._create(entity, write, dry_run)
+            case "delete" | "evict":
+                if write.form == "evict":
+                    self._spend_budget(entity, dry_run)
+                if not dry_run:
+                    self.take(entity)
+                return ABSENT
+            case _:
+                return self._write_object(entity, write, dry_run)
+
+    def _read(self, target: Target, view: View) -> Snapshot:
         entity = _entity(target)
         found = self.objects_by_entity.get(entity)
         if found is None:
             raise TargetMissingError(f"there is no {entity}")
         metadata = found["metadata"]
-        if isinstance(target, ServingTarget):
-            if entity not in self.configs:
-                raise RejectedError(f"{entity} has no /admin/config")
+        if not isinstance(target, ServingTarget):
+            return Snapshot(metadata["uid"], metadata["resourceVersion"], copy.deepcopy(found))
+        if view == "process":
+            return Snapshot(metadata["uid"], "", {})
+        if entity not in (self.configs if view == "state" else self.backends):
+            raise TargetMissingError(f"the backend of {entity} does not offer its {view}")
+        if view == "state":
             config = copy.deepcopy(self.configs[entity])
             return Snapshot(metadata["uid"], f'"{config["version"]}"', config)
-        return Snapshot(metadata["uid"], metadata["resourceVersion"], copy.deepcopy(found))
+        held = copy.deepcopy(self.backends[entity])
+        names = ("draining", "grace_s") if view == "drain" else (view,)
+        return Snapshot(metadata["uid"], "", {name: held[name] for name in names})
+
+    def _create(self, entity: str, write: Write, dry_run: bool) -> Snapshot:  # noqa: FBT001 (private)
+        new = copy.deepcopy(cast("dict[str, Any]", write.body))
+        self.mutate(new)
+        if dry_run:
+            new["metadata"] |= {"uid": "uid-of-a-dry-run", "resourceVersion": ""}
+        else:
+            new = copy.deepcopy(self.put(new))
+        if entity != str(Entity(new["kind"], new["metadata"].get("namespace", ""), new["metadata"]["name"])):
+            raise RejectedError(f"the body is not {entity}")
+        return Snapshot(new["metadata"]["uid"], new["metadata"]["resourceVersion"], new)
+
+    def _spend_budget(self, entity: str, dry_run: bool) -> None:  # noqa: FBT001 (private)
+        """Take one disruption from the budget of a pod's namespace that selects it by its labels."""
+        pod = self.objects_by_entity[entity]
+        labels = cast("dict[str, str]", pod["metadata"].get("labels") or {})
+        for name, budget in self.objects_by_entity.items():
+            if not name.startswith(f"PodDisruptionBudget/{pod['metadata']['namespace']}/"):
+                continue
+            wanted = cast("dict[str, str]", budget["spec"]["selector"]["matchLabels"])
+            if not wanted.items() <= labels.items():
+                continue
+            if budget["status"]["disruptionsAllowed"] < 1:
+                raise BusyError(f"Cannot evict pod as it would violate the budget {name}", 10.0)
+            budget["status"]["disruptionsAllowed"] -= not dry_run
+
+    def _execute(self, entity: str, write: Write, read: Snapshot) -> Snapshot:
+        argv = tuple(write.body["argv"])
+        if self.objects_by_entity[entity]["metadata"]["uid"] != read.uid:
+            raise RejectedError(f"{entity} is another pod")
+        self.ran.append((entity, argv))
+        answer = {"exit_code": self.exit_code, "stdout": " ".join(argv), "stderr": "", "truncated": False}
+        if self.exit_code not in write.body["exit_codes"]:
+            raise FailedError(f"the command ran and failed: exit code {self.exit_code}", answer)
+        return Snapshot(read.uid, read.version, read.value, answer)
+
+    def _call(self, entity: str, write: Write, read: Snapshot) -> Snapshot:
+        held = self.backends.get(entity)
+        if held is None:
+            raise TargetMissingError(f"the backend of {entity} does not offer {write.path}")
+        before, answer = digest(held), called(held, write)
+        self.writes.append(Written(f"backend of {entity}", before, digest(held)))
+        return Snapshot(read.uid, "", copy.deepcopy(held), answer)
 
     def _write_object(self, entity: str, write: Write, dry_run: bool) -> Snapshot:  # noqa: FBT001 (private)
         old = self.objects_by_entity[entity]
-        new = patched(write.form, old, write.body)
+        if write.form == "apply":
+            refuse_conflict(old, write.body)
+        new = patched("strategic" if write.form == "apply" else write.form, old, write.body)
         self.mutate(new)
-        if not isinstance(new.get("spec"), dict):
+        if not isinstance(new.get("spec", {}), dict) or ("spec" in old and "spec" not in new):
             raise RejectedError(f"{entity}: spec is required")
-        if new["spec"] != old.get("spec"):
+        if new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         if dry_run:
             return Snapshot(new["metadata"]["uid"], old["metadata"]["resourceVersion"], new)
@@ -161,11 +279,13 @@ class FakeCluster:
 
 
 def digest(value: Any) -> str:
-    """Return a hash of a value without its version and status, so that equal states have equal hashes."""
+    """Return a hash of a value without its identity and status, so that equal states have equal hashes."""
+    if not value:
+        return ABSENT_DIGEST
     kept = copy.deepcopy(value)
     if "metadata" in kept:
         kept.pop("status", None)
-        for name in ("resourceVersion", "generation", "managedFields"):
+        for name in ("uid", "resourceVersion", "generation", "managedFields"):
             kept["metadata"].pop(name, None)
     else:
         kept.pop("version", None)
@@ -178,67 +298,6 @@ def _entity(target: Target) -> str:
     if isinstance(target, ServingTarget):
         return target.serving
     raise RejectedError("a Git working tree is no target of this cluster")
-
-
-def patched(form: str, value: Mapping[str, Any], body: Any) -> dict[str, Any]:
-    """Return `value` under a patch of one of the three forms."""
-    if form == "json":
-        found: Any = copy.deepcopy(dict(value))
-        for operation in cast("list[dict[str, Any]]", body):
-            _json_patch(found, operation)
-        return found
-    return cast("dict[str, Any]", _merged(copy.deepcopy(dict(value)), body, strategic=form == "strategic"))
-
-
-def _merged(value: Any, patch: Any, *, strategic: bool, key: str = "") -> Any:
-    if isinstance(patch, dict):
-        result: dict[str, Any] = dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
-        for name, part in cast("dict[str, Any]", patch).items():
-            if part is None:
-                result.pop(name, None)
-            else:
-                result[name] = _merged(result.get(name), part, strategic=strategic, key=name)
-        return result
-    if strategic and isinstance(patch, list) and key in _LIST_KEYS and isinstance(value, list):
-        return _merged_list(cast("list[dict[str, Any]]", value), cast("list[dict[str, Any]]", patch), _LIST_KEYS[key])
-    return copy.deepcopy(cast("Any", patch))
-
-
-def _merged_list(old: list[dict[str, Any]], patch: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    found = list(old)
-    for part in patch:
-        same = [index for index, item in enumerate(found) if item.get(key) == part.get(key)]
-        if same:
-            found[same[0]] = _merged(found[same[0]], part, strategic=True)
-        else:
-            found.append(copy.deepcopy(part))
-    return found
-
-
-def _json_patch(value: Any, operation: Mapping[str, Any]) -> None:
-    *above, last = [part.replace("~1", "/").replace("~0", "~") for part in str(operation["path"]).split("/")[1:]]
-    for part in above:
-        value = value[int(part) if isinstance(value, list) else part]
-    name, new = operation["op"], copy.deepcopy(operation.get("value"))
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        index = len(items) if last == "-" else int(last)
-        if name == "add":
-            items.insert(index, new)
-        elif name == "remove":
-            del items[index]
-        elif name == "replace":
-            items[index] = new
-        elif items[index] != new:
-            raise RejectedError(f"the test of {operation['path']} failed")
-        return
-    fields = cast("dict[str, Any]", value)
-    if name == "remove":
-        del fields[last]
-    elif name != "test":
-        fields[last] = new
-    elif fields.get(last) != new:
-        raise RejectedError(f"the test of {operation['path']} failed")
 
 
 class FakeMetrics:

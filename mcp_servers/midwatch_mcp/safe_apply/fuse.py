@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Target
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, TargetApi, Write
+from midwatch_mcp.safe_apply.ports import Kind, Snapshot, TargetApi, View, Write
 
 
 class Killed(BaseException):
@@ -62,17 +63,21 @@ class FusedApi:
         """Return objects."""
         return await self.api.objects(kind, namespace)
 
-    async def read(self, target: Target) -> Snapshot:
+    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
+        """Return what an object owns."""
+        return await self.api.dependents(uid, namespace)
+
+    async def read(self, target: Target, view: View = "state") -> Snapshot:
         """Burn, read, burn."""
         self.fuse.burn("before read")
-        found = await self.api.read(target)
+        found = await self.api.read(target, view)
         self.fuse.burn("after read")
         return found
 
-    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
         """Burn, write, burn."""
         verb = "dry run" if dry_run else "write"
         self.fuse.burn(f"before {verb}")
-        found = await self.api.write(target, write, version=version, dry_run=dry_run)
+        found = await self.api.write(target, write, read=read, dry_run=dry_run)
         self.fuse.burn(f"after {verb}")
         return found

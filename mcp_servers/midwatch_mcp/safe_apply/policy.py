@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from midwatch_contracts.model import Model
 from midwatch_mcp.safe_apply.errors import PolicyError
+from midwatch_mcp.safe_apply.operations import OPERATIONS
 
 LEVELS = ("observe", "diagnose", "propose", "assist", "act", "keep watch")
 """Autonomy levels 0 to 5."""
@@ -58,8 +59,20 @@ class Policy(Model):
     frozen: str | None = None
     """While set, nothing new is written; the text is the reason that is shown."""
     namespaces: Namespaces = Namespaces()
-    kinds: tuple[str, ...] = ("Deployment", "StatefulSet", "HorizontalPodAutoscaler", "Pod")
-    operations: tuple[str, ...] = ("set_args", "scale", "patch", "rollout_undo", "serving.config")
+    kinds: tuple[str, ...] = (
+        "Deployment",
+        "StatefulSet",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "ConfigMap",
+        "Service",
+        "Pod",
+        "Node",
+    )
+    cluster_kinds: tuple[str, ...] = ("Node",)
+    """Kinds without a namespace that may be changed, where `kinds` has them too."""
+    operations: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "exec")
+    """`exec` runs anything at all: who wants it writes it down."""
     protected_labels: dict[str, Glob] = Field(default_factory=lambda: {"midwatch.io/protected": "*"})
     """Objects that carry one of these labels, with a value that the glob matches, are not touched."""
     limits: Limits = Limits()

@@ -1,10 +1,18 @@
 """What the envelope needs of the world, as small protocols; `targets.py` and `fakes.py` implement them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Target
+
+View = Literal["state", "drain", "adapters", "requests", "process"]
+"""What is read of a target. `state`: the object, or the serving configuration. The others are of a serving backend:
+`GET /admin/drain`, the adapters of `GET /v1/models` as `{adapters: {name: path}}`, the requests of
+`GET /admin/requests` as `{requests: {id: state}}`, and nothing but the pod itself as `{}`."""
+
+Form = Literal["strategic", "merge", "json", "apply", "create", "delete", "evict", "exec", "config", "call"]
 
 
 @dataclass(frozen=True)
@@ -12,23 +20,38 @@ class Snapshot:
     """A target as it was read.
 
     `version` is what the next write is conditional on: a Kubernetes resourceVersion, or the ETag of a serving
-    configuration. `value` is the object, or the body of `GET /admin/config`.
+    configuration. `value` is the object, or the body of the answer. Without an object all three are empty.
     """
 
     uid: str
     version: str
     value: dict[str, Any]
+    answer: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What a write answered beside the state that it left: the output of a command, how many requests were cut."""
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no such object."""
+        return not self.uid
+
+
+ABSENT = Snapshot("", "", {})
+"""An object that is not there, as a snapshot like any other."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """One conditional write, without its condition: whoever sends it adds the version that was read.
+    """One conditional write, without its condition: whoever sends it adds the uid and the version that were read.
 
-    `form`: one of the patch types of the Kubernetes API, or `config` (PATCH /admin/config).
+    `form` and `body`: one of the patch types of the Kubernetes API, `apply` (server-side apply, never forced), `create`
+    (the object), `delete` and `evict` (fields of DeleteOptions), `exec` (`{container, argv, timeout_s}`), `config`
+    (PATCH /admin/config), or `call`: `method` and `path` of a serving backend, which knows no condition.
     """
 
-    form: Literal["strategic", "merge", "json", "config"]
+    form: Form
     body: Any
+    method: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,14 +74,18 @@ class TargetApi(Protocol):
         """Return what discovery says of a kind; the preferred version where none is given."""
         ...
 
-    async def read(self, target: Target) -> Snapshot:
-        """Return the target as it is."""
+    async def read(self, target: Target, view: View = "state") -> Snapshot:
+        """Return the target as it is; a `TargetMissingError` where there is none."""
         ...
 
-    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
-        """Write if the target still has `version`, and return what it then is; a dry run stores nothing."""
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
+        """Write if the target is still as it was `read`, and return what it then is; a dry run stores nothing."""
         ...
 
     async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
-        """Return the objects of a kind in a namespace; empty where the cluster does not have the kind."""
+        """Return the objects of a kind in a namespace, or in all (`""`); empty where the cluster has no such kind."""
+        ...
+
+    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
+        """Return the objects of a namespace that an object owns, whatever their kind."""
         ...

@@ -1,8 +1,8 @@
-"""What a plan would do: every operation tried by server dry run (CONTRACTS §5)."""
+"""What a plan would do: every operation tried by dry run (CONTRACTS §5)."""
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from midwatch_contracts.canonical import sha256_hex
@@ -22,12 +22,14 @@ from midwatch_contracts.plan import (
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.classify import GITOPS_MANAGERS, Judgement, judge_operation
-from midwatch_mcp.safe_apply.errors import ConflictError, RefusedChangeError
+from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.masking import masked, masked_changes
 from midwatch_mcp.safe_apply.operations import operation_kind
+from midwatch_mcp.safe_apply.operations.base import OperationKind, Part, Undo
 from midwatch_mcp.safe_apply.owners import managers
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
+from midwatch_mcp.safe_apply.reading import read_for
 from midwatch_mcp.safe_apply.values import as_yaml, cleaned
 
 DRY_RUNS = 5
@@ -47,9 +49,9 @@ class Expected(Model):
     after: dict[str, Any]
     pre_sha256: str
     post_sha256: str
-    undo_pre_sha256: str
-    """Over what the undo replaces, as it stands once the operation is applied."""
-    undo_post_sha256: str
+    undo_pre_sha256: str = ""
+    """Over what the undo replaces, as it stands once the operation is applied; empty where there is no undo."""
+    undo_post_sha256: str = ""
     """The same once it is undone."""
 
 
@@ -68,7 +70,7 @@ def target_text(target: Target) -> str:
     """Return a target as a person reads it."""
     if isinstance(target, KubeTarget):
         return f"{target.apiVersion} {target.entity}"
-    return f"configuration of {target.serving}" if isinstance(target, ServingTarget) else "a Git working tree"
+    return f"backend of {target.serving}" if isinstance(target, ServingTarget) else "a Git working tree"
 
 
 def touched_sha256(operation: str, args: Mapping[str, Any], value: Mapping[str, Any]) -> str:
@@ -97,11 +99,11 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     warnings: list[str] = []
     blasts: list[tuple[int, int]] = []
     for operation in plan.operations:
-        tried = await try_out(operation, await api.read(operation.target), api)
+        kind = operation_kind(operation.op)
+        tried = await try_out(operation, await read_for(api, kind, operation.target), api)
         snapshot = tried.snapshot
         diff, expectation = tried.diff, tried.expected
         owned = _owners(operation, diff, snapshot.value)
-        kind = operation_kind(operation.op)
         one = judge_operation(
             operation,
             before=snapshot.value,
@@ -116,7 +118,8 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
         diffs.append(diff)
         owners += owned
         expected[operation.id] = expectation
-        blasts.append(_blast(diff, snapshot.value))
+        blasts.append(_blast(kind, kind.parse(operation.args), diff, snapshot.value))
+        warnings += [f"{operation.id}: {note}" for note in kind.notes(kind.parse(operation.args))]
         warnings += await _warnings(operation, snapshot.value, diff, api)
     if len(plan.operations) > policy.limits.max_objects:
         judged.at_least("dangerous", f"{len(plan.operations)} objects are more than {policy.limits.max_objects}")
@@ -133,27 +136,57 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
 
 @dataclass(frozen=True)
 class Tried:
-    """One operation's dry run, and the way back from it as (operation, args)."""
+    """One operation's dry run, and the way back from it."""
 
     snapshot: Snapshot
     """The target as it was when the dry run fitted it."""
     diff: Diff
     expected: Expected
-    undo: tuple[str, dict[str, Any]]
+    undo: Undo | None
 
 
 async def _dry_run(operation: Operation, snapshot: Snapshot, api: TargetApi) -> tuple[Snapshot, Snapshot]:
     """Return the target as it is, and as the operation would leave it."""
     kind = operation_kind(operation.op)
     args = kind.parse(operation.args)
+    predicted = kind.predicted(args, snapshot.value)
+    if predicted is not None:
+        return snapshot, replace(snapshot, value=predicted)
+    for part in kind.parts(args, operation.target):
+        await _try_part(part, operation, api)
     for _ in range(DRY_RUNS - 1):
-        write = kind.request(args, snapshot.value)
         try:
-            return snapshot, await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+            return snapshot, await _tried_once(kind, args, operation, snapshot, api)
         except ConflictError:
-            snapshot = await api.read(operation.target)
-    write = kind.request(args, snapshot.value)
-    return snapshot, await api.write(operation.target, write, version=snapshot.version, dry_run=True)
+            snapshot = await read_for(api, kind, operation.target)
+    return snapshot, await _tried_once(kind, args, operation, snapshot, api)
+
+
+async def _tried_once(
+    kind: OperationKind[Any], args: Any, operation: Operation, snapshot: Snapshot, api: TargetApi
+) -> Snapshot:
+    return await api.write(operation.target, kind.request(args, snapshot.value), read=snapshot, dry_run=True)
+
+
+async def _try_part(part: Part, operation: Operation, api: TargetApi) -> None:
+    """Try one write of an operation that makes several; a part that is done already needs no trying.
+
+    Raises:
+        RefusedChangeError: the target asks to come back later, as a disruption budget does that allows nothing now.
+    """
+    kind = operation_kind(part.op)
+    args = kind.parse(part.args)
+    for _ in range(DRY_RUNS):
+        snapshot = await read_for(api, kind, part.target)
+        if kind.touched(args, snapshot.value) == kind.touched(args, part.after):
+            return
+        try:
+            await api.write(part.target, kind.request(args, snapshot.value), read=snapshot, dry_run=True)
+        except ConflictError:
+            continue
+        except BusyError as busy:
+            raise RefusedChangeError("state", f"{operation.id}: {target_text(part.target)}: {busy}") from busy
+        return
 
 
 async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> Tried:
@@ -164,9 +197,10 @@ async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> T
     kind = operation_kind(operation.op)
     args = kind.parse(operation.args)
     snapshot, result = await _dry_run(operation, snapshot, api)
-    before, after = cleaned(snapshot.value), cleaned(result.value)
-    undo = _undo(operation) or kind.undo(args, snapshot.value, result.value)
+    undo = _undo(operation) if operation.undo is not None else kind.undo(args, snapshot.value, result.value)
     title = target_text(operation.target)
+    before = kind.shown(args, snapshot.value, done=False)
+    after = kind.shown(args, result.value, done=True)
     diff = Diff(
         operation=operation.id,
         target=title,
@@ -175,20 +209,22 @@ async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> T
     )
     expected = Expected(
         uid=snapshot.uid,
-        before=before,
-        after=after,
+        before=cleaned(snapshot.value),
+        after=cleaned(result.value),
         pre_sha256=sha256_hex(kind.touched(args, snapshot.value)),
         post_sha256=sha256_hex(kind.touched(args, result.value)),
-        undo_pre_sha256=touched_sha256(*undo, result.value),
-        undo_post_sha256=touched_sha256(*undo, snapshot.value),
     )
+    if undo is not None:
+        hashes = {
+            "undo_pre_sha256": touched_sha256(*undo, result.value),
+            "undo_post_sha256": touched_sha256(*undo, snapshot.value),
+        }
+        expected = expected.model_copy(update=hashes)
     return Tried(snapshot, diff, expected, undo)
 
 
-def _undo(operation: Operation) -> tuple[str, dict[str, Any]] | None:
-    """Return the undo that a plan holds, or None for a draft that has none yet."""
-    if operation.undo == "none":
-        raise RefusedChangeError("not_understood", f"{operation.id} has no undo, and none of the operations here may")
+def _undo(operation: Operation) -> Undo | None:
+    """Return the undo that a plan holds, or None where it says that there is none."""
     return (operation.undo.op, operation.undo.args) if isinstance(operation.undo, Operation) else None
 
 
@@ -204,13 +240,15 @@ def _owners(operation: Operation, diff: Diff, value: Mapping[str, Any]) -> list[
     ]
 
 
-def _blast(diff: Diff, value: Mapping[str, Any]) -> tuple[int, int]:
+def _blast(kind: OperationKind[Any], args: Any, diff: Diff, value: Mapping[str, Any]) -> tuple[int, int]:
     """Return (pods that restart or go, pods of the workload) of one operation."""
     spec = cast("dict[str, Any]", value.get("spec") or {})
-    total = int(spec.get("replicas", 1)) if "template" in spec else 0
-    gone = 0
+    gone = kind.pods(args)
+    total = int(spec.get("replicas", 1)) if "template" in spec else gone
     for pointer, before, after in diff.changes:
-        if pointer == "/spec/replicas":
+        if pointer == "/spec" and after is None:
+            gone = total
+        elif pointer == "/spec/replicas":
             gone = max(gone, int(before or 0) - int(after or 0))
         elif pointer.startswith("/spec/template"):
             gone = total

@@ -1,6 +1,6 @@
-"""Targets of a real cluster: objects through the Kubernetes API, serving configurations through `pods/proxy`."""
+"""Targets of a real cluster: objects through the Kubernetes API, serving backends through `pods/proxy`."""
 
-import copy
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -9,29 +9,17 @@ from midwatch_contracts.entity import Entity
 from midwatch_contracts.expectations import Sample, UnreadableError
 from midwatch_contracts.plan import KubeTarget, ServingTarget, Target
 from midwatch_mcp.errors import KubeError, MetricsError, RefusedError, SettingsError, UnreachableError
-from midwatch_mcp.kubernetes.client import JSON, JSON_PATCH, MERGE, STRATEGIC_MERGE, KubeClient
+from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.kubernetes.discovery import Resource
 from midwatch_mcp.metrics.client import PrometheusClient
-from midwatch_mcp.safe_apply.errors import (
-    BusyError,
-    ConflictError,
-    LostError,
-    RejectedError,
-    TargetError,
-    TargetMissingError,
-)
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, Write
+from midwatch_mcp.safe_apply.errors import RejectedError, TargetError, TargetMissingError
+from midwatch_mcp.safe_apply.object_writes import snapshot_of, target_error, write_object
+from midwatch_mcp.safe_apply.ports import Kind, Snapshot, View, Write
+from midwatch_mcp.safe_apply.serving_targets import ServingBackends
 
-FIELD_MANAGER = "midwatch"
-_CONTENT = {"strategic": STRATEGIC_MERGE, "merge": MERGE, "json": JSON_PATCH}
-_MEANS: dict[int, type[TargetError]] = {
-    404: TargetMissingError,
-    409: ConflictError,
-    412: ConflictError,
-    429: BusyError,
-}
-_LOST = 500
-"""From here on an HTTP status does not tell whether the write was carried out."""
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+_TOGETHER = 8
+"""Kinds that are asked at a time."""
 
 
 class KubeTargets:
@@ -45,41 +33,32 @@ class KubeTargets:
         try:
             return await self._client.cluster_uid()
         except (KubeError, UnreachableError) as error:
-            raise _target_error(error) from error
+            raise target_error(error) from error
 
     async def kind(self, kind: str, api_version: str | None) -> Kind:
         """Return what discovery says of a kind."""
         resource = await self._resource(kind, api_version)
         return Kind(resource.api_version, resource.kind, resource.namespaced)
 
-    async def read(self, target: Target) -> Snapshot:
+    async def read(self, target: Target, view: View = "state") -> Snapshot:
         """Return the target as it is."""
         try:
             if isinstance(target, ServingTarget):
-                return await self._read_config(target)
-            found = await self._client.get(await self._path(target))
+                return await (await self._backends()).read(target, view)
+            resource, place = await self._object(target)
+            return snapshot_of(await self._client.get(resource.path(*place)))
         except (KubeError, UnreachableError, RefusedError) as error:
-            raise _target_error(error) from error
-        return _snapshot(found)
+            raise target_error(error) from error
 
-    async def write(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
-        """Patch under the version that was read."""
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
+        """Write under the version that was read."""
         try:
-            if write.form == "config":
-                return await self._write_config(target, write, version=version, dry_run=dry_run)
-            found = await self._client.patch(
-                await self._path(target),
-                locked_body(write, version),
-                content_type=_CONTENT[write.form],
-                query={
-                    "fieldManager": FIELD_MANAGER,
-                    "fieldValidation": "Strict",
-                    "dryRun": "All" if dry_run else None,
-                },
-            )
+            if isinstance(target, ServingTarget):
+                return await (await self._backends()).write(target, write, read=read, dry_run=dry_run)
+            resource, place = await self._object(target)
+            return await write_object(self._client, resource, place, write, read=read, dry_run=dry_run)
         except (KubeError, UnreachableError, RefusedError) as error:
-            raise _target_error(error) from error
-        return _snapshot(found)
+            raise target_error(error) from error
 
     async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
         """Return the objects of a kind in a namespace; none where the cluster does not have the kind."""
@@ -89,89 +68,57 @@ class KubeTargets:
                 return []
             listed = await self._client.list(resource.path(namespace))
         except (KubeError, UnreachableError, RefusedError) as error:
-            raise _target_error(error) from error
+            raise target_error(error) from error
         return cast("list[dict[str, Any]]", listed["items"])
 
-    async def _path(self, target: Target) -> str:
+    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
+        """Return the objects of a namespace that an object owns; every kind is asked, by its metadata alone."""
+        turn = asyncio.Semaphore(_TOGETHER)
+
+        async def owned(resource: Resource) -> list[Entity]:
+            async with turn:
+                answer = await self._client.request("GET", resource.path(namespace), accept=_METADATA)
+            listed = cast("list[dict[str, Any]]", answer.json().get("items") or [])
+            return [
+                Entity(resource.kind, namespace, str(item["metadata"]["name"]))
+                for item in listed
+                if _owned_by(item, uid)
+            ]
+
+        try:
+            kinds = [
+                resource
+                for resource in (await self._client.discover()).resources
+                if resource.namespaced and "list" in resource.verbs and resource.kind != "Event"
+            ]
+            found = await asyncio.gather(*(owned(resource) for resource in kinds))
+        except (KubeError, UnreachableError, RefusedError) as error:
+            raise target_error(error) from error
+        return [entity for entities in found for entity in entities]
+
+    async def _object(self, target: Target) -> tuple[Resource, tuple[str, str]]:
         if not isinstance(target, KubeTarget):
             raise RejectedError("the target is no object of this cluster")
-        resource = await self._resource(target.kind, target.apiVersion)
-        return resource.path(target.namespace, target.name)
+        return await self._resource(target.kind, target.apiVersion), (target.namespace, target.name)
+
+    async def _backends(self) -> ServingBackends:
+        return ServingBackends(self._client, await self._resource("Pod", "v1"))
 
     async def _resource(self, kind: str, api_version: str | None) -> Resource:
         group = "" if api_version is None or "/" not in api_version else "." + api_version.split("/")[0]
         try:
             resource = (await self._client.discover()).find(kind + group)
         except (KubeError, UnreachableError) as error:
-            raise _target_error(error) from error
+            raise target_error(error) from error
         if resource is None or api_version not in (None, resource.api_version):
             wanted = kind if api_version is None else f"{api_version} {kind}"
             raise TargetMissingError(f"this cluster does not serve {wanted}")
         return resource
 
-    # Serving configurations
 
-    async def _pod(self, target: Target) -> tuple[dict[str, Any], str]:
-        """Return a pod and the path of its configuration behind the proxy."""
-        if not isinstance(target, ServingTarget):
-            raise RejectedError("a configuration is written to a serving target")
-        entity = Entity.parse(target.serving)
-        resource = await self._resource("Pod", "v1")
-        pod = await self._client.get(resource.path(entity.namespace, entity.name))
-        return pod, resource.path(entity.namespace, f"{entity.name}:{_port(pod)}", "proxy/admin/config")
-
-    async def _read_config(self, target: ServingTarget) -> Snapshot:
-        pod, path = await self._pod(target)
-        answer = await self._client.request("GET", path)
-        return Snapshot(pod["metadata"]["uid"], answer.headers.get("etag", ""), answer.json())
-
-    async def _write_config(self, target: Target, write: Write, *, version: str, dry_run: bool) -> Snapshot:
-        pod, path = await self._pod(target)
-        answer = await self._client.request(
-            "PATCH",
-            path,
-            write.body,
-            JSON,
-            {"dry_run": True} if dry_run else None,
-            headers={"If-Match": version},
-        )
-        return Snapshot(pod["metadata"]["uid"], answer.headers.get("etag", ""), answer.json())
-
-
-def locked_body(write: Write, version: str) -> Any:
-    """Return a patch that the server takes only while the object has `version`."""
-    body = copy.deepcopy(write.body)
-    if isinstance(body, list):
-        return [*cast("list[Any]", body), {"op": "replace", "path": "/metadata/resourceVersion", "value": version}]
-    fields = cast("dict[str, Any]", body)
-    fields["metadata"] = {**cast("dict[str, Any]", fields.get("metadata") or {}), "resourceVersion": version}
-    return fields
-
-
-def _port(pod: Mapping[str, Any]) -> int:
-    """Return the port of the serving backend: the container port named `http`, or else the first."""
-    containers = cast("list[dict[str, Any]]", pod["spec"].get("containers") or [])
-    ports = [port for container in containers for port in cast("list[dict[str, Any]]", container.get("ports") or [])]
-    if not ports:
-        raise RejectedError(f"pod {pod['metadata']['name']} names no port, so its configuration cannot be reached")
-    named = [port for port in ports if port.get("name") == "http"]
-    return int((named or ports)[0]["containerPort"])
-
-
-def _snapshot(value: dict[str, Any]) -> Snapshot:
-    metadata = value["metadata"]
-    return Snapshot(metadata["uid"], metadata["resourceVersion"], value)
-
-
-def _target_error(error: KubeError | UnreachableError | RefusedError) -> TargetError:
-    """Say of an error what it means for a write: not done, or unknown."""
-    text = str(error)
-    if isinstance(error, UnreachableError) or (isinstance(error, KubeError) and error.status >= _LOST):
-        return LostError(text)
-    if isinstance(error, KubeError) and error.status in _MEANS:
-        return _MEANS[error.status](text)
-    causes = f" ({'; '.join(error.causes)})" if isinstance(error, KubeError) and error.causes else ""
-    return RejectedError(text + causes)
+def _owned_by(value: Mapping[str, Any], uid: str) -> bool:
+    owners = cast("list[dict[str, Any]]", value["metadata"].get("ownerReferences") or [])
+    return any(owner.get("uid") == uid for owner in owners)
 
 
 class LiveReader:

@@ -2,14 +2,15 @@
 
 The target decides what is true, the journal only what was tried. Before each write the target is read again and its
 touched values are compared with what the operation must find (`before`) and leave (`after`): found `after` it is done,
-found `before` it is not, found elsewhere somebody else was there. A write carries the version of the very read it is
-based on, so of two that were sent, one whose answer was lost among them, at most one is taken.
+found `before` it is not, found elsewhere somebody else was there. A write carries uid and version of the very read it
+is based on, so of two that were sent, one whose answer was lost among them, at most one is taken. An object that is not
+there is a state like any other. What no reading shows, such as a command that ran, is known by its answer alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.plan import Change, Operation, Plan
@@ -17,15 +18,17 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.errors import (
     BusyError,
     ConflictError,
+    FailedError,
     LostError,
     RefusedChangeError,
     TargetError,
     TargetMissingError,
 )
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
-from midwatch_mcp.safe_apply.preview import Expected, target_text, touched_sha256
+from midwatch_mcp.safe_apply.preview import Expected, target_text
+from midwatch_mcp.safe_apply.reading import read_for
+from midwatch_mcp.safe_apply.steps import Step, Where, steps_of, undoing, whole
 from midwatch_mcp.safe_apply.values import changes, cleaned
 
 ATTEMPTS = 8
@@ -33,20 +36,23 @@ ATTEMPTS = 8
 _BACK_OFF_S = 0.25
 _MAX_BACK_OFF_S = 5.0
 
-Where = Literal["before", "after", "elsewhere"]
 T = TypeVar("T")
 
 
 class StepFailedError(Exception):
     """One operation cannot be carried out.
 
-    `written` says whether the target may hold its result, `stale` whether a precondition no longer held.
+    `written` says whether the target may hold its result, `stale` whether a precondition no longer held, `answer` what
+    it said that failed.
     """
 
-    def __init__(self, message: str, *, written: bool, stale: bool = False) -> None:
+    def __init__(
+        self, message: str, *, written: bool, stale: bool = False, answer: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.written = written
         self.stale = stale
+        self.answer = dict(answer or {})
 
 
 @dataclass
@@ -71,8 +77,10 @@ class Transaction:
     def _state(self, operation: Operation) -> str:
         return next(one.state for one in self._change().operations if one.id == operation.id)
 
-    def _record(self, operation: Operation, state: str, note: str = "") -> None:
-        body = {"note": note} if note else {}
+    def _record(
+        self, operation: Operation, state: str, note: str = "", answer: Mapping[str, Any] | None = None
+    ) -> None:
+        body = ({"note": note} if note else {}) | ({"answer": dict(answer)} if answer else {})
         self.journal.operation(self.change_id, operation.id, state, now=self.clock.now(), body=body)
 
     async def forward(self) -> Change:
@@ -93,39 +101,79 @@ class Transaction:
             if not maybe_written:
                 self._record(operation, "applying")
             try:
-                await self._apply(operation, self._expected[operation.id], maybe_written=maybe_written)
+                answer = await self._apply(operation, maybe_written=maybe_written)
             except StepFailedError as failure:
-                self._record(operation, "unknown" if failure.written else "failed", str(failure))
+                self._record(operation, "unknown" if failure.written else "failed", str(failure), failure.answer)
                 raise
-            self._record(operation, "applied")
+            self._record(operation, "applied", answer=answer)
         return self.journal.move(self.change_id, "applied", now=self.clock.now())
 
-    async def _apply(self, operation: Operation, expected: Expected, *, maybe_written: bool) -> None:
-        kind = operation_kind(operation.op)
-        args = kind.parse(operation.args)
-        confirmed = False
-        for attempt in range(ATTEMPTS):
-            snapshot = await self._read(operation, written=maybe_written)
-            where = _where(snapshot, expected, operation.op, operation.args)
-            if where == "after" and maybe_written:
-                return
-            if where != "before" or confirmed:
-                raise StepFailedError(_elsewhere(operation, where), written=maybe_written, stale=not confirmed)
+    async def _apply(self, operation: Operation, *, maybe_written: bool) -> dict[str, Any]:
+        """Make the writes of one operation, and return what the last one answered."""
+        steps = steps_of(operation, self._expected[operation.id])
+        answer: dict[str, Any] = {}
+        for number, step in enumerate(steps, 1):
             try:
-                write = kind.request(args, snapshot.value)
-                await self.api.write(operation.target, write, version=snapshot.version, dry_run=False)
-            except ConflictError:
-                await self._back_off(attempt)
-            except BusyError as busy:
-                await self.clock.sleep(busy.retry_after_s)
-            except LostError:
+                answer = await self._carry_out(step, maybe_written=maybe_written)
+            except StepFailedError as failure:
+                if number > 1:
+                    done = f"{number - 1} of {len(steps)} steps of {operation.id} were carried out: "
+                    raise StepFailedError(f"{done}{failure}", written=True, answer=failure.answer) from failure
+                raise
+            if len(steps) > 1:
+                self._record(operation, "applying", f"{number} of {len(steps)}: {step.text}")
+        return answer
+
+    async def _carry_out(self, step: Step, *, maybe_written: bool) -> dict[str, Any]:
+        """Make one write, once."""
+        if step.kind.proof == "answer_once" and maybe_written:
+            raise StepFailedError(f"{step.id}: the {_may_have_run(step)}", written=True)
+        confirmed = False
+        tries = Tries(self.clock, step.patience_s)
+        while tries.left:
+            snapshot = await self._read(step, written=maybe_written)
+            where = step.where(snapshot)
+            if where == "after" and (maybe_written or step.shared):
+                return {}
+            if where != "before" or confirmed:
+                raise StepFailedError(_elsewhere(step, where), written=maybe_written, stale=not confirmed)
+            try:
+                result = await self._send(step, snapshot, tries)
+            except LostError as error:
+                if step.kind.proof == "answer_once":
+                    raise StepFailedError(f"{step.id}: the {_may_have_run(step)}: {error}", written=True) from error
                 maybe_written = True
-                await self._back_off(attempt)
+                await tries.back_off()
             except (TargetError, RefusedChangeError) as refusal:
-                raise StepFailedError(f"{operation.id}: {refusal}", written=maybe_written) from refusal
+                raise _failed(step, refusal, written=maybe_written) from refusal
             else:
-                maybe_written = confirmed = True
-        raise StepFailedError(f"{operation.id}: not applied after {ATTEMPTS} tries", written=maybe_written)
+                if result is not None and step.kind.proof != "reading":
+                    return result.answer
+                confirmed = result is not None
+                maybe_written = maybe_written or confirmed
+        raise StepFailedError(f"{step.id}: not applied after {ATTEMPTS} tries", written=maybe_written)
+
+    async def _send(self, step: Step, snapshot: Snapshot, tries: "Tries") -> Snapshot | None:
+        """Send one write; None where it was certainly not taken and the target is to be read again.
+
+        Raises:
+            TargetError: it was refused, or what became of it is unknown.
+        """
+        try:
+            write = step.kind.request(step.args, snapshot.value)
+            result = await self.api.write(step.target, write, read=snapshot, dry_run=False)
+        except ConflictError:
+            await tries.back_off()
+        except BusyError as busy:
+            await tries.come_back(busy.retry_after_s)
+        except TargetMissingError:
+            if snapshot.absent or not step.kind.absence:
+                raise
+            tries.count += 1  # it went between the read and the write, as the next read will show
+        else:
+            tries.count += 1
+            return result
+        return None
 
     async def back(self, reason: str) -> Change:
         """Undo, last first, every operation that was or may have been written; re-read all of them to prove it.
@@ -139,9 +187,12 @@ class Transaction:
         for operation in reversed(self.plan.operations):
             if self._state(operation) in ("pending", "failed", "undone"):
                 continue
+            if not isinstance(operation.undo, Operation):
+                problems += await self._left(operation)
+                continue
             self._record(operation, "undoing")
             try:
-                await self._undo(operation, self._expected[operation.id])
+                await self._undo(operation, operation.undo)
             except StepFailedError as failure:
                 problems.append(str(failure))
                 self._record(operation, "unknown", str(failure))
@@ -155,119 +206,160 @@ class Transaction:
         note = f"{reason} Undone and read again: {'; '.join(proofs)}"
         return self.journal.move(self.change_id, "undone", now=self.clock.now(), note=note)
 
-    async def _undo(self, operation: Operation, expected: Expected) -> None:
-        if not isinstance(operation.undo, Operation):
-            raise StepFailedError(f"{operation.id} has no undo", written=True)
-        undo = operation.undo
-        kind = operation_kind(undo.op)
-        args = kind.parse(undo.args)
-        for attempt in range(ATTEMPTS):
-            snapshot = await self._read(operation, written=True)
-            found = _undo_hash(snapshot, expected, undo)
-            if found == expected.undo_post_sha256:
+    async def _left(self, operation: Operation) -> list[str]:
+        """Return what of an operation without an undo stays; nothing where reading shows that it was not done."""
+        step = whole(operation, self._expected[operation.id])
+        observable = step.kind.proof == "reading" and not step.kind.parts(step.args, step.target)
+        if self._state(operation) != "applied" and observable:
+            try:
+                where = step.where(await self._read(step, written=True))
+            except StepFailedError as failure:
+                return [str(failure)]
+            if where == "before":
+                self._record(operation, "failed", "it was not carried out")
+                return []
+        if self._state(operation) == "applied":
+            return [f"{operation.id}: the {step.text} was carried out and stays: it has no undo"]
+        return [f"{operation.id}: the {step.text} has no undo and may have been carried out, in part or whole"]
+
+    async def _undo(self, operation: Operation, undo: Operation) -> None:
+        step = undoing(operation, undo, self._expected[operation.id])
+        tries = Tries(self.clock, step.patience_s)
+        while tries.left:
+            snapshot = await self._read(step, written=True)
+            where = step.where(snapshot)
+            if where == "after" or (where == "before" and step.pre == step.post):
                 return
-            if found != expected.undo_pre_sha256:
+            if where != "before":
                 # Neither ours nor what was there: writing now would overwrite what somebody else decided.
                 raise StepFailedError(
-                    f"{operation.id}: {target_text(operation.target)} holds other values than the change left there",
-                    written=True,
+                    f"{step.id}: {target_text(step.target)} holds other values than the change left there", written=True
                 )
             try:
-                write = kind.request(args, snapshot.value)
-                await self.api.write(operation.target, write, version=snapshot.version, dry_run=False)
-            except ConflictError:
-                await self._back_off(attempt)
-            except BusyError as busy:
-                await self.clock.sleep(busy.retry_after_s)
+                await self._send(step, snapshot, tries)
             except LostError:
-                await self._back_off(attempt)
+                await tries.back_off()
             except (TargetError, RefusedChangeError) as refusal:
-                raise StepFailedError(f"{operation.id}: the undo was refused: {refusal}", written=True) from refusal
-        raise StepFailedError(f"{operation.id}: not undone after {ATTEMPTS} tries", written=True)
+                raise StepFailedError(f"{step.id}: the undo was refused: {refusal}", written=True) from refusal
+        raise StepFailedError(f"{step.id}: not undone after {ATTEMPTS} tries", written=True)
 
     async def _prove(self) -> tuple[list[str], list[str]]:
         """Read every target again and return (what was found to be as before, what was not)."""
         proofs: list[str] = []
         doubts: list[str] = []
         for operation in self.plan.operations:
-            expected = self._expected[operation.id]
-            if self._state(operation) == "pending":
+            state = self._state(operation)
+            if state == "pending":
                 proofs.append(f"{operation.id} was never begun")
-                continue
-            name = target_text(operation.target)
-            try:
-                snapshot = await self._read(operation, written=True)
-            except StepFailedError as failure:
-                doubts.append(str(failure))
-                continue
-            if (
-                self._state(operation) == "failed"
-                and _where(snapshot, expected, operation.op, operation.args) != "before"
-            ):
-                proofs.append(f"{operation.id} was not written; {name} was changed by somebody else")
-            elif _where(snapshot, expected, operation.op, operation.args) != "before":
-                doubts.append(f"{operation.id}: the touched values of {name} are not those from before the change")
-            else:
-                differing = [pointer for pointer, _, _ in changes(expected.before, cleaned(snapshot.value))]
-                rest = f"others wrote {', '.join(differing)}" if differing else "the whole object is as it was"
-                proofs.append(f"the touched values of {name} equal those from before, {rest}")
+            elif state == "failed":
+                doubts += await self._prove_unwritten(operation, proofs)
+            elif isinstance(operation.undo, Operation):
+                doubts += await self._prove_undone(operation, operation.undo, proofs)
         return proofs, doubts
 
-    async def _read(self, operation: Operation, *, written: bool) -> Snapshot:
+    async def _prove_unwritten(self, operation: Operation, proofs: list[str]) -> list[str]:
+        expected = self._expected[operation.id]
+        step, name = whole(operation, expected), target_text(operation.target)
+        try:
+            snapshot = await self._read(step, written=True)
+        except StepFailedError as failure:
+            return [str(failure)]
+        if step.where(snapshot) == "before":
+            proofs.append(_as_before(name, expected, snapshot))
+        else:
+            proofs.append(f"{operation.id} was not written; {name} was changed by somebody else")
+        return []
+
+    async def _prove_undone(self, operation: Operation, undo: Operation, proofs: list[str]) -> list[str]:
+        """Compare with before: what the undo replaced, and what the operation did, where both see one object."""
+        expected = self._expected[operation.id]
+        back, step, name = undoing(operation, undo, expected), whole(operation, expected), target_text(operation.target)
+        try:
+            snapshot = await self._read(back, written=True)
+        except StepFailedError as failure:
+            return [str(failure)]
+        undone = back.where(snapshot) == "after" or (back.pre == back.post and back.where(snapshot) == "before")
+        if not undone or (not step.kind.absence and step.where(snapshot) != "before"):
+            return [f"{operation.id}: the touched values of {name} are not those from before the change"]
+        proofs.append(_as_before(name, expected, snapshot))
+        return []
+
+    async def _read(self, step: Step, *, written: bool) -> Snapshot:
         """Read a target, patiently: an answer that does not come is no answer."""
 
         async def read() -> Snapshot:
-            return await self.api.read(operation.target)
+            return await read_for(self.api, step.kind, step.target)
 
         try:
             return await self._patiently(read)
         except TargetMissingError as error:
-            raise StepFailedError(f"{operation.id}: {error}", written=written) from error
+            raise StepFailedError(f"{step.id}: {error}", written=written) from error
         except TargetError as error:
-            raise StepFailedError(f"{operation.id}: it cannot be read: {error}", written=written) from error
+            raise StepFailedError(f"{step.id}: it cannot be read: {error}", written=written) from error
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        for attempt in range(ATTEMPTS - 1):
+        tries = Tries(self.clock)
+        while tries.count < ATTEMPTS - 1:
             try:
                 return await call()
             except BusyError as busy:
-                await self.clock.sleep(busy.retry_after_s)
+                await tries.come_back(busy.retry_after_s)
             except LostError:
-                await self._back_off(attempt)
+                await tries.back_off()
         return await call()
 
-    async def _back_off(self, attempt: int) -> None:
+
+@dataclass
+class Tries:
+    """How often something was tried, and how long to wait before the next time."""
+
+    clock: Clock
+    patience_s: float = 0.0
+    """For so long a target that asks to come back costs no try."""
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self._patient_until = self.clock.now() + self.patience_s
+
+    @property
+    def left(self) -> bool:
+        """Whether it is worth another try."""
+        return self.count < ATTEMPTS
+
+    async def back_off(self) -> None:
+        """Wait, twice as long each time."""
         await asyncio.sleep(0)
-        await self.clock.sleep(min(_MAX_BACK_OFF_S, _BACK_OFF_S * 2**attempt))
+        await self.clock.sleep(min(_MAX_BACK_OFF_S, _BACK_OFF_S * 2**self.count))
+        self.count += 1
+
+    async def come_back(self, after_s: float) -> None:
+        """Wait as long as the target asked for."""
+        self.count += self.clock.now() >= self._patient_until
+        await self.clock.sleep(after_s)
 
 
-def _where(snapshot: Snapshot, expected: Expected, operation: str, args: dict[str, object]) -> Where:
-    """Say what the touched values of a target are: those from before the operation, those after it, or others."""
-    if snapshot.uid != expected.uid:
-        return "elsewhere"
-    try:
-        found = touched_sha256(operation, args, snapshot.value)
-    except RefusedChangeError:
-        return "elsewhere"
-    if found == expected.pre_sha256:
-        return "before"
-    return "after" if found == expected.post_sha256 else "elsewhere"
+def _failed(step: Step, refusal: Exception, *, written: bool) -> StepFailedError:
+    if isinstance(refusal, FailedError):
+        return StepFailedError(f"{step.id}: {refusal}", written=True, answer=refusal.answer)
+    return StepFailedError(f"{step.id}: {refusal}", written=written)
 
 
-def _undo_hash(snapshot: Snapshot, expected: Expected, undo: Operation) -> str:
-    """Return the hash over what an undo replaces; empty where it is another object, or no longer fits."""
-    if snapshot.uid != expected.uid:
-        return ""
-    try:
-        return touched_sha256(undo.op, undo.args, snapshot.value)
-    except RefusedChangeError:
-        return ""
+def _as_before(name: str, expected: Expected, snapshot: Snapshot) -> str:
+    differing = [pointer for pointer, _, _ in changes(expected.before, cleaned(snapshot.value))]
+    if snapshot.absent:
+        return f"{name} is not there, as before"
+    rest = f"others wrote {', '.join(differing)}" if differing else "the whole object is as it was"
+    return f"the touched values of {name} equal those from before, {rest}"
 
 
-def _elsewhere(operation: Operation, where: Where) -> str:
-    name = target_text(operation.target)
+def _may_have_run(step: Step) -> str:
+    return f"{step.text} may have run, which only its answer could tell, and it is not run a second time"
+
+
+def _elsewhere(step: Step, where: Where) -> str:
+    name = target_text(step.target)
     if where == "before":
-        return f"{operation.id}: {name} took the write and yet holds the values from before"
+        return f"{step.id}: {name} took the write and yet holds the values from before"
     if where == "after":
-        return f"{operation.id}: {name} already holds the new values, and not by this change"
-    return f"{operation.id}: {name} is not the object that was approved, or somebody changed the same values since"
+        return f"{step.id}: {name} already holds the new values, and not by this change"
+    return f"{step.id}: {name} is not the object that was approved, or somebody changed the same values since"

@@ -43,6 +43,9 @@ class PatchOperation(OperationKind[Patch]):
     """Patch an object."""
 
     name = "patch"
+    about = "a strategic, merge or JSON patch"
+    undone_by = "a merge patch back"
+    example = {"type": "merge", "patch": {"spec": {"minReadySeconds": 10}}}  # noqa: RUF012
     kinds = ("*",)
     arguments = Patch
 

@@ -23,6 +23,9 @@ class ScaleOperation(OperationKind[Scale]):
     """Set `spec.replicas`."""
 
     name = "scale"
+    about = "another number of replicas"
+    undone_by = "scale to the number before"
+    example = {"replicas": 4}  # noqa: RUF012
     kinds = ("Deployment", "StatefulSet")
     arguments = Scale
 

@@ -23,7 +23,12 @@ class ServingConfigOperation(OperationKind[ServingConfig]):
     """PATCH /admin/config of one replica."""
 
     name = "serving.config"
+    about = "configuration of one replica, by vLLM argument name; on a vLLM server it becomes set_args of its workload"
+    undone_by = "the values as they were"
+    example = {"values": {"max_num_seqs": 8}}  # noqa: RUF012
     kinds = ("Pod",)
+    serving = True
+    subresource = "proxy"
     arguments = ServingConfig
 
     def touched(self, args: ServingConfig, value: Mapping[str, Any]) -> Touched:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.safe_apply.operations.base import WORKLOADS, OperationKind, Touched, refuse
+from midwatch_mcp.safe_apply.operations.base import WORKLOADS, WRITTEN_HERE, OperationKind, Touched, refuse
 from midwatch_mcp.safe_apply.operations.flags import Flag, ListName, find, refuse_shell, written
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import escape
@@ -29,13 +29,16 @@ class SetArgs(Model):
 
     container: str
     args: dict[FlagName, str | int | float | Literal[True] | None] = Field(min_length=1)
-    place: dict[FlagName, Place] = Field(default_factory=dict)
+    place: dict[FlagName, Place] = Field(default_factory=dict, json_schema_extra=WRITTEN_HERE)
 
 
 class SetArgsOperation(OperationKind[SetArgs]):
     """Rewrite flags of one container of a workload."""
 
     name = "set_args"
+    about = "flags of one container; its pods restart"
+    undone_by = "the flags as they were, at their places"
+    example = {"container": "engine", "args": {"--max-num-seqs": "8"}}  # noqa: RUF012
     kinds = tuple(WORKLOADS)
     arguments = SetArgs
 
