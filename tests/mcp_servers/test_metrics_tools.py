@@ -66,7 +66,8 @@ async def test_a_range_is_summarised_without_what_is_no_number(metrics: Caller, 
 
 
 async def test_a_range_over_the_limit_or_backwards_is_refused(metrics: Caller, world: World) -> None:
-    assert "over the limit of 31" in await metrics.error("metrics_range", query="up", duration="40d")
+    assert "the limit of 31 days" in await metrics.error("metrics_range", query="up", duration="40d")
+    assert "over the limit of 31" in await metrics.error("metrics_range", query="up", start=NOW - 40 * 86_400)
     assert "the range is empty" in await metrics.error("metrics_range", query="up", start=NOW + 1, end=NOW)
     assert "no duration" in await metrics.error("metrics_range", query="up", duration="soon")
     assert world.seen == []

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from midwatch_contracts.model import Model
 from midwatch_contracts.promql import ValueType
-from midwatch_mcp.metrics.ranges import Course, read_courses, seconds_of
+from midwatch_mcp.metrics.courses import Course
+from midwatch_mcp.metrics.ranges import read_courses, seconds_of
 from midwatch_mcp.metrics.room import MAX_QUERY, MetricsRoom, checked
 from midwatch_mcp.shapes import Outside
 from midwatch_mcp.tool import Answer, tool

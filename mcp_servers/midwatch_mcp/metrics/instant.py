@@ -8,7 +8,7 @@ from midwatch_contracts.model import Model
 from midwatch_contracts.promql import ValueType
 from midwatch_mcp.errors import MetricsError
 from midwatch_mcp.metrics.client import sample
-from midwatch_mcp.metrics.room import MAX_QUERY, MetricsRoom, checked, entries, labels
+from midwatch_mcp.metrics.room import MAX_QUERY, WARNINGS, MetricsRoom, checked, entries, labels, said_of
 from midwatch_mcp.shapes import Number, Outside
 from midwatch_mcp.tool import Answer, tool
 
@@ -33,6 +33,8 @@ class MetricsQueryData(Model):
     """Evaluation time, Unix seconds."""
     result_type: Literal["vector", "scalar"]
     series: list[Sample]
+    warnings: list[Outside] = Field(default_factory=list[str])
+    """What the API said of its own answer, such as a part that is missing."""
 
 
 @tool(
@@ -64,9 +66,11 @@ async def metrics_query(
     series = _series(kind, found.get("result"))
     if len(series) > READ:
         raise MetricsError(f"the query matches more than {READ} series: aggregate with sum by (...), or narrow it")
-    data = MetricsQueryData(query=query, at=moment, result_type=kind, series=series[:SHOWN])
+    data = MetricsQueryData(
+        query=query, at=moment, result_type=kind, series=series[:SHOWN], warnings=warnings[:WARNINGS]
+    )
     full = {"query": query, "at": moment, "result_type": kind, "series": series, "warnings": warnings}
-    return Answer(_summary(series), data, full=full, truncated=len(series) > SHOWN)
+    return Answer(_summary(series) + said_of(warnings), data, full=full, truncated=len(series) > SHOWN)
 
 
 def _series(kind: str, result: Any) -> list[Sample]:

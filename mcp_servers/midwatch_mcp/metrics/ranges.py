@@ -8,11 +8,21 @@ from pydantic import Field
 from midwatch_contracts.errors import ContractError
 from midwatch_contracts.model import Model
 from midwatch_contracts.promql import ValueType
-from midwatch_contracts.times import parse_duration
+from midwatch_contracts.times import parse_duration, rfc3339
 from midwatch_mcp.errors import MetricsError, RefusedError
 from midwatch_mcp.metrics.client import sample
-from midwatch_mcp.metrics.room import MAX_QUERY, MetricsRoom, checked, entries, labels
-from midwatch_mcp.shapes import Number, Outside
+from midwatch_mcp.metrics.courses import Course, LevelChange, climbs, drawn, figures
+from midwatch_mcp.metrics.room import (
+    MAX_QUERY,
+    WARNINGS,
+    MetricsRoom,
+    checked,
+    entries,
+    labels,
+    raw_counter,
+    said_of,
+)
+from midwatch_mcp.shapes import Outside
 from midwatch_mcp.tool import Answer, tool
 
 SHOWN = 20
@@ -20,18 +30,10 @@ SHOWN = 20
 READ = 200
 MAX_RANGE_S = 31 * 86_400.0
 _MIN_STEP_S = 0.1
-
-
-class Course(Model):
-    """One series over the range; the figures leave NaN and infinities out, and are None where nothing is left."""
-
-    labels: dict[str, Outside]
-    first: float | None
-    last: float | None
-    min: float | None
-    max: float | None
-    mean: float | None
-    points: list[tuple[float, Number]]
+_FINEST_S = 1.0
+"""A shorter step is asked for only where the points that the caller wants need it."""
+_READ_POINTS = 240
+"""Samples of a series that are read, so that what is shown of it can be chosen."""
 
 
 class MetricsRangeData(Model):
@@ -41,15 +43,20 @@ class MetricsRangeData(Model):
     start: float
     end: float
     step_s: float
+    """Between the samples that the figures, sparkline and changes are of; points are fewer."""
     series: list[Course]
+    hint: str | None = None
+    """What is better asked, where the query reads a counter's lifetime total."""
+    warnings: list[Outside] = Field(default_factory=list[str])
+    """What the API said of its own answer, such as a part that is missing."""
 
 
 @tool(
     name="metrics_range",
     title="Query metrics over time",
     description=(
-        "Evaluate a PromQL query from start to end (default: the last duration) at no more than the given points; each "
-        "series with first, last, min, max, mean."
+        "Evaluate a PromQL query from start to end (default: the last duration): each series with first, last, min, "
+        "max, mean, a sparkline, changes of level, and at most the given points."
     ),
     cluster="metrics",
     cost="medium",
@@ -68,14 +75,23 @@ async def metrics_range(
     points: Annotated[int, Field(ge=2, le=500, description="most points a series")] = 60,
 ) -> Answer[MetricsRangeData]:
     """Parse, choose the step, ask, and summarise each series."""
-    checked(query, allow=frozenset({ValueType.VECTOR, ValueType.SCALAR}))
+    parsed = checked(query, allow=frozenset({ValueType.VECTOR, ValueType.SCALAR}))
     begin, finish = _range(room, start, end, duration)
-    step = max(math.ceil((finish - begin) / (points - 1) * 1000) / 1000, _MIN_STEP_S)
+    coarse = math.ceil((finish - begin) / (points - 1) * 1000) / 1000
+    fine = max(math.ceil((finish - begin) / _READ_POINTS * 1000) / 1000, _FINEST_S)
+    step = max(min(coarse, fine), _MIN_STEP_S)
     series, warnings = await read_courses(room, query, begin, finish, step)
-    head = {"query": query, "start": begin, "end": finish, "step_s": step}
-    data = MetricsRangeData.model_validate(head | {"series": series[:SHOWN]})
+    counter = raw_counter(parsed) if climbs(series) else None
+    shown = [drawn(course, (begin, finish), points, counter=counter is not None) for course in series[:SHOWN]]
+    hint = None if counter is None else f"{counter} is a counter, read as its lifetime total: ask rate({counter}[5m])"
+    head = {"query": query, "start": begin, "end": finish, "step_s": step, "hint": hint}
+    data = MetricsRangeData.model_validate(head | {"series": shown, "warnings": warnings[:WARNINGS]})
     full = head | {"series": series, "warnings": warnings}
-    return Answer(_summary(series, finish - begin), data, full=full, truncated=len(series) > SHOWN)
+    return Answer(_summary(data, len(series)), data, full=full, truncated=len(series) > SHOWN or _fewer(shown, series))
+
+
+def _fewer(shown: list[Course], series: list[Course]) -> bool:
+    return any(len(one.points) < len(whole.points) for one, whole in zip(shown, series, strict=False))
 
 
 async def read_courses(
@@ -98,10 +114,10 @@ async def read_courses(
     )
     if found.get("resultType") != "matrix":
         raise MetricsError(f"the metrics API answered a {found.get('resultType')}, not a matrix")
-    series = [_course(entry) for entry in entries(found.get("result"))]
-    if len(series) > READ:
+    listed = entries(found.get("result"))
+    if len(listed) > READ:
         raise MetricsError(f"the query matches more than {READ} series: aggregate with sum by (...), or narrow it")
-    return series, warnings
+    return [_course(entry) for entry in listed], warnings
 
 
 def seconds_of(name: str, text: str) -> float:
@@ -115,16 +131,13 @@ def seconds_of(name: str, text: str) -> float:
     except ContractError as error:
         raise RefusedError(f"{name}: {error}") from error
     if not 0 < found <= MAX_RANGE_S:
-        raise RefusedError(f"{name}: {text!r} is not between 0 and 31 days")
+        raise RefusedError(f"{name}: {text!r} is not between 0 and the limit of 31 days")
     return found
 
 
 def _range(room: MetricsRoom, start: float | None, end: float | None, duration: str) -> tuple[float, float]:
     finish = room.clock.now() if end is None else end
-    try:
-        begin = finish - parse_duration(duration) if start is None else start
-    except ContractError as error:
-        raise RefusedError(f"duration: {error}") from error
+    begin = finish - seconds_of("duration", duration) if start is None else start
     if begin >= finish:
         raise RefusedError(f"the range is empty: it starts at {begin:.3f} and ends at {finish:.3f} (Unix seconds)")
     if finish - begin > MAX_RANGE_S:
@@ -134,24 +147,27 @@ def _range(room: MetricsRoom, start: float | None, end: float | None, duration: 
 
 def _course(entry: dict[str, Any]) -> Course:
     pairs = cast("list[list[Any]]", entry.get("values") or [])
-    points = [(float(moment), sample(text)) for moment, text in pairs]
-    numbers = [value for _, value in points if isinstance(value, float)]
-    return Course(
-        labels=labels(entry.get("metric")),
-        first=numbers[0] if numbers else None,
-        last=numbers[-1] if numbers else None,
-        min=min(numbers, default=None),
-        max=max(numbers, default=None),
-        mean=math.fsum(numbers) / len(numbers) if numbers else None,
-        points=points,
-    )
+    return figures(labels(entry.get("metric")), [(float(moment), sample(text)) for moment, text in pairs])
 
 
-def _summary(series: list[Course], seconds: float) -> str:
-    if not series:
-        return "No data: no series matches in the range."
-    text = f"{len(series)} series over {seconds:.0f} s."
-    if len(series) == 1 and series[0].last is not None:
-        only = series[0]
-        text += f" From {only.first:.6g} to {only.last:.6g}; least {only.min:.6g}, most {only.max:.6g}."
-    return text + (f" Shown: the first {SHOWN}." if len(series) > SHOWN else "")
+def _summary(data: MetricsRangeData, many: int) -> str:
+    if not many:
+        return "No data: no series matches in the range." + said_of(data.warnings)
+    text = f"{many} series over {data.end - data.start:.0f} s."
+    moved = [course for course in data.series if course.changes]
+    only = data.series[0]
+    if many == 1:
+        text += f" {only.sparkline}"
+        if only.last is not None:
+            text += f" From {only.first:.6g} to {only.last:.6g}; least {only.min:.6g}, most {only.max:.6g}."
+        text += "".join(f" Level {_told(change)}." for change in only.changes)
+    elif moved:
+        last = max((change for course in moved for change in course.changes), key=lambda change: change.at)
+        text += f" {len(moved)} of them changed their level, last {rfc3339(last.at)}."
+    text += f" {data.hint}." if data.hint else ""
+    text += f" Shown: the first {SHOWN}." if many > SHOWN else ""
+    return text + said_of(data.warnings)
+
+
+def _told(change: LevelChange) -> str:
+    return f"{change.before:.4g} until {rfc3339(change.at)}, then {change.after:.4g}"

@@ -26,6 +26,8 @@ class MetricsDouble:
     """type, help and unit by metric name; these names are also all that there are."""
     targets: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     alerts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    warnings: list[str] = field(default_factory=list[str])
+    """What every answer warns of."""
     failure: tuple[int, str, str] | None = None
     """(HTTP status, errorType, error) for every request."""
 
@@ -41,7 +43,8 @@ class MetricsDouble:
         data = self._data(request.url.path.removeprefix(f"{PREFIX}/api/v1/"), given)
         if data is None:
             return _envelope({"status": "error", "errorType": "not_found", "error": "no such path"}, 404)
-        return _envelope({"status": "success", "data": data}, 200)
+        warned = {"warnings": self.warnings} if self.warnings else {}
+        return _envelope({"status": "success", "data": data, **warned}, 200)
 
     def _data(self, path: str, given: dict[str, str]) -> Any:
         match path:
