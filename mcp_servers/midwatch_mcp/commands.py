@@ -100,7 +100,9 @@ mcp = Command(
 change = Command(
     "Propose, approve, apply and undo changes as transactions", "midwatch_mcp.safe_apply.cli:change", configure_change
 )
-policy = Command("Show, check or freeze the policy of changes", "midwatch_mcp.safe_apply.cli:policy", configure_policy)
+policy = Command(
+    "Show, check, test or freeze the policy of changes", "midwatch_mcp.safe_apply.policy_cli:main", configure_policy
+)
 keys = Command("Make and list the keys that sign approvals", "midwatch_mcp.safe_apply.keys_cli:main", configure_keys)
 audit = Command(
     "Show and verify the hash-chained log of changes", "midwatch_mcp.safe_apply.audit_cli:main", configure_audit

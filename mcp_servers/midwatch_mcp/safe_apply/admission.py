@@ -18,7 +18,8 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import principals
-from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy, load, policy_path
+from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
+from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text
 from midwatch_mcp.safe_apply.reading import unmet
@@ -63,7 +64,7 @@ class Admission:
     def frozen(self) -> str | None:
         """Return why nothing new may be written, or None; read from the file each time."""
         try:
-            frozen = self.policy().frozen
+            frozen = self.policy().frozen_at(self._clock.now())
         except PolicyError as error:
             return str(error)
         return None if frozen is None else f"changes are frozen: {frozen}"
@@ -72,8 +73,9 @@ class Admission:
         """Check everything that must hold before the first write, and start the change; returns its id."""
         with self.audited("apply", plan.id):
             policy = self.policy()
-            if policy.frozen is not None:
-                raise RefusedChangeError("frozen", f"changes are frozen: {policy.frozen}")
+            frozen = policy.frozen_at(self._clock.now())
+            if frozen is not None:
+                raise RefusedChangeError("frozen", f"changes are frozen: {frozen}")
             if policy.autonomy < ASSIST:
                 raise RefusedChangeError("autonomy", f"{level(policy)} applies nothing: raise autonomy in the policy")
             await self.refuse_other_cluster(plan)

@@ -20,7 +20,7 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.errors import KeyFileError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
-from midwatch_mcp.safe_apply.policy import load, policy_path
+from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.render import plan_text
 
 

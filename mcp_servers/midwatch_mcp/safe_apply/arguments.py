@@ -1,6 +1,7 @@
 """The arguments of `midwatch change|policy|keys|audit`: argparse only, since `midwatch --help` loads this."""
 
 import argparse
+from pathlib import Path
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +48,16 @@ def configure_policy(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, text in (
         ("show", "the policy that is in force"),
-        ("check", "read the policy file and say whether it fits"),
+        ("schema", "the JSON Schema of the policy file"),
         ("unfreeze", "let new writes through again"),
     ):
         _json(verbs.add_parser(name, help=text))
+    found = verbs.add_parser("check", help="say what a policy file means, or what in it does not fit")
+    found.add_argument("file", metavar="FILE", nargs="?", type=Path, help="default: the one that is in force")
+    _json(found)
+    found = verbs.add_parser("test", help="the class of a plan or a draft, and what decides it; keeps nothing")
+    found.add_argument("plan", metavar="PLAN", help="a plan's id, or a file with a draft (JSON or YAML)")
+    _json(found)
     found = verbs.add_parser("freeze", help="stop every new write at once; undoing goes on")
     found.add_argument("reason", nargs="?", default="frozen by hand", help="shown to whoever is refused")
     _json(found)

@@ -1,85 +1,24 @@
-"""Risk by verb, subresource, kind, fields and relative size; what is not in the tables is forbidden (CONTRACTS §6)."""
+"""Risk of one operation, by what its dry run shows: the request, the jail, hazards, owners and size (CONTRACTS §6).
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+Everything here reads the diff, never what an operation says of itself; what is not understood is forbidden.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from midwatch_contracts.canonical import canonical_bytes
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, ServingTarget, Target
+from midwatch_mcp.safe_apply.classification import Verdict, known, verdict
+from midwatch_mcp.safe_apply.git_owners import ADVICE, git_managers, git_source, tool_of
+from midwatch_mcp.safe_apply.hazards import embeds_pods, findings
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
-from midwatch_mcp.safe_apply.operations.scale import REPLICAS
 from midwatch_mcp.safe_apply.policy import Policy
-from midwatch_mcp.safe_apply.values import tokens
+from midwatch_mcp.safe_apply.sizes import beyond
+from midwatch_mcp.safe_apply.values import cleaned
 
-TABLE: dict[tuple[str, str, str], Risk] = {
-    ("patch", "apps/Deployment", ""): "change",
-    ("patch", "apps/StatefulSet", ""): "change",
-    ("patch", "apps/DaemonSet", ""): "dangerous",
-    ("patch", "autoscaling/HorizontalPodAutoscaler", ""): "change",
-    ("patch", "policy/PodDisruptionBudget", ""): "change",
-    ("patch", "/ConfigMap", ""): "change",
-    ("patch", "/Service", ""): "dangerous",
-    ("patch", "/Node", ""): "change",
-    ("patch", "/Pod", "proxy"): "change",
-    ("create", "/Pod", "eviction"): "dangerous",
-    ("create", "/Pod", "exec"): "dangerous",
-    ("create", "/ConfigMap", ""): "change",
-    ("create", "/Service", ""): "change",
-    ("create", "autoscaling/HorizontalPodAutoscaler", ""): "change",
-    ("create", "policy/PodDisruptionBudget", ""): "change",
-    ("create", "networking.k8s.io/NetworkPolicy", ""): "dangerous",
-    ("create", "networking.k8s.io/Ingress", ""): "dangerous",
-    ("create", "apps/Deployment", ""): "dangerous",
-    ("create", "apps/StatefulSet", ""): "dangerous",
-    ("delete", "/ConfigMap", ""): "change",
-    ("delete", "/Service", ""): "dangerous",
-    ("delete", "autoscaling/HorizontalPodAutoscaler", ""): "change",
-    ("delete", "policy/PodDisruptionBudget", ""): "change",
-    ("delete", "networking.k8s.io/NetworkPolicy", ""): "dangerous",
-    ("delete", "networking.k8s.io/Ingress", ""): "dangerous",
-    ("delete", "apps/Deployment", ""): "dangerous",
-    ("delete", "apps/StatefulSet", ""): "dangerous",
-    ("delete", "/Pod", ""): "dangerous",
-}
-"""(verb, group/kind, subresource) → class. The group keeps a custom resource from passing under a known kind's name."""
-
-SENSITIVE = frozenset(
-    {
-        "securityContext",
-        "serviceAccount",
-        "serviceAccountName",
-        "automountServiceAccountToken",
-        "hostNetwork",
-        "hostPID",
-        "hostIPC",
-        "hostUsers",
-        "hostPath",
-        "hostPort",
-        "nodeName",
-        "runtimeClassName",
-        "shareProcessNamespace",
-        "ephemeralContainers",
-        "ownerReferences",
-        "finalizers",
-        "selector",
-        "volumeDevices",
-        "projected",
-        "csi",
-    }
-)
-"""Fields that give a pod rights, or say what an object belongs to: no operation here may change one, at any depth."""
-
-NEEDED = frozenset({"selector"})
-"""Sensitive fields without which some kinds cannot be created; no operation may change them afterwards."""
-
-NODE_FIELDS = frozenset({"/spec/unschedulable"})
-"""Fields of a Node whose change moves no pod that runs: labels and taints do."""
-
-GITOPS_MANAGERS = ("argocd*", "argo-cd*", "kustomize-controller", "helm-controller", "flux*", "gotk*", "helm", "Helm")
-"""Field managers behind which stands a Git repository or a chart: what is changed here would be changed back."""
+_CUSTOM: dict[str, Risk] = {"create": "change", "update": "change", "patch": "change", "delete": "dangerous"}
 
 
 @dataclass
@@ -87,14 +26,21 @@ class Judgement:
     """The class so far, and why it is no lower."""
 
     risk: Risk = "read"
-    reasons: list[str] = field(default_factory=list[str])
+    reasons: list[tuple[Risk, str]] = field(default_factory=list[tuple[Risk, str]])
+    """Why it is more than `change`, each with the class that it asks for."""
+    rule: str = ""
+    """What the reviewed table says of the request."""
 
     def at_least(self, risk: Risk, reason: str = "") -> None:
-        """Raise the class to `risk` if it is lower; keep the reason whenever the class is more than `change`."""
+        """Raise the class to `risk` if it is lower; keep the reason whenever there is one."""
         if RISKS.index(risk) > RISKS.index(self.risk):
             self.risk = risk
-        if reason:
-            self.reasons.append(f"{risk}: {reason}")
+        if reason and (risk, reason) not in self.reasons:
+            self.reasons.append((risk, reason))
+
+    def said(self) -> list[str]:
+        """Return the reasons as a person reads them."""
+        return [f"{risk}: {reason}" for risk, reason in self.reasons]
 
 
 def entity_of(target: Target) -> Entity | None:
@@ -104,17 +50,22 @@ def entity_of(target: Target) -> Entity | None:
     return target.entity if isinstance(target, KubeTarget) else None
 
 
-def jail(operation: str, entity: Entity, policy: Policy) -> list[str]:
-    """Return why an operation on an entity is outside the jail; empty when it is inside."""
+def jail(operation: str, target: Target, policy: Policy) -> list[str]:
+    """Return why an operation on a target is outside the jail, with the mend; empty when it is inside."""
+    entity = entity_of(target)
+    if entity is None:
+        return ["the target is not understood"]
+    group = _group(target)
     outside: list[str] = []
     if operation not in policy.operations:
-        outside.append(f"the policy does not allow the operation {operation}")
-    if entity.kind not in policy.kinds:
-        outside.append(f"the policy does not allow changes of the kind {entity.kind}")
-    if not entity.namespace and entity.kind in policy.cluster_kinds:
-        return outside
-    if not policy.namespaces.has(entity.namespace):
-        outside.append(f"the policy does not allow changes in the namespace {entity.namespace or '(none)'}")
+        outside.append(f"the policy does not allow the operation {operation} (its list `operations`)")
+    if not policy.has_kind(group, entity.kind):
+        name = entity.kind if known(group, entity.kind) else f"{group}/{entity.kind}"
+        outside.append(f"the policy does not allow changes of the kind {name} (its list `kinds`)")
+    if entity.namespace and not policy.namespaces.has(entity.namespace):
+        outside.append(
+            f"the policy does not allow changes in the namespace {entity.namespace} (its table `namespaces`)"
+        )
     return outside
 
 
@@ -128,95 +79,129 @@ def judge_operation(
     owners: Iterable[Owner],
     policy: Policy,
 ) -> Judgement:
-    """Judge one operation by what its dry run shows. `said` are the pointers that the operation says it changes."""
+    """Judge one operation by what its dry run shows. `said` are the pointers that the operation says it changes.
+
+    `before` is the object as it was read, empty for one that is made; `after` is empty for one that is deleted.
+    """
     judged = Judgement()
     entity = entity_of(operation.target)
     if entity is None:
         judged.at_least("forbidden", "the target is not understood")
         return judged
     kind = operation_kind(operation.op)
-    verb = (kind.verb, f"{_group(operation)}/{entity.kind}", kind.subresource)
-    judged.at_least(TABLE.get(verb, "forbidden"), "" if verb in TABLE else f"{' '.join(verb)} is not in the table")
-    for reason in jail(operation.op, entity, policy):
+    found = _base((kind.verb, kind.subresource), _group(operation.target), entity.kind, {**before, **after}, policy)
+    judged.rule = found.why
+    judged.at_least(found.risk, found.why if found.risk in ("dangerous", "forbidden") else "")
+    for reason in jail(operation.op, operation.target, policy):
         judged.at_least("forbidden", reason)
-    labels = cast("dict[str, str]", before.get("metadata", {}).get("labels") or {})
-    for label, glob in policy.protected_labels.items():
-        if label in labels and fnmatchcase(labels[label], glob):
-            judged.at_least("forbidden", f"{entity} carries the protected label {label}={labels[label]}")
-    _judge_fields(judged, operation, before, after, diff)
+    for reason in policy.protection(cast("dict[str, Any]", before.get("metadata") or {})):
+        judged.at_least("forbidden", f"{entity} carries {reason}")
+    if isinstance(operation.target, KubeTarget):
+        _judge_object(judged, operation.target, (before, after), diff, policy)
+        _judge_owners(judged, kind.verb, before, owners, policy)
     more = [pointer for pointer, _, _ in diff.changes if not any(below(pointer, place) for place in said)]
     if more:
-        judged.at_least("dangerous", f"the dry run changes more than the operation says: {', '.join(more)}")
-    for owner in owners:
-        if any(fnmatchcase(owner.manager, glob) for glob in GITOPS_MANAGERS):
-            judged.at_least(
-                "forbidden", f"{owner.pointer} belongs to {owner.manager}: change it in Git, or it is changed back"
-            )
-    _judge_size(judged, diff, policy)
+        judged.at_least(
+            "dangerous",
+            f"the dry run changes more than the operation says: {', '.join(more)} (an admission webhook, a policy or a "
+            "default of the server adds it; the diff shows it)",
+        )
+    if operation.undo == "none":
+        judged.at_least("dangerous", f"{operation.op} of {entity} cannot be undone")
+    for reason in beyond(entity.kind, before, diff, policy.limits):
+        judged.at_least("dangerous", reason)
     return judged
 
 
-def _group(operation: Operation) -> str:
-    """Return the API group of an operation's target; a serving backend is reached through its pod."""
-    if not isinstance(operation.target, KubeTarget):
-        return ""
-    api_version = operation.target.apiVersion
-    return api_version.rsplit("/", 1)[0] if "/" in api_version else ""
+def _group(target: Target) -> str:
+    api_version = target.apiVersion if isinstance(target, KubeTarget) else ""
+    return api_version.rpartition("/")[0]
 
 
-def _judge_fields(
-    judged: Judgement, operation: Operation, before: Mapping[str, Any], after: Mapping[str, Any], diff: Diff
+def _base(request: tuple[str, str], group: str, kind: str, value: Mapping[str, Any], policy: Policy) -> Verdict:
+    """Return what the table says; for a custom resource that the policy lets through, what it is at least."""
+    verb, subresource = request
+    if known(group, kind) or not policy.has_kind(group, kind):
+        return verdict(verb, group, kind, subresource)
+    what = f"{verb} of the custom resource {group}/{kind}"
+    if subresource or verb not in _CUSTOM:
+        return Verdict("forbidden", f"{what} is not understood")
+    spec = value.get("spec")
+    if embeds_pods(value) or (isinstance(spec, dict) and "replicas" in spec):
+        return Verdict(
+            "dangerous", f"{what}, which holds pods or a scale: how its controller carries it out is not known"
+        )
+    return Verdict(_CUSTOM[verb], what)
+
+
+def _judge_object(
+    judged: Judgement,
+    target: KubeTarget,
+    values: tuple[Mapping[str, Any], Mapping[str, Any]],
+    diff: Diff,
+    policy: Policy,
 ) -> None:
-    """Judge by which fields change, appear with a new object, or cannot be brought back."""
-    entity = entity_of(operation.target)
-    if before and after and sensitive(before) != sensitive(after):
-        judged.at_least("forbidden", f"it changes a field of {', '.join(_differing(before, after))}")
-    given = {tokens(path)[-1] for path, part in _sensitive({} if before else after, "") if part} - NEEDED
-    if given:
-        judged.at_least("forbidden", f"it creates an object with {', '.join(sorted(given))}")
-    if operation.undo == "none":
-        judged.at_least("dangerous", f"{operation.op} of {entity} cannot be undone")
-    if (
-        entity is not None
-        and entity.kind == "Node"
-        and any(pointer not in NODE_FIELDS for pointer, _, _ in diff.changes)
-    ):
-        judged.at_least("dangerous", f"what it changes of {entity} may move pods")
+    before, after = values
+    for finding in findings(cleaned(before) if before else {}, after, policy.images):
+        let = finding.risk == "forbidden" and finding.name in policy.let_through
+        judged.at_least("dangerous" if let else finding.risk, finding.says)
+    names = _touched_names(before, after) if after else []
+    for name in policy.untouched(names):
+        judged.at_least(
+            "forbidden", f"it sets, replaces or takes away {name}, which the policy's `untouchable` protects"
+        )
+    if target.kind == "Node":
+        other = [pointer for pointer, _, _ in diff.changes if pointer != "/spec/unschedulable"]
+        if other:
+            judged.at_least("dangerous", f"of a node it changes {', '.join(other)}, not only whether pods may come")
+    if after and (stays := _identity(target, after)):
+        judged.at_least("forbidden", stays)
 
 
-def _judge_size(judged: Judgement, diff: Diff, policy: Policy) -> None:
-    for pointer, before, after in diff.changes:
-        if pointer != REPLICAS:
-            continue
-        old, new = int(1 if before is None else before), int(1 if after is None else after)
-        limit = policy.limits.max_scale_factor
-        if new == 0 or max(old, new) > limit * max(1, min(old, new)):
-            judged.at_least("dangerous", f"replicas {old} → {new} is beyond the factor {limit:g}")
+def _identity(target: KubeTarget, after: Mapping[str, Any]) -> str:
+    """Return how the object that comes out is not the one that was named; empty where it is."""
+    metadata = cast("dict[str, Any]", after.get("metadata") or {})
+    there = (after.get("apiVersion"), after.get("kind"), metadata.get("namespace", ""), metadata.get("name"))
+    asked = (target.apiVersion, target.kind, target.namespace, target.name)
+    if there == asked:
+        return ""
+    return f"what comes out is {' '.join(map(str, there))}, not {' '.join(asked)}"
 
 
-def sensitive(value: Any) -> list[bytes]:
-    """Return every sensitive field of an object with its place and value, in one order."""
-    return sorted(canonical_bytes([path, part]) for path, part in _sensitive(value, ""))
+def _touched_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the keys of labels and annotations, of the object or of pods in it, that differ."""
+    old, new = dict(_metadata(before, "")), dict(_metadata(after, ""))
+    return sorted({path[-1] for path in {*old, *new} if old.get(path) != new.get(path)})
 
 
-def _sensitive(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _metadata(value: Any, path: str) -> Iterable[tuple[tuple[str, str], Any]]:
+    """Yield ((place, key), value) of every label and annotation at any depth."""
     if isinstance(value, dict):
         for key, item in cast("dict[str, Any]", value).items():
-            if key in SENSITIVE:
-                yield f"{path}/{key}", item
-            else:
-                yield from _sensitive(item, f"{path}/{key}")
+            place = f"{path}/{key}"
+            if key in ("labels", "annotations") and isinstance(item, dict) and path.endswith("/metadata"):
+                yield from (((place, name), held) for name, held in cast("dict[str, Any]", item).items())
+            elif key != "managedFields":
+                yield from _metadata(item, place)
     elif isinstance(value, list):
         for index, item in enumerate(cast("list[Any]", value)):
-            name = cast("dict[str, Any]", item).get("name", index) if isinstance(item, dict) else index
-            yield from _sensitive(item, f"{path}/{name}")
+            yield from _metadata(item, f"{path}/{index}")
 
 
-def _differing(before: Any, after: Any) -> list[str]:
-    old, new = set(sensitive(before)), set(sensitive(after))
-    names = {
-        tokens(path)[-1]
-        for path, part in [*_sensitive(before, ""), *_sensitive(after, "")]
-        if canonical_bytes([path, part]) in old ^ new
-    }
-    return sorted(names)
+def _judge_owners(
+    judged: Judgement, verb: str, before: Mapping[str, Any], owners: Iterable[Owner], policy: Policy
+) -> None:
+    """Judge by who else writes the fields that change: a repository behind a tool, or a controller."""
+    risk: Risk = "forbidden" if policy.gitops == "refuse" else "dangerous"
+    source = git_source(before)
+    owned = [owner for owner in owners if tool_of(owner.manager)]
+    said = f" {source.says()};" if source else ""
+    for owner in owned:
+        judged.at_least(risk, f"{owner.pointer} belongs to {owner.manager} ({tool_of(owner.manager)});{said} {ADVICE}")
+    if source is not None and not owned and (not git_managers(before) or verb == "delete"):
+        judged.at_least(risk, f"{source.says()}, and which of its fields is not recorded; {ADVICE}")
+    metadata = cast("dict[str, Any]", before.get("metadata") or {})
+    for owner in cast("list[dict[str, Any]]", metadata.get("ownerReferences") or []):
+        if owner.get("controller") and verb in ("patch", "update") and before.get("kind") != "Pod":
+            name = f"{owner.get('kind')} {owner.get('name')}"
+            judged.at_least("dangerous", f"the {name} controls it, and may change it back: change that instead")

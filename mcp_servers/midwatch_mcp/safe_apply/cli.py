@@ -1,4 +1,4 @@
-"""`midwatch change|policy`. The answer goes to standard output, what a person looks at to standard error."""
+"""`midwatch change`. The answer goes to standard output, what a person looks at to standard error."""
 
 import asyncio
 from argparse import Namespace
@@ -14,7 +14,6 @@ from midwatch_mcp.safe_apply.approvals import approvals_for
 from midwatch_mcp.safe_apply.approving import decide, show
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.opening import open_envelope
-from midwatch_mcp.safe_apply.policy import LEVELS, load, policy_path, set_frozen
 from midwatch_mcp.safe_apply.render import one_line, plan_text
 from midwatch_mcp.settings import ServerSettings
 
@@ -39,17 +38,6 @@ def change(arguments: Namespace, settings: Settings) -> int:
         "approve": _approve,
         "recover": _recover,
         "undo": _undo,
-    }
-    return run_verb(verbs, arguments, settings)
-
-
-def policy(arguments: Namespace, settings: Settings) -> int:
-    """Run `midwatch policy VERB`."""
-    verbs: dict[str, Verb] = {
-        "show": _policy_show,
-        "check": _policy_check,
-        "freeze": _policy_freeze,
-        "unfreeze": _policy_freeze,
     }
     return run_verb(verbs, arguments, settings)
 
@@ -161,38 +149,3 @@ def _undo(arguments: Namespace, settings: Settings) -> int:
 def _change_lines(one: Change) -> list[str]:
     states = ", ".join(f"{operation.id} {operation.state}" for operation in one.operations)
     return [f"{one.change_id} of plan {one.plan_id[:12]}: {one.state} ({states})", f"  {one_line(one.note)}"]
-
-
-# policy
-
-
-def _policy_show(arguments: Namespace, settings: Settings) -> int:
-    path = policy_path(settings.state, settings.policy)
-    found = load(path, required=settings.policy is not None)
-    data = {"file": str(path) if path.exists() else None, "policy": dump(found)}
-    lines = [f"# {path if path.exists() else 'built in: no file ' + str(path)}"]
-    lines += [f"{name} = {one_line(value)}" for name, value in dump(found).items()]
-    answer(arguments, data, "\n".join(lines))
-    return Exit.OK
-
-
-def _policy_check(arguments: Namespace, settings: Settings) -> int:
-    path = policy_path(settings.state, settings.policy)
-    found = load(path, required=settings.policy is not None)
-    state = "frozen: " + found.frozen if found.frozen is not None else "not frozen"
-    said = f"{path if path.exists() else 'the built-in policy'} fits: autonomy {found.autonomy} "
-    answer(
-        arguments,
-        {"fits": True, "autonomy": found.autonomy, "frozen": found.frozen},
-        said + f"({LEVELS[found.autonomy]}), {one_line(state)}",
-    )
-    return Exit.OK
-
-
-def _policy_freeze(arguments: Namespace, settings: Settings) -> int:
-    path = policy_path(settings.state, settings.policy)
-    reason = arguments.reason if arguments.verb == "freeze" else None
-    set_frozen(path, reason)
-    said = "not frozen" if reason is None else f"frozen: {one_line(reason)}"
-    answer(arguments, {"frozen": reason, "file": str(path)}, f"{said} ({path})")
-    return Exit.OK

@@ -129,7 +129,7 @@ async def _operation(
     kind = operation_kind(draft.op)
     target, entity = await _target(draft, kind, cluster, api)
     policy, now = under
-    outside = jail(draft.op, entity, policy)
+    outside = jail(draft.op, target, policy)
     if outside:
         raise RefusedChangeError("forbidden", f"{name} ({draft.op} of {entity}): {'; '.join(outside)}")
     snapshot = await read_for(api, kind, target)

@@ -22,6 +22,7 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal, Record
+from midwatch_mcp.safe_apply.judged import Judged
 from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse
@@ -114,6 +115,21 @@ class Envelope:
             await self._admission.refuse_other_cluster(plan)
             await self._admission.refuse_stale(plan)
             return self._keep(plan, await rehearse(plan, self._api, self._admission.policy()))
+
+    async def judge(self, subject: str | Mapping[str, Any]) -> Judged:
+        """Say the class of a plan, by its id, or of a draft, and what decides it. Keeps nothing."""
+        policy = self._admission.policy()
+        if isinstance(subject, str):
+            plan = self.journal.plan(subject)
+            await self._admission.refuse_other_cluster(plan)
+        else:
+            try:
+                plan = await draft_plan(parse_draft(subject), self._api, policy, now=self._clock.now())
+            except RefusedChangeError as refusal:
+                if refusal.reason != "forbidden":
+                    raise
+                return Judged.refused(str(refusal))
+        return Judged.of(await rehearse(plan, self._api, policy), policy)
 
     def _keep(self, plan: Plan, rehearsed: Rehearsed) -> Proposal:
         self.journal.put_preview(rehearsed.preview, self._clock.now())

@@ -1,17 +1,15 @@
-"""The jail: what may be changed at all, read from a TOML file at every call (CONTRACTS §5 and §6)."""
+"""The jail: what may be changed at all, from a TOML file that is read at every call (CONTRACTS §5 and §6)."""
 
-import os
-import re
-import tempfile
-import tomllib
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.safe_apply.errors import PolicyError
+from midwatch_contracts.plan import Risk
+from midwatch_mcp.safe_apply.classification import known
+from midwatch_mcp.safe_apply.freeze import Freeze
 from midwatch_mcp.safe_apply.operations import OPERATIONS
 
 LEVELS = ("observe", "diagnose", "propose", "assist", "act", "keep watch")
@@ -19,16 +17,19 @@ LEVELS = ("observe", "diagnose", "propose", "assist", "act", "keep watch")
 PROPOSE, ASSIST = 2, 3
 
 Glob = Annotated[str, Field(min_length=1)]
+KindName = Annotated[str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Z][A-Za-z0-9]*$")]
+"""`Deployment` for a kind of Kubernetes itself, `example.com/Widget` for a custom one."""
 
 
 class Namespaces(Model):
     """Globs; `deny` wins."""
 
     allow: tuple[Glob, ...] = ("*",)
-    deny: tuple[Glob, ...] = ("kube-*",)
+    deny: tuple[Glob, ...] = ("kube-*", "*-system", "openshift-*", "argocd", "cert-manager", "kyverno", "midwatch")
+    """The cluster's own, and those of what guards it."""
 
     def has(self, namespace: str) -> bool:
-        """Say whether a namespace is inside. Cluster-wide objects have none and are outside."""
+        """Say whether a namespace is inside."""
         return (
             bool(namespace)
             and any(fnmatchcase(namespace, glob) for glob in self.allow)
@@ -40,8 +41,22 @@ class Limits(Model):
     """What lies beyond is `dangerous`."""
 
     max_objects: int = Field(default=10, ge=1)
+    """Most objects that one plan touches."""
     max_scale_factor: float = Field(default=4.0, ge=1)
-    """Largest ratio of new to old replicas, either way. Zero replicas is beyond every factor."""
+    """Largest ratio of new to old replicas or bounds, either way. Zero is beyond every factor."""
+    max_pods_restarted: int = Field(default=50, ge=0)
+    """Most pods that one plan restarts or takes away."""
+    max_traffic_share: float = Field(default=0.75, ge=0, le=1)
+    """Largest share of a Service's ready pods that is away at once, as a fraction."""
+
+
+class ClassRule(Model):
+    """What an approval of one class must be."""
+
+    people: int = Field(default=1, ge=1, le=5)
+    """How many different principals must approve; 2 is four eyes."""
+    host: bool = True
+    """Whether an answer counts that an MCP host brings from its user (elicitation), unsigned."""
 
 
 class ApprovalRules(Model):
@@ -49,6 +64,12 @@ class ApprovalRules(Model):
 
     max_age_s: float = Field(default=24 * 3600.0, gt=0)
     """Longest time between `issued` and `expires`."""
+    change: ClassRule = ClassRule()
+    dangerous: ClassRule = ClassRule(host=False)
+
+    def rule(self, risk: Risk) -> ClassRule:
+        """Return the rule of a class; what is not `change` is held to that of `dangerous`."""
+        return self.change if risk in ("read", "change") else self.dangerous
 
 
 class Policy(Model):
@@ -58,8 +79,10 @@ class Policy(Model):
     autonomy: int = Field(default=ASSIST, ge=0, le=5)
     frozen: str | None = None
     """While set, nothing new is written; the text is the reason that is shown."""
+    freeze: tuple[Freeze, ...] = ()
+    """Windows in which nothing new is written."""
     namespaces: Namespaces = Namespaces()
-    kinds: tuple[str, ...] = (
+    kinds: tuple[KindName, ...] = (
         "Deployment",
         "StatefulSet",
         "HorizontalPodAutoscaler",
@@ -69,79 +92,114 @@ class Policy(Model):
         "Pod",
         "Node",
     )
-    cluster_kinds: tuple[str, ...] = ("Node",)
-    """Kinds without a namespace that may be changed, where `kinds` has them too."""
+    """Kinds that may be changed, those that live in no namespace too."""
     operations: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "exec")
     """`exec` runs anything at all: who wants it writes it down."""
     protected_labels: dict[str, Glob] = Field(default_factory=lambda: {"midwatch.io/protected": "*"})
     """Objects that carry one of these labels, with a value that the glob matches, are not touched."""
+    protected_annotations: dict[str, Glob] = Field(default_factory=lambda: {"midwatch.io/protected": "*"})
+    """The same for annotations."""
+    untouchable: tuple[Glob, ...] = (
+        "midwatch.io/protected*",
+        "argocd.argoproj.io/*",
+        "*.toolkit.fluxcd.io/*",
+        "meta.helm.sh/*",
+        "app.kubernetes.io/managed-by",
+        "pod-security.kubernetes.io/*",
+        "*.istio.io/*",
+        "kubernetes.io/*",
+        "cluster-autoscaler.kubernetes.io/*",
+    )
+    """Keys of labels and annotations that no change sets, replaces or takes away, on an object or on its pods."""
+    images: tuple[Glob, ...] = ()
+    """Images that a change may bring in; none named: one of another repository than before is `dangerous`."""
+    let_through: tuple[str, ...] = ()
+    """Names of fields, flags and variables that would make a change `forbidden`, and make it `dangerous` instead."""
+    gitops: Literal["refuse", "dangerous"] = "refuse"
+    """What becomes of a change to something that a Git repository or a chart owns, and that is changed back."""
     limits: Limits = Limits()
     approvals: ApprovalRules = ApprovalRules()
 
+    def frozen_at(self, now: float) -> str | None:
+        """Return why nothing new may be written at `now` (Unix seconds), or None."""
+        if self.frozen is not None:
+            return self.frozen
+        return next((window.says() for window in self.freeze if window.active(now)), None)
 
-def policy_path(state: Path, given: Path | None) -> Path:
-    """Return where the policy file is: the one given, or `<state>/policy.toml`."""
-    return given or state / "policy.toml"
+    def has_kind(self, group: str, kind: str) -> bool:
+        """Say whether a kind may be changed; a plain name stands for Kubernetes' own kind and for no custom one."""
+        return f"{group}/{kind}" in self.kinds or (kind in self.kinds and known(group, kind))
 
+    def protection(self, metadata: Mapping[str, Any]) -> list[str]:
+        """Return the labels and annotations of an object that keep it from every change."""
+        found: list[str] = []
+        for group, wanted in (("labels", self.protected_labels), ("annotations", self.protected_annotations)):
+            held = cast("dict[str, str]", metadata.get(group) or {})
+            found += [
+                f"the protected {group.removesuffix('s')} {name}={held[name]}"
+                for name, glob in wanted.items()
+                if name in held and fnmatchcase(str(held[name]), glob)
+            ]
+        return found
 
-def load(path: Path, *, required: bool = False) -> Policy:
-    """Read the policy; the built-in one where there is no file and none is required.
-
-    Raises:
-        PolicyError: names the file and each field that does not fit. A policy that cannot be read allows nothing.
-    """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        if required:
-            raise PolicyError(f"there is no policy file {path}: write one, or leave the setting out") from error
-        return Policy()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolicyError(f"the policy {path} cannot be read: {error}") from error
-    try:
-        return Policy.model_validate(raw)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise PolicyError(f"the policy {path} does not fit: {wrong}") from error
-
-
-_FROZEN_LINE = re.compile(r"^\s*frozen\s*=.*\n?", re.MULTILINE)
+    def untouched(self, names: Iterable[str]) -> list[str]:
+        """Return those of some labels or annotations that no change may touch."""
+        return [name for name in names if any(fnmatchcase(name, glob) for glob in self.untouchable)]
 
 
-def set_frozen(path: Path, reason: str | None) -> Policy:
-    """Write `frozen` into the policy file (None takes it out), leaving every other line as it is.
+def sentences(policy: Policy) -> list[str]:
+    """Return what a policy means, in words, one thing a sentence."""
+    spaces, limits, rules = policy.namespaces, policy.limits, policy.approvals
+    allowed = "any namespace" if "*" in spaces.allow else f"namespaces {', '.join(spaces.allow)}"
+    but = f", never in {', '.join(spaces.deny)}" if spaces.deny else ""
+    said = [
+        f"Autonomy is {policy.autonomy} ({LEVELS[policy.autonomy]}): {_MEANING[policy.autonomy]}.",
+        f"Changes are allowed in {allowed}{but}.",
+        f"Only these kinds may be changed: {', '.join(policy.kinds) or 'none'}.",
+        f"Only these operations are allowed: {', '.join(policy.operations) or 'none'}.",
+        _limits(limits),
+        approval_sentence("change", rules.change),
+        approval_sentence("dangerous change", rules.dangerous),
+        f"An approval is good for at most {rules.max_age_s:g} s.",
+    ]
+    for group, names in (("label", policy.protected_labels), ("annotation", policy.protected_annotations)):
+        said += [f"Whatever carries the {group} {name}={glob} is not touched." for name, glob in names.items()]
+    if policy.untouchable:
+        said.append(f"No label or annotation {', '.join(policy.untouchable)} is set or taken away.")
+    if policy.images:
+        said.append(f"Images come only from {', '.join(policy.images)}.")
+    if policy.let_through:
+        said.append(f"A person may approve what is otherwise forbidden for: {', '.join(policy.let_through)}.")
+    said.append(
+        "What a Git repository or a chart owns is not changed here."
+        if policy.gitops == "refuse"
+        else "What a Git repository or a chart owns may be changed here, as a dangerous change; it may be changed back."
+    )
+    said += [f"Nothing new is written {window.says()}." for window in policy.freeze]
+    said.append("Nothing is frozen by hand." if policy.frozen is None else f"All is frozen by hand: {policy.frozen}.")
+    return said
 
-    Raises:
-        PolicyError: when the file does not fit before, or would not after.
-    """
-    load(path)
-    text = path.read_text("utf-8") if path.exists() else 'schema = "midwatch.policy/v1"\n'
-    table = re.search(r"^\s*\[", text, re.MULTILINE)
-    head, tail = (text[: table.start()], text[table.start() :]) if table else (text, "")
-    head = _FROZEN_LINE.sub("", head)
-    if reason is not None:
-        head = f"frozen = {_toml_string(reason)}\n" + head
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _replace(path, head + tail, reason)
-    return load(path)
+
+_MEANING = (
+    "reads only when asked",
+    "runs guides and says the cause, drafts no plan",
+    "drafts and previews plans, applies none",
+    "applies what a person approved",
+    "approves a change by itself when its cause is certain",
+    "approves a change by itself when its cause is certain, and opens runs from alerts",
+)
 
 
-def _replace(path: Path, text: str, frozen: str | None) -> None:
-    """Put `text` in the place of the file, once it is known to say what it shall."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".policy-", suffix=".toml")
-    written = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        said = load(written).frozen
-        if said == frozen:
-            written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
-    if said != frozen:
-        raise PolicyError(f"the line `frozen` of {path} cannot be written by machine: edit the file by hand")
+def _limits(limits: Limits) -> str:
+    return (
+        f"A plan is dangerous when it touches more than {limits.max_objects} objects, scales by more than a factor of "
+        f"{limits.max_scale_factor:g} or to zero, restarts more than {limits.max_pods_restarted} pods, or takes away "
+        f"more than {limits.max_traffic_share:.0%} of a Service's ready pods at once."
+    )
 
 
-def _toml_string(text: str) -> str:
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
-    return f'"{escaped}"'
+def approval_sentence(what: str, rule: ClassRule) -> str:
+    """Return what the approval of a change of a class takes."""
+    who = "one person" if rule.people == 1 else f"{rule.people} different people"
+    how = "an answer through an MCP host counts" if rule.host else "by signature, not through an MCP host"
+    return f"A {what} needs the approval of {who}; {how}."

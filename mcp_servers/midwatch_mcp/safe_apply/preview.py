@@ -21,8 +21,9 @@ from midwatch_contracts.plan import (
     Target,
     preview_sha256,
 )
-from midwatch_mcp.safe_apply.classify import GITOPS_MANAGERS, Judgement, judge_operation
+from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
+from midwatch_mcp.safe_apply.git_owners import git_source
 from midwatch_mcp.safe_apply.masking import masked, masked_changes
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.base import OperationKind, Part, Undo
@@ -34,8 +35,6 @@ from midwatch_mcp.safe_apply.values import as_yaml, cleaned
 
 DRY_RUNS = 5
 """How often a dry run is tried when the target's version moves in between."""
-_GITOPS_LABELS = ("app.kubernetes.io/managed-by", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
-_GITOPS_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
 
 
 class Expected(Model):
@@ -64,6 +63,8 @@ class Rehearsed:
     expected: dict[str, Expected]
     reasons: tuple[str, ...]
     """Why the risk is what it is, where it is more than `change`."""
+    judgements: dict[str, Judgement]
+    """The same by operation."""
 
 
 def target_text(target: Target) -> str:
@@ -96,6 +97,7 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     owners: list[Owner] = []
     expected: dict[str, Expected] = {}
     judged = Judgement()
+    judgements: dict[str, Judgement] = {}
     warnings: list[str] = []
     blasts: list[tuple[int, int]] = []
     for operation in plan.operations:
@@ -113,8 +115,10 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
             owners=owned,
             policy=policy,
         )
-        for reason in one.reasons or [""]:
-            judged.at_least(one.risk, reason and f"{operation.id} {reason.partition(': ')[2]}")
+        judgements[operation.id] = one
+        judged.at_least(one.risk)
+        for risk, reason in one.reasons:
+            judged.at_least(risk, f"{operation.id} {reason}")
         diffs.append(diff)
         owners += owned
         expected[operation.id] = expectation
@@ -129,9 +133,9 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
         owners=tuple(owners),
         risk=_risk(judged),
         blast=_sum(blasts),
-        warnings=(*judged.reasons, *warnings),
+        warnings=(*judged.said(), *warnings),
     )
-    return Rehearsed(preview, preview_sha256(preview), expected, tuple(judged.reasons))
+    return Rehearsed(preview, preview_sha256(preview), expected, tuple(judged.said()), judgements)
 
 
 @dataclass(frozen=True)
@@ -266,13 +270,9 @@ def _sum(blasts: list[tuple[int, int]]) -> Blast:
 async def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff, api: TargetApi) -> list[str]:
     found: list[str] = []
     metadata = cast("dict[str, Any]", value.get("metadata") or {})
-    for group, names in (("labels", _GITOPS_LABELS), ("annotations", _GITOPS_ANNOTATIONS)):
-        held = cast("dict[str, str]", metadata.get(group) or {})
-        found += [
-            f"{operation.id}: {diff.target} carries {name}={held[name]}: a tool may change it back"
-            for name in names
-            if name in held and (name != _GITOPS_LABELS[0] or held[name] in GITOPS_MANAGERS)
-        ]
+    source = git_source(value)
+    if source is not None:
+        found.append(f"{operation.id}: {source.says()}: what it has in its source would be changed back")
     if not metadata.get("managedFields") and isinstance(operation.target, KubeTarget):
         found.append(f"{operation.id}: {diff.target} records no field owners: who else writes it is unknown")
     if operation.op == "scale" and isinstance(operation.target, KubeTarget):
