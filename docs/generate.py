@@ -26,6 +26,7 @@ from midwatch_lab.exporters.machine.exporter import NODE_FAMILIES
 from midwatch_lab.exporters.missing import MISSING
 from midwatch_lab.exporters.state.kinds import KINDS
 from midwatch_lab.load.proof import COLUMNS, DRAWS, MOST_ERRORS, prove, table
+from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_serving.buckets import boundaries
 from midwatch_serving.metric_families import FAMILIES
 
@@ -41,6 +42,7 @@ SHAPES = (
     LedgerEntry,
     Operation,
     Plan,
+    Policy,
     Preview,
     Scenario,
 )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,19 @@ def test_the_schema_describes_the_file() -> None:
     schema = json.loads(json.dumps(Policy.model_json_schema(by_alias=True)))
     assert set(schema["properties"]) == {field.alias or name for name, field in Policy.model_fields.items()}
     assert schema["additionalProperties"] is False
+
+
+def test_the_example_of_the_documents_fits_and_shows_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "safe-apply.md").read_text("utf-8")
+    example = page.split("```toml policy\n")[1].split("```")[0]
+    policy, faults = parse(example)
+    assert policy is not None, faults
+    built_in = Policy()
+    for name, field in Policy.model_fields.items():
+        key = field.alias or name
+        assert re.search(rf"^(\[+)?{key}\b", example, re.MULTILINE) or key == "frozen", key
+    marked = {line.split("=")[0].strip() for line in example.splitlines() if line.rstrip().endswith("# example")}
+    for name in ("autonomy", "kinds", "gitops", "limits", "approvals", "protected_labels", "protected_annotations"):
+        assert name not in marked
+        assert getattr(policy, name) == getattr(built_in, name)
+    assert policy.namespaces.deny == built_in.namespaces.deny
