@@ -120,6 +120,46 @@ async def test_alerts_can_be_asked_for_by_state(metrics: Caller, world: World) -
     assert [(entry["name"], entry["value"]) for entry in firing] == [("TimeToFirstTokenHigh", 2.5)]
 
 
+async def test_an_alert_carries_its_rule_and_rules_that_are_quiet_or_broken_are_told(
+    metrics: Caller, world: World
+) -> None:
+    def rule(name: str, state: str, severity: str, **more: object) -> dict[str, object]:
+        labels = {"severity": severity}
+        alerts = [{"labels": {"alertname": name, **labels}, "state": state}] if state != "inactive" else []
+        given = {"type": "alerting", "name": name, "state": state, "labels": labels, "alerts": alerts, "duration": 60}
+        return {**given, "query": f"{name.lower()} > {len(severity)}", "health": "ok", **more}
+
+    world.metrics.rules = [
+        rule("Slow", "firing", "page"),
+        rule("Slow", "firing", "ticket"),
+        rule("Quiet", "inactive", "page"),
+        rule("Mute", "inactive", "page", health="err", lastError="found duplicate series"),
+        {"type": "recording", "name": "x", "query": "y"},
+    ]
+    found = await metrics.result("metrics_alerts")
+    assert [(one["labels"]["severity"], one["expr"], one["for_s"]) for one in found["data"]["alerts"]] == [
+        ("page", "slow > 4", 60),
+        ("ticket", "slow > 6", 60),
+    ]
+    assert found["data"]["broken"] == [{"name": "Mute", "error": "found duplicate series"}]
+    assert found["summary"].startswith("2 alerts fire, 0 are pending. 1 rules cannot be evaluated")
+    quiet = (await metrics.data("metrics_alerts", state="inactive"))["alerts"]
+    assert [(one["name"], one["state"], one["expr"]) for one in quiet] == [
+        ("Mute", "inactive", "mute > 4"),
+        ("Quiet", "inactive", "quiet > 4"),
+    ]
+    world.metrics.lacks = frozenset({"alerts", "rules"})
+    assert "neither alerts nor rules" in await metrics.error("metrics_alerts")
+
+
+async def test_an_api_that_lists_no_targets_is_read_by_the_metric_up(metrics: Caller, world: World) -> None:
+    world.metrics.lacks = frozenset({"targets"})
+    world.metrics.vectors["up"] = [({"namespace": "llm", "pod": "a"}, "1"), ({"namespace": "llm", "pod": "b"}, "0")]
+    found = await metrics.result("metrics_targets", namespace="llm")
+    assert [(one["labels"]["pod"], one["health"]) for one in found["data"]["targets"]] == [("b", "down"), ("a", "up")]
+    assert found["summary"] == "1 of 2 targets are up. This API lists no targets: read from the metric up."
+
+
 async def test_what_the_api_refuses_is_passed_on_with_its_reason(metrics: Caller, world: World) -> None:
     world.metrics.failure = (422, "execution", "query processing would load too many samples")
     assert "load too many samples" in await metrics.error("metrics_query", query="up")

@@ -1,31 +1,39 @@
-"""`metrics_search`: metric names by words, over the name, the help text and the unit."""
+"""`metrics_search`: metrics by what a question means, over names, help, labels and label values."""
 
 import asyncio
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.metrics.room import MetricsRoom, entries
+from midwatch_mcp.metrics.catalogue import PLAIN, Family, families, labels_of, series_of, values_meant
+from midwatch_mcp.metrics.room import MetricsRoom
+from midwatch_mcp.metrics.wording import Described, Index
 from midwatch_mcp.shapes import Outside
 from midwatch_mcp.tool import Answer, tool
 
-_WORDS = re.compile(r"[a-z0-9]+")
-_TYPES = frozenset({"counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"})
-_PREFIX = 4
-"""Letters that two words must share to count as forms of one (`queue`, `queueing`)."""
+DETAILED = 10
+"""Metrics, from the best, of which labels and number of series are read."""
 
 
 class Metric(Model):
-    """One metric family."""
+    """One metric; a histogram is one, by its buckets."""
 
     name: str
     type: str
-    """As its exposition says; `unknown` where the server holds no metadata."""
+    """As its exposition says; else by its name; else `unknown`."""
     unit: Outside
+    """As its exposition says, else by its name; empty where neither tells."""
     help: Outside
+    """A series that a rule records has the rule's expression here."""
+    example: str
+    """A query that reads it as its type is meant to be read."""
+    labels: list[Outside] | None = None
+    """Names of its labels; None beyond the tenth metric."""
+    series: int | None = None
+    """How many it has now; None where it is not measured."""
+    values: list[Outside] = Field(default_factory=list[str])
+    """Label values that the question means, such as `OOMKilled`."""
 
 
 class MetricsSearchData(Model):
@@ -39,7 +47,10 @@ class MetricsSearchData(Model):
 @tool(
     name="metrics_search",
     title="Find metrics",
-    description="Find metric names by words of their name or help text, best first; an empty text lists names.",
+    description=(
+        "Find metrics by what you want to know, in everyday words, over names, help, labels and their values, best "
+        "first, each with type, unit, labels and an example query; an empty text lists names."
+    ),
     cluster="metrics",
     cost="low",
     read_only=True,
@@ -49,58 +60,47 @@ class MetricsSearchData(Model):
 )
 async def metrics_search(
     room: MetricsRoom,
-    text: Annotated[str, Field(max_length=200, description="words, such as: time to first token")] = "",
+    text: Annotated[str, Field(max_length=200, description="such as: slow first token")] = "",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> Answer[MetricsSearchData]:
-    """Score every name against the words."""
-    names, metadata = await asyncio.gather(
-        room.client.get("label/__name__/values"), room.client.get("metadata", {"limit_per_metric": 1})
-    )
-    known = [str(name) for name in cast("list[Any]", names or [])]
-    told = cast("dict[str, Any]", metadata or {})
-    wanted = _WORDS.findall(text.casefold())
-    scored = [(_score(wanted, metric), metric) for metric in (_metric(name, told) for name in known)]
-    found = [metric for score, metric in sorted(scored, key=lambda pair: (-pair[0], pair[1].name)) if score > 0]
+    """Rank every metric by the words, then look more closely at the best."""
+    known, meant = await asyncio.gather(families(room), values_meant(room, text) if text.strip() else _nothing())
+    ranked = _ranked(known, meant, text) if text.strip() else known
+    best = ranked[: min(limit, DETAILED)]
+    series, names = await asyncio.gather(series_of(room, best), asyncio.gather(*(labels_of(room, one) for one in best)))
+    found = [_metric(family, meant.get(family.counted, set())) for family in ranked]
+    for place, (family, own) in enumerate(zip(best, names, strict=True)):
+        found[place] = found[place].model_copy(update={"labels": own, "series": series.get(family.counted)})
     data = MetricsSearchData(metrics=found[:limit], matched=len(found), total=len(known))
-    best = f" Best: {found[0].name}." if found and wanted else ""
-    return Answer(
-        f"{len(found)} of {len(known)} metrics match.{best}",
-        data,
-        full={"metrics": found},
-        truncated=len(found) > limit,
-    )
+    return Answer(_summary(data, text), data, full={"metrics": found}, truncated=len(found) > limit)
 
 
-def _metric(name: str, told: Mapping[str, Any]) -> Metric:
-    """Return what is known of a series name; parts of a histogram or summary carry the metadata of their family."""
-    family = next((base for base in (name, *_families(name)) if base in told), name)
-    first = (entries(told.get(family)) or [{"type": "unknown"}])[0]
-    kind = str(first.get("type"))
+async def _nothing() -> dict[str, set[str]]:
+    return {}
+
+
+def _ranked(known: list[Family], meant: dict[str, set[str]], text: str) -> list[Family]:
+    described = [Described(one.name, one.help, sorted(meant.get(one.counted, ()))) for one in known]
+    scores = Index.of(described).scores(text)
+    order = sorted(range(len(known)), key=lambda place: (-scores[place], known[place].name))
+    return [known[place] for place in order if scores[place] > 0]
+
+
+def _metric(family: Family, values: set[str]) -> Metric:
     return Metric(
-        name=name,
-        type=kind if kind in _TYPES else "unknown",
-        unit=str(first.get("unit") or ""),
-        help=str(first.get("help") or ""),
+        name=family.name,
+        type=family.type,
+        unit=family.unit,
+        help=family.help,
+        example=family.example,
+        values=sorted(values),
     )
 
 
-def _families(name: str) -> list[str]:
-    return [name.removesuffix(end) for end in ("_bucket", "_sum", "_count", "_total") if name.endswith(end)]
-
-
-def _score(wanted: list[str], metric: Metric) -> float:
-    """Return 1 for an empty search, else 2 a word in the name and 1 in the help, less for shared beginnings."""
-    if not wanted:
-        return 1.0
-    named, told = set(_WORDS.findall(metric.name.casefold())), set(_WORDS.findall(metric.help.casefold()))
-    total = sum(2.0 * _likeness(word, named) + _likeness(word, told) for word in wanted)
-    return total / len(wanted) if total else 0.0
-
-
-def _likeness(word: str, words: set[str]) -> float:
-    if word in words:
-        return 1.0
-    alike = len(word) >= _PREFIX and any(
-        other.startswith(word[:_PREFIX]) and (other.startswith(word) or word.startswith(other)) for other in words
-    )
-    return 0.5 if alike else 0.0
+def _summary(data: MetricsSearchData, text: str) -> str:
+    told = f"{data.matched} of {data.total} metrics match."
+    if not data.metrics or not text.strip():
+        return told
+    best = data.metrics[0]
+    # A name beyond the old alphabet may be a sentence of somebody's: it stays in its field.
+    return told + (f" Best: {best.name} ({best.type}): {best.example}." if PLAIN.fullmatch(best.name) else "")
