@@ -62,7 +62,7 @@ async def test_configuration_names_in_which_replicas_differ_and_drift_from_argum
 
 
 async def test_a_backend_without_a_configuration_resource_says_so(serving: Caller, world: World) -> None:
-    world.backends["vllm"] = BackendDouble(configurable=False)
+    world.backends["vllm"] = BackendDouble(configurable=False, exposition="up 1\n", models=[{"id": "tiny"}])
     data = await serving.data("serving_config", url=f"{world.url}/backends/vllm")
     assert "no configuration resource" in data["replicas"][0]["error"]
 
@@ -149,15 +149,17 @@ async def test_a_what_if_is_answered_by_a_ready_replica_and_says_what_is_beyond_
 ) -> None:
     world.backends["chat-new-a"].prediction = {
         "cost_model": {"name": "cpu-tiny", "uncertainty": "10 %"},
-        "current": side(max_num_seqs=4),
-        "proposed": side(max_num_seqs=8),
+        "current": side(max_num_seqs=4) | {"bands": {"ttft_p95_ms": [800.0, 1200.0], "tpot_p95_ms": None}},
+        "proposed": side(max_num_seqs=8) | {"bands": {"ttft_p95_ms": [200.0, 310.5], "tpot_p95_ms": None}},
         "difference": {
             "ttft_p95_ms": {"ratio": 0.25, "beyond_error": True},
             "tpot_p95_ms": {"ratio": 1.05, "beyond_error": False},
         },
     }
     found = await serving.result("serving_what_if", **CHAT, load={"rate": 6}, config={"max_num_seqs": 8})
-    assert found["summary"] == "Simulated: beyond the simulation's error are ttft_p95_ms x 0.25."
+    assert found["summary"] == (
+        "Simulated: beyond the simulation's error are ttft_p95_ms x 0.25 (800-1200 to 200-310.5)."
+    )
     assert (found["data"]["asked"], found["data"]["beyond_error"]) == ("chat-new-a", ["ttft_p95_ms"])
     assert found["data"]["ratios"] == {"ttft_p95_ms": 0.25, "tpot_p95_ms": 1.05}
     (body,) = world.backends["chat-new-a"].asked

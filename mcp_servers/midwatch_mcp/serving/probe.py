@@ -24,6 +24,8 @@ class ServingProbeData(Model):
     pod: str
     ttft_s: float | None
     """Time to the first token; None where none came."""
+    tpot_s: float | None = None
+    """Time per output token after the first; None for fewer than two."""
     total_s: float
     tokens: int
     text: Outside
@@ -69,6 +71,7 @@ async def serving_probe(
 async def _probe(replica: Replica, prompt: str, max_tokens: int, timeout_s: float) -> ServingProbeData:
     started = time.perf_counter()
     first: float | None = None
+    last = 0.0
     pieces: list[str] = []
     tokens = 0
     failure: str | None = None
@@ -85,19 +88,23 @@ async def _probe(replica: Replica, prompt: str, max_tokens: int, timeout_s: floa
         async with replica.post("/v1/chat/completions", body, timeout_s) as chunks:
             async for event in _events(chunks):
                 text, used = _read(event)
-                if text and first is None:
-                    first = time.perf_counter() - started
+                if text:
+                    last = time.perf_counter() - started
+                    first = last if first is None else first
                 pieces.append(text)
                 tokens = used if used is not None else tokens + bool(text)
     except UpstreamError as error:
         failure = str(error)
+    if failure is None and first is None:
+        failure = "the answer held no token: is it a stream of server-sent events?"
     return ServingProbeData(
         pod=replica.name,
         ttft_s=first,
+        tpot_s=None if first is None or tokens < 2 else (last - first) / (tokens - 1),  # noqa: PLR2004 (two tokens)
         total_s=time.perf_counter() - started,
         tokens=tokens,
         text="".join(pieces),
-        ok=failure is None and first is not None,
+        ok=failure is None,
         error=failure,
     )
 

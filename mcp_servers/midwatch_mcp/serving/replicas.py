@@ -25,11 +25,17 @@ NOT_OFFERED = 404
 """The status of a path that a backend does not have."""
 MAX_REPLICAS = 64
 """Replicas that one call asks; a larger fleet is read through metrics."""
-_TOGETHER = 8
-_TIMEOUT_S = 5.0
+MAX_BYTES = 8 * 1024 * 1024
+"""Of one answer of a replica."""
+TIMEOUT_S = 5.0
+"""For one answer of a replica."""
+WHOLE_S = 15.0
+"""For all replicas together: those that have not answered by then are told as such beside those that have."""
+_TOGETHER = 16
 _METADATA = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
 _SHOWN = 300
-_HTTP_ERROR = 400
+_HTTP_ERROR = 300
+"""Redirects too: they are not followed."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,12 @@ class Reply:
         except orjson.JSONDecodeError:
             found = None
         if not isinstance(found, dict):
-            raise ServingError("the answer is no JSON object")
+            raise ServingError(f"the answer is no JSON object: {self.shown()}")
         return cast("dict[str, Any]", found)
+
+    def shown(self) -> str:
+        """Return the beginning of the body, fit to be read."""
+        return _shown(self.content)
 
 
 class Replica(Protocol):
@@ -119,7 +129,7 @@ class PodReplica:
     async def get(self, path: str) -> Reply:
         """GET through the proxy."""
         try:
-            answer = await self.client.request("GET", self._path(path), accept="*/*", timeout_s=_TIMEOUT_S)
+            answer = await self.client.request("GET", self._path(path), accept="*/*", timeout_s=TIMEOUT_S)
         except KubeError as error:
             raise ServingError(f"GET {path} answered HTTP {error.status}: {error.message}", error.status) from error
         return Reply(answer.headers, answer.content)
@@ -163,14 +173,27 @@ class UrlReplica:
     async def get(self, path: str) -> Reply:
         """GET directly."""
         try:
-            answer = await self.http.get(self.url + path, timeout=_TIMEOUT_S)
-        except httpx2.TransportError as error:
-            raise UnreachableError(f"{self.name} cannot be reached: {error}", may_have_arrived=True) from error
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                self.http.stream("GET", self.url + path, timeout=TIMEOUT_S) as answer,
+            ):
+                content = await self._read(answer)
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            raise UnreachableError(f"{self.name} did not answer GET {path} in time", may_have_arrived=True) from error
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            told = str(error) or type(error).__name__
+            raise UnreachableError(f"{self.name} cannot be reached: {told}", may_have_arrived=True) from error
         if answer.status_code >= _HTTP_ERROR:
-            raise ServingError(
-                f"GET {path} answered HTTP {answer.status_code}: {_shown(answer.content)}", answer.status_code
-            )
-        return Reply({k.lower(): v for k, v in answer.headers.items()}, answer.content)
+            raise ServingError(f"GET {path} answered HTTP {answer.status_code}: {_shown(content)}", answer.status_code)
+        return Reply({k.lower(): v for k, v in answer.headers.items()}, content)
+
+    async def _read(self, answer: httpx2.Response) -> bytes:
+        content = bytearray()
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if len(content) > MAX_BYTES:
+                raise ServingError(f"{self.name} answers more than {MAX_BYTES // 1024**2} MiB")
+        return bytes(content)
 
     @asynccontextmanager
     async def post(self, path: str, body: Mapping[str, Any], timeout_s: float) -> AsyncGenerator[AsyncIterator[bytes]]:
@@ -227,7 +250,7 @@ class ServingRoom:
     def _open(self) -> httpx2.AsyncClient:
         if self._http is None:
             self._http = httpx2.AsyncClient(
-                timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=ssl.create_default_context()
+                timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, verify=ssl.create_default_context()
             )
         return self._http
 
@@ -256,7 +279,10 @@ def checked_url(url: str) -> str:
 async def ask_all(
     replicas: Sequence[Replica], ask: Callable[[Replica], Awaitable[ResultT]]
 ) -> list[ResultT | UpstreamError]:
-    """Ask every replica, a few at a time; an answer is a result, or the UpstreamError in its place."""
+    """Ask every replica, a few at a time, for as long as a call may take.
+
+    An answer is a result, or the UpstreamError in its place: a replica that hangs costs the others nothing.
+    """
     turn = asyncio.Semaphore(_TOGETHER)
 
     async def one(replica: Replica) -> ResultT | UpstreamError:
@@ -266,7 +292,15 @@ async def ask_all(
             except UpstreamError as error:
                 return error
 
-    return await asyncio.gather(*(one(replica) for replica in replicas))
+    asked = [asyncio.create_task(one(replica)) for replica in replicas]
+    try:
+        done, _ = await asyncio.wait(asked, timeout=WHOLE_S)
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    late = UnreachableError(f"no answer within the {WHOLE_S:g} s of this call", may_have_arrived=True)
+    return [task.result() if task in done else late for task in asked]
 
 
 def _shown(content: bytes) -> str:

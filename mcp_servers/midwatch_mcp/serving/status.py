@@ -1,15 +1,17 @@
 """`serving_status`: queue, KV cache and preemptions of every replica, read from its own metrics."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.errors import UpstreamError
+from midwatch_mcp.errors import ServingError, UpstreamError
 from midwatch_mcp.kubernetes.room import at
 from midwatch_mcp.serving.exposition import ExposedSample, samples
 from midwatch_mcp.serving.replicas import Replica, ServingRoom, ask_all
+from midwatch_mcp.serving.vllm import CACHE_INFO
 from midwatch_mcp.shapes import Name, Namespace, Outside
 from midwatch_mcp.tool import Answer, tool
 
@@ -18,7 +20,6 @@ Url = Annotated[str, Field(max_length=300, description="base URL of one backend,
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 PREEMPTIONS = "vllm:num_preemptions_total"
-CACHE_INFO = "vllm:cache_config_info"
 KV_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 """The name since vLLM 0.11, then the one before."""
 
@@ -44,14 +45,17 @@ class ServingReplica(Model):
     error: Outside | None = None
     missing: list[str] = Field(default_factory=list)
     """Metrics that this version does not offer."""
+    older: list[str] = Field(default_factory=list)
+    """Metrics that were read under a name that newer versions no longer have: queries for the new name see nothing."""
 
 
 class ServingStatusData(Model):
     """All replicas, and what they sum up to."""
 
     replicas: list[ServingReplica]
-    running: float
-    waiting: float
+    running: float | None
+    """Of the replicas that tell; None where none does."""
+    waiting: float | None
     max_kv_cache_usage: float | None
     reachable: int
     total: int
@@ -86,22 +90,42 @@ async def serving_status(
     usages = [entry.kv_cache_usage for entry in shown if entry.kv_cache_usage is not None]
     data = ServingStatusData(
         replicas=shown,
-        running=sum(entry.running or 0.0 for entry in shown),
-        waiting=sum(entry.waiting or 0.0 for entry in shown),
+        running=_total([entry.running for entry in shown]),
+        waiting=_total([entry.waiting for entry in shown]),
         max_kv_cache_usage=max(usages, default=None),
         reachable=sum(entry.reachable for entry in shown),
         total=len(shown),
     )
+    return Answer(_summary(data), data)
+
+
+def _summary(data: ServingStatusData) -> str:
     kv = "not measured" if data.max_kv_cache_usage is None else f"{data.max_kv_cache_usage:.0%} at most"
-    return Answer(
-        f"{data.reachable} of {data.total} replicas answer: {data.running:.0f} requests run, {data.waiting:.0f} wait, "
-        f"KV cache {kv}.",
-        data,
+    text = (
+        f"{data.reachable} of {data.total} replicas answer: {_count(data.running)} requests run, "
+        f"{_count(data.waiting)} wait, KV cache {kv}."
     )
+    silent = sum(entry.reachable and entry.running is None for entry in data.replicas)
+    text += f" {silent} of them do not tell how many requests run: see missing." if silent else ""
+    versions = {entry.version for entry in data.replicas if entry.version is not None}
+    text += f" They are of {len(versions)} versions." if len(versions) > 1 else ""
+    return text + (" Some metrics have names of an older version." if any(one.older for one in data.replicas) else "")
+
+
+def _total(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _count(value: float | None) -> str:
+    return "not measured how many" if value is None else f"{value:.0f}"
 
 
 async def _status(replica: Replica) -> ServingReplica:
-    exposed = list(samples((await replica.get("/metrics")).content.decode("utf-8", errors="replace")))
+    page, limit, version = await asyncio.gather(replica.get("/metrics"), _limit(replica), _version(replica))
+    exposed = list(samples(page.content.decode("utf-8", errors="replace")))
+    if not exposed:
+        raise ServingError(f"GET /metrics answered no metrics: {page.shown()}")
     usage = next((name for name in KV_USAGE if any(s.name == name for s in exposed)), KV_USAGE[0])
     cache = next((s.labels for s in exposed if s.name == CACHE_INFO), None)
     names = (RUNNING, WAITING, PREEMPTIONS, CACHE_INFO, usage)
@@ -114,10 +138,11 @@ async def _status(replica: Replica) -> ServingReplica:
         kv_cache_usage=max((s.value for s in exposed if s.name == usage), default=None),
         num_gpu_blocks=_number(cache, "num_gpu_blocks"),
         block_size=_number(cache, "block_size"),
-        max_num_seqs=await _limit(replica),
+        max_num_seqs=limit,
         preemptions=_sum(exposed, PREEMPTIONS),
-        version=await _version(replica),
+        version=version,
         missing=[name for name in names if all(s.name != name for s in exposed)],
+        older=[name for name in KV_USAGE[1:] if name == usage],
     )
 
 

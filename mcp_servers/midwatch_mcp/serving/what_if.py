@@ -223,7 +223,20 @@ def _part(value: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _summary(data: ServingWhatIfData) -> str:
-    told = ", ".join(f"{name} x {data.ratios[name]:.3g}" for name in data.beyond_error if name in data.ratios)
+    told = [_told(data, name) for name in data.beyond_error if name in data.ratios]
     if not told:
         return "Simulated: no figure differs by more than the simulation's error."
-    return f"Simulated: beyond the simulation's error are {told}."
+    return f"Simulated: beyond the simulation's error are {', '.join(told)}."
+
+
+def _told(data: ServingWhatIfData, name: str) -> str:
+    """Return a figure's ratio, with the bands where there are some: `ttft_p95_ms x 0.25 (800-1200 to 200-310)`."""
+    bands = [_band(side.bands, name) for side in (data.current, data.proposed)]
+    shown = f" ({' to '.join(filter(None, bands))})" if all(bands) else ""
+    return f"{name} x {data.ratios[name]:.3g}{shown}"
+
+
+def _band(bands: dict[str, Any], name: str) -> str:
+    found = bands.get(name)
+    known = isinstance(found, list) and all(isinstance(end, int | float) for end in cast("list[Any]", found))
+    return "-".join(f"{end:.4g}" for end in cast("list[float]", found)) if known else ""

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+Fault = Literal["hang", "unavailable", "html", "half"]
 
 
 @dataclass
@@ -32,9 +34,18 @@ class BackendDouble:
     """Bodies that `/admin/what-if` was asked with."""
     exposition: str | None = None
     """Text of `/metrics` in place of the one made of the fields above."""
+    told_version: str = "0.1.0+double"
+    models: list[dict[str, Any]] | None = None
+    """What `/v1/models` lists; None: the one model."""
+    server_info: dict[str, Any] | None = None
+    """What `/server_info` tells; None: the path is not there, as on a vLLM that is not in development mode."""
+    fault: Fault | None = None
+    """What every path does: answers nothing until the caller goes; 503; a web page; breaks off in its body."""
 
     async def answer(self, request: Request, path: str) -> Response:
         """Answer one request to `path`."""
+        if self.fault is not None:
+            return await self._fault(request)
         match (request.method, path):
             case ("GET", "/metrics"):
                 return PlainTextResponse(self._metrics() if self.exposition is None else self.exposition)
@@ -50,12 +61,31 @@ class BackendDouble:
         headers = {"ETag": f'"{self.version}"'} if path == "/admin/config" else {}
         return Response(orjson.dumps(found), media_type="application/json", headers=headers)
 
+    async def _fault(self, request: Request) -> Response:
+        match self.fault:
+            case "hang":
+                while (await request.receive())["type"] != "http.disconnect":
+                    continue
+                return Response(status_code=504)
+            case "half":
+                return StreamingResponse(self._broken(), headers={"Content-Length": "4096"})
+            case "html":
+                return Response("<html><title>Sign in</title></html>", media_type="text/html")
+            case _:
+                return PlainTextResponse("no healthy upstream", status_code=503)
+
+    @staticmethod
+    async def _broken() -> AsyncGenerator[bytes]:
+        yield b"# TYPE vllm:num_requests_running gauge\n"
+
     def _document(self, path: str) -> dict[str, Any] | None:
         match path:
             case "/version":
-                return {"version": "0.1.0+double"}
+                return {"version": self.told_version}
             case "/v1/models":
-                return {"object": "list", "data": [{"id": self.model, "max_model_len": 2048}]}
+                return {"object": "list", "data": self.models or [{"id": self.model, "max_model_len": 2048}]}
+            case "/server_info":
+                return self.server_info
             case "/admin/config" if self.configurable:
                 return {"version": self.version, "values": self.values, "restart_required": []}
             case "/admin/requests" if self.requests is not None:
