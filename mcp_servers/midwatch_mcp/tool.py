@@ -22,6 +22,7 @@ from midwatch_contracts.evidence import ToolResult
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.redact import harmless
+from midwatch_mcp.schemas import spelled_out, untitled
 
 DataT = TypeVar("DataT", bound=BaseModel)
 
@@ -165,22 +166,9 @@ def bind(server: str, handler: Handler, room: Any, evidence: EvidenceStore) -> T
         ),
         meta={META_CLUSTER: declaration.cluster, META_COST: declaration.cost},
     )
-    bound.parameters = _untitled(bound.parameters) | {"additionalProperties": False}
+    bound.parameters = untitled(bound.parameters) | {"additionalProperties": False}
+    bound.fn_metadata.output_schema = spelled_out(bound.fn_metadata.output_schema)
     return bound
-
-
-def _untitled(schema: Any) -> Any:
-    """Return a JSON Schema without the titles that pydantic derives from names: they cost tokens and say nothing."""
-    if isinstance(schema, list):
-        return [_untitled(item) for item in cast("list[Any]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    fields = cast("dict[str, Any]", schema)
-    return {
-        key: {name: _untitled(entry) for name, entry in value.items()} if key == "properties" else _untitled(value)
-        for key, value in fields.items()
-        if key != "title" or not isinstance(value, str)
-    }
 
 
 def error_text(error: Exception) -> str:

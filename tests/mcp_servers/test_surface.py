@@ -1,11 +1,13 @@
 """Lines 3 and 7 of the checklist, and the reviewed snapshot of the surface."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from midwatch_contracts.surface import surface
+from midwatch_mcp.schemas import spelled_out
 from midwatch_mcp.servers import NAMES, build, build_all
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.surface_snapshot import FILE, model_bytes, snapshot
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.anyio
 MAX_BYTES = 24_000
 MAX_TOOLS = 32
 MAX_TOOLS_A_SERVER = 12
+HOSTED_NAME = re.compile(r"[a-zA-Z0-9_-]{1,63}")
+"""Names as OpenAI and Anthropic take them, with the prefix that hosts such as Claude Code put before them."""
 
 
 @pytest.fixture
@@ -39,6 +43,26 @@ def test_the_surface_stays_within_what_a_model_can_carry(settings: ServerSetting
     assert sum(len(server.offers) for server in servers.values()) + 1 <= MAX_TOOLS
     assert all(len(server.offers) + 1 <= MAX_TOOLS_A_SERVER for server in servers.values())
     assert model_bytes() <= MAX_BYTES
+
+
+def test_every_name_fits_once_a_host_has_put_its_prefix_before_it(settings: ServerSettings) -> None:
+    names = {offer.declaration.name for offer in build_all(settings, allow_write=True).offers} | {"evidence_read"}
+    assert [name for name in names if not HOSTED_NAME.fullmatch(f"mcp__midwatch__{name}")] == []
+
+
+def test_a_schema_of_an_answer_says_what_every_value_is() -> None:
+    anything = {"x-untrusted": True, "title": "Value"}
+    nested = {"type": "object", "properties": {"value": anything}, "additionalProperties": {}}
+    found = spelled_out(nested)
+    assert [kind["type"] for kind in found["properties"]["value"]["anyOf"]] == [
+        *("object", "array", "string", "number", "boolean", "null")
+    ]
+    assert found["properties"]["value"] | anything == found["properties"]["value"]
+    assert len(found["additionalProperties"]["anyOf"]) == 6
+    assert spelled_out({"type": "array", "items": {"$ref": "#/$defs/A"}}) == {
+        "type": "array",
+        "items": {"$ref": "#/$defs/A"},
+    }
 
 
 def test_instructions_fit_where_hosts_cut_them(settings: ServerSettings) -> None:
