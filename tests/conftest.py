@@ -14,7 +14,7 @@ settings.register_profile("midwatch", deadline=None)
 settings.register_profile("ci", settings.get_profile("midwatch"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "midwatch")
 
-HEAVY = ("slow", "original", "kubectl", "packaging")
+HEAVY = ("slow", "original", "kubectl", "packaging", "outside")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

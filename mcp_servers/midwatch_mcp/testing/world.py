@@ -120,9 +120,8 @@ def stage() -> Generator[Stage]:
 @contextmanager
 def served(app: ASGIApp, **options: Any) -> Generator[int]:
     """Serve an application on a free loopback port, which is yielded; `options` are uvicorn's (`ssl_keyfile`)."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", ws="none", **options)
-    )
+    chosen: dict[str, Any] = {"log_level": "warning", "lifespan": "off", "ws": "none", **options}
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **chosen))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + _START_S
