@@ -173,7 +173,7 @@ tls_config: {{ca_file: {authority.folder / "ca.pem"}}}
     (headers,) = api.headers
     assert headers["authorization"] == "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
     assert headers["x-scope-orgid"] == "team-a"
-    assert api.paths[0].startswith("/api/prom/api/v1/query?query=up&timeout=")
+    assert api.paths[0]== "/api/prom/api/v1/query?query=up&timeout=13s"
 
 
 async def test_a_bearer_token_is_read_again_when_its_file_changes(

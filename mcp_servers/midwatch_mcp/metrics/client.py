@@ -88,7 +88,7 @@ class PrometheusClient:
     async def query(self, path: str, query: Mapping[str, str | int | float | None]) -> tuple[dict[str, Any], list[str]]:
         """Return the `data` of a query, and its warnings and notes; a long one is sent as a form: URLs have limits."""
         long = len(str(query.get("query") or "")) > _LONG_QUERY
-        timed = {**query, "timeout": f"{self._timeout_s * _ITS_SHARE:.3f}s"}
+        timed = {**query, "timeout": f"{max(int(self._timeout_s * _ITS_SHARE), 1)}s"}
         answer = await self._answer("POST" if long else "GET", path, timed)
         told = [cast("list[Any]", answer.get(name) or []) for name in ("warnings", "infos")]
         return cast("dict[str, Any]", answer.get("data") or {}), [
