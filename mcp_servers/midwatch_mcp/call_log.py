@@ -23,6 +23,7 @@ from midwatch_mcp.redact import harmless
 
 Outcome = Literal["ok", "error", "timeout", "too_large", "refused", "asked", "cancelled"]
 
+LOG_FILE = "mcp-audit.jsonl"
 NAMED = 200
 """Longest name of a tool, prompt or resource in a line."""
 _NO_TRACE = "0" * 32

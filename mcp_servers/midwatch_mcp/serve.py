@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         server = _server(arguments, reached)
         if arguments.http is not None:
             # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
-            importlib.import_module("midwatch_mcp.http.running").main(arguments, server)
+            importlib.import_module("midwatch_mcp.http.running").main(arguments, server, reached)
             return Exit.OK
     except SettingsError as error:
         raise CommandError(str(error), Exit.BAD_INPUT) from error

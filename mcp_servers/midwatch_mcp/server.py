@@ -11,7 +11,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from pydantic import Field
 
-from midwatch_mcp.call_log import CallLog
+from midwatch_mcp.call_log import LOG_FILE, CallLog
 from midwatch_mcp.completion import Ask, Completions, Found
 from midwatch_mcp.errors import EvidenceError, SettingsError
 from midwatch_mcp.evidence import EvidencePage, EvidenceStore
@@ -135,7 +135,7 @@ def _assemble(
     close: Closer | None,
     limiter: Limiter | None = None,
 ) -> ToolServer:
-    gate = Gate(CallLog(settings.state / "mcp-audit.jsonl", name), limiter)
+    gate = Gate(CallLog(settings.state / LOG_FILE, name), limiter)
     reader = evidence_offer(name, evidence)
     for offer in (*offers, reader):
         gate.admit(offer.declaration, offer.tool.parameters)

@@ -12,7 +12,6 @@ from midwatch_mcp.changes.shapes import (
     ChangeStatusAnswer,
     DraftJson,
     PlanLine,
-    PreviewedPlan,
     ProposedPlan,
 )
 from midwatch_mcp.evidence import EvidenceStore
@@ -96,11 +95,10 @@ async def change_propose(
     timeout_s=60,
     max_bytes=_PLAN_BYTES,
 )
-async def change_preview(room: ChangesRoom, plan_id: PlanId) -> Answer[PreviewedPlan]:
+async def change_preview(room: ChangesRoom, plan_id: PlanId) -> Answer[ProposedPlan]:
     """Return what a plan would do now."""
     proposal = await room.envelope.preview(plan_id)
-    data = PreviewedPlan(preview=proposal.preview, preview_sha256=proposal.preview_sha256, text=proposal.text)
-    return Answer(_proposed(proposal), data)
+    return Answer(_proposed(proposal), _answer(proposal))
 
 
 @tool(

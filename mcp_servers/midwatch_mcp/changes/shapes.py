@@ -20,14 +20,6 @@ class ProposedPlan(Model):
     """What the approval screen shows."""
 
 
-class PreviewedPlan(Model):
-    """What a plan would do now."""
-
-    preview: Preview = Field(json_schema_extra=UNTRUSTED)
-    preview_sha256: str
-    text: str = Field(json_schema_extra=UNTRUSTED)
-
-
 class ChangeAnswer(Model):
     """One change. Its note quotes objects and servers."""
 

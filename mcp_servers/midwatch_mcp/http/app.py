@@ -8,23 +8,36 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from mcp.server.transport_security import RequestBodyLimitMiddleware
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp
 
+from midwatch_mcp.call_log import CallLog
+from midwatch_mcp.http.approvals import PATH as APPROVALS
+from midwatch_mcp.http.approvals import Approvals
 from midwatch_mcp.http.listening import PATH, Listen, OAuth
 from midwatch_mcp.http.oauth import OAuthTokens
 from midwatch_mcp.http.tokens import TokenFile
+from midwatch_mcp.safe_apply.receiving import MAX_BYTES, ApprovalInbox
 
 
-def build_app(server: MCPServer, listen: Listen, verifier: TokenVerifier | None = None) -> Starlette:
+def build_app(
+    server: MCPServer,
+    listen: Listen,
+    verifier: TokenVerifier | None = None,
+    *,
+    inbox: ApprovalInbox | None = None,
+    calls: CallLog | None = None,
+) -> Starlette:
     """Return the application that serves `server` as `listen` says.
 
-    `verifier` takes the place of the one that `listen` names, for tests.
+    `verifier` takes the place of the one that `listen` names, for tests. With an inbox, approvals are taken in beside
+    `/mcp`, and each is noted in `calls`.
 
     Raises:
         SettingsError: `listen` would let strangers in, or its token file cannot be used.
@@ -32,8 +45,11 @@ def build_app(server: MCPServer, listen: Listen, verifier: TokenVerifier | None 
     listen.check()
     verifier = verifier or _verifier(listen)
     inner = server.streamable_http_app(streamable_http_path=PATH, transport_security=listen.security, host=listen.host)
-    guarded: ASGIApp = inner if verifier is None else _guarded(inner, verifier, listen.oauth)
-    routes: list[BaseRoute] = [Route("/healthz", _healthy), Route(PATH, guarded)]
+    routes: list[BaseRoute] = [Route("/healthz", _healthy), Route(PATH, _guarded(inner, verifier, listen.oauth))]
+    if inbox is not None and calls is not None:
+        taking = request_response(Approvals(inbox, calls, listen.security).__call__)
+        limited = RequestBodyLimitMiddleware(taking, MAX_BYTES)
+        routes.append(Route(APPROVALS, _guarded(limited, verifier, listen.oauth)))
     if listen.oauth is not None:
         urls = _urls(listen.oauth)
         routes += create_protected_resource_routes(
@@ -69,7 +85,9 @@ def _verifier(listen: Listen) -> TokenVerifier | None:
     return TokenFile(listen.token_file) if listen.token_file is not None else None
 
 
-def _guarded(app: ASGIApp, verifier: TokenVerifier, oauth: OAuth | None) -> ASGIApp:
+def _guarded(app: ASGIApp, verifier: TokenVerifier | None, oauth: OAuth | None) -> ASGIApp:
+    if verifier is None:
+        return app
     resource = None if oauth is None else _urls(oauth).resource
     where = None if resource is None else build_resource_metadata_url(resource)
     required = RequireAuthMiddleware(app, [] if oauth is None else list(oauth.scopes), where)

@@ -10,14 +10,18 @@ from collections.abc import Generator
 
 import uvicorn
 
+from midwatch_mcp.call_log import LOG_FILE, CallLog
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.http.app import build_app
 from midwatch_mcp.http.listening import PATH, Listen, OAuth, address
+from midwatch_mcp.safe_apply.receiving import ApprovalInbox
 from midwatch_mcp.server import ToolServer
+from midwatch_mcp.settings import ServerSettings
 
 _CONNECTIONS = 200
 _BACKLOG = 128
 _GRACE_S = 5
+_APPLY = "change_apply"
 
 
 class _Http(uvicorn.Server):
@@ -28,14 +32,18 @@ class _Http(uvicorn.Server):
         yield
 
 
-def main(arguments: argparse.Namespace, server: ToolServer) -> None:
+def main(arguments: argparse.Namespace, server: ToolServer, settings: ServerSettings) -> None:
     """Serve as the command line's arguments say until SIGINT or SIGTERM; what runs then has 5 s to end.
+
+    A server that applies changes takes in approvals, too.
 
     Raises:
         SettingsError: the flags do not fit together, would let strangers in, or the address cannot be had.
     """
     listen = _listen(arguments)
-    app = build_app(server, listen)
+    writes = any(offer.declaration.name == _APPLY for offer in server.offers)
+    inbox = ApprovalInbox(settings) if writes else None
+    app = build_app(server, listen, inbox=inbox, calls=CallLog(settings.state / LOG_FILE, server.name))
     with _bound(listen) as listener:
         config = uvicorn.Config(
             app,

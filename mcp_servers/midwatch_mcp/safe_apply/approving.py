@@ -1,5 +1,6 @@
 """`midwatch change approve`: the only process that reads a private key, and the one that asks the person."""
 
+import asyncio
 import secrets
 import sys
 from argparse import Namespace
@@ -21,6 +22,7 @@ from midwatch_mcp.safe_apply.errors import KeyFileError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
+from midwatch_mcp.safe_apply.remote import RemoteServer
 from midwatch_mcp.safe_apply.render import plan_text
 
 
@@ -59,34 +61,65 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if preview.risk == "forbidden":
         _deny(plan, sha256, settings, journal, "the plan is forbidden")
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
-    expires_s = parse_duration(arguments.expires)
     longest = load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
-    if expires_s > longest.approvals.max_age_s:
+    if parse_duration(arguments.expires) > longest.approvals.max_age_s:
         raise CommandError(
             f"--expires {arguments.expires} is longer than the policy's {longest.approvals.max_age_s:g} s"
         )
+    signer, yes = _answered(arguments, plan, settings)
+    if not yes:
+        return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
+    approval = _signed(arguments, plan, sha256, signer)
+    body = {"preview_sha256": sha256, "approver": signer.name, "method": approval.method, "nonce": approval.nonce}
+    _audit(settings, journal).append("approved", run=plan.id, body=body)
+    put_approval(settings.state, approval)
+    return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}")
+
+
+def decide_remotely(arguments: Namespace, settings: Settings) -> Decided:
+    """Show a plan of a server elsewhere, take the answer, and bring a signed approval there. A no sends nothing.
+
+    Raises:
+        CommandError: nobody to ask, or no key that may sign.
+        ServersError: the server cannot be reached, or refuses.
+    """
+    if arguments.deny:
+        raise CommandError("--deny is for the server's own machine: a plan without an approval is not applied anyway")
+    server = RemoteServer(arguments.server, arguments.server_token_file)
+    plan, preview, sha256 = asyncio.run(server.plan(arguments.plan))
+    show(plan_text(plan, preview, sha256))
+    if preview.risk == "forbidden":
+        raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
+    signer, yes = _answered(arguments, plan, settings)
+    if not yes:
+        return Decided(plan, sha256, None, f"refused on the terminal of {signer.name}; nothing was sent")
+    approval = _signed(arguments, plan, sha256, signer)
+    asyncio.run(server.bring(approval))
+    return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}, at {arguments.server}")
+
+
+def _answered(arguments: Namespace, plan: Plan, settings: Settings) -> tuple[Signer, bool]:
+    """Return who answers, and whether the answer is yes."""
     if arguments.yes:
-        signer = _lab_signer(plan, settings)
-    elif not sys.stdin.isatty():
+        return _lab_signer(plan, settings), True
+    if not sys.stdin.isatty():
         raise CommandError(
             "the approval is missing: this is no terminal to ask on; run the command on one", Exit.NOT_APPROVED
         )
-    else:
-        signer = _signer(arguments.key, plan, settings)
-        if not _asked(plan, signer):
-            return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
-    now = WallClock().now()
-    method = "cli" if arguments.yes else "terminal"
-    approval = signed_approval(
-        plan, sha256, approver=signer.name, key=signer.key, method=method, now=now, expires_s=expires_s
+    signer = _signer(arguments.key, plan, settings)
+    return signer, _asked(plan, signer)
+
+
+def _signed(arguments: Namespace, plan: Plan, sha256: str, signer: Signer) -> Approval:
+    return signed_approval(
+        plan,
+        sha256,
+        approver=signer.name,
+        key=signer.key,
+        method="cli" if arguments.yes else "terminal",
+        now=WallClock().now(),
+        expires_s=parse_duration(arguments.expires),
     )
-    _audit(settings, journal).append(
-        "approved",
-        run=plan.id,
-        body={"preview_sha256": sha256, "approver": signer.name, "method": method, "nonce": approval.nonce},
-    )
-    put_approval(settings.state, approval)
-    return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}")
 
 
 def show(text: str) -> None:

@@ -32,6 +32,12 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
     found.add_argument(
         "--expires", metavar="DURATION", default="15m", help="how long the approval is good for (default: 15m)"
     )
+    found.add_argument(
+        "--server", metavar="URL", help="approve a plan of the server that runs --http there: https://HOST:PORT/mcp"
+    )
+    found.add_argument(
+        "--server-token-file", type=Path, metavar="FILE", help="the token that the server asks for (mode 0600)"
+    )
     _json(found)
 
     found = verbs.add_parser("recover", help="finish or undo changes that were cut off")

@@ -11,7 +11,7 @@ from midwatch_contracts.plan import Change, ChangeState
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
 from midwatch_mcp.safe_apply.approvals import approvals_for
-from midwatch_mcp.safe_apply.approving import decide, show
+from midwatch_mcp.safe_apply.approving import decide, decide_remotely, show
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.render import one_line, plan_text
@@ -119,11 +119,14 @@ def _proposal(arguments: Namespace, proposal: Proposal) -> int:
 
 
 def _approve(arguments: Namespace, settings: Settings) -> int:
-    journal = open_journal(settings)
-    try:
-        decided = decide(arguments, settings, journal)
-    finally:
-        journal.close()
+    if arguments.server is None:
+        journal = open_journal(settings)
+        try:
+            decided = decide(arguments, settings, journal)
+        finally:
+            journal.close()
+    else:
+        decided = decide_remotely(arguments, settings)
     data = {
         "plan_id": decided.plan.id,
         "preview_sha256": decided.preview_sha256,

@@ -43,6 +43,8 @@ Reason = Literal[
     "state",
     "read_only",
     "bad_draft",
+    "malformed",
+    "conflict",
 ]
 """Why a change was not made; written to the audit."""
 
