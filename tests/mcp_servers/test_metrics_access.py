@@ -1,9 +1,13 @@
 """Credentials and certificates of the metrics API: over a real TLS server, with what must never leak looked for."""
 
+import asyncio
 import base64
 import datetime as dt
 import ipaddress
+import socket
 import ssl
+import subprocess
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -173,7 +177,7 @@ tls_config: {{ca_file: {authority.folder / "ca.pem"}}}
     (headers,) = api.headers
     assert headers["authorization"] == "Basic " + base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
     assert headers["x-scope-orgid"] == "team-a"
-    assert api.paths[0]== "/api/prom/api/v1/query?query=up&timeout=13s"
+    assert api.paths[0] == "/api/prom/api/v1/query?query=up&timeout=13s"
 
 
 async def test_a_bearer_token_is_read_again_when_its_file_changes(
@@ -349,3 +353,90 @@ async def test_an_endless_answer_is_not_read_to_its_end(api: Api, plain: str, mo
     api.answers = [(200, "x" * (5 * 1024**2), {})]
     with pytest.raises(Exception, match="answers more than 4 MiB: aggregate with sum by"):
         await ask(plain, None)
+
+
+PASSWORD_OF_THE_DOCS = "test"
+"""https://prometheus.io/docs/guides/basic-auth/ has its bcrypt hash."""
+HASH = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"
+RULES = """
+groups:
+- name: own
+  interval: 1s
+  rules:
+  - {record: "ingest:samples:rate1m", expr: 'rate(prometheus_tsdb_head_samples_appended_total[1m])'}
+  - {alert: Always, expr: vector(1), for: 1h, labels: {severity: page}}
+  - {alert: Never, expr: up > 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def original(
+    prometheus_binaries: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[tuple[str, Path]]:
+    """The original Prometheus behind TLS, a client certificate and a password, under a prefix; with our file for it."""
+    home = tmp_path_factory.mktemp("prometheus")
+    (certificate, key), (own, own_key) = authority.issue("original"), authority.issue("reader")
+    ca = authority.folder / "ca.pem"
+    tls = f"{{ca_file: {ca}, cert_file: {own}, key_file: {own_key}}}"
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    way_in = f"basic_auth: {{username: ann, password: {PASSWORD_OF_THE_DOCS}}}\ntls_config: {tls}\n"
+    targets = f"static_configs: [{{targets: ['127.0.0.1:{port}']}}]"
+    scrape = f"{{job_name: own, scheme: https, metrics_path: /deep/metrics, {targets}"
+    private(
+        home / "prometheus.yml",
+        f"global: {{scrape_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n- {scrape}, "
+        f"basic_auth: {{username: ann, password: {PASSWORD_OF_THE_DOCS}}}, tls_config: {tls}}}\n",
+    )
+    (home / "rules.yml").write_text(RULES, "utf-8")
+    private(
+        home / "web.yml",
+        f"basic_auth_users: {{ann: {HASH}}}\ntls_server_config: {{cert_file: {certificate}, key_file: {key}, "
+        f"client_ca_file: {ca}, client_auth_type: RequireAndVerifyClientCert}}\n",
+    )
+    words = [
+        *(str(prometheus_binaries / "prometheus"), f"--config.file={home / 'prometheus.yml'}"),
+        *(f"--web.config.file={home / 'web.yml'}", f"--web.listen-address=127.0.0.1:{port}"),
+        *(f"--storage.tsdb.path={home / 'data'}", "--web.external-url=https://127.0.0.1/deep"),
+    ]
+    with (home / "log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log, cwd=home) as process:
+        try:
+            yield f"https://127.0.0.1:{port}/deep", config(home, way_in)
+        finally:
+            process.kill()
+
+
+@pytest.mark.original
+@pytest.mark.slow
+async def test_the_original_lets_us_in_and_answers_every_tool(
+    original: tuple[str, Path], settings: ServerSettings
+) -> None:
+    url, file = original
+    caller = Caller.of("metrics", replace(settings, prometheus=url, prometheus_http_config=file))
+    deadline = time.monotonic() + 60
+    while True:
+        answer = await caller.call("metrics_query", {"query": "count(ingest:samples:rate1m)"})
+        if answer.structured_content is not None and answer.structured_content["data"]["series"]:
+            break
+        assert time.monotonic() < deadline, answer
+        await asyncio.sleep(0.3)
+    first = (await caller.data("metrics_search", text="samples appended to the head"))["metrics"][0]
+    assert (first["name"], first["type"], first["series"]) == (
+        "prometheus_tsdb_head_samples_appended_total",
+        "counter",
+        2,
+    )
+    recorded = (await caller.data("metrics_search", text="ingest samples"))["metrics"][0]
+    assert (recorded["name"], recorded["help"][:15]) == ("ingest:samples:rate1m", "recorded: rate(")
+    asked = await caller.data("metrics_range", query="prometheus_tsdb_head_series", duration="30s")
+    assert asked["series"][0]["points"]
+    assert (await caller.data("metrics_targets"))["up"] == 1
+    (pending,) = (await caller.data("metrics_alerts"))["alerts"]
+    assert (pending["state"], pending["expr"], pending["for_s"]) == ("pending", "vector(1)", 3600)
+    (quiet,) = (await caller.data("metrics_alerts", state="inactive"))["alerts"]
+    assert (quiet["name"], quiet["expr"]) == ("Never", "up > 2")
+    wrong = config(settings.state.parent, file.read_text("utf-8").replace("password: test", "password: tset"))
+    stranger = Caller.of("metrics", replace(settings, prometheus=url, prometheus_http_config=wrong))
+    text = await stranger.error("metrics_query", query="up")
+    assert "--prometheus-http-config FILE gives them" in text
+    assert "tset" not in text

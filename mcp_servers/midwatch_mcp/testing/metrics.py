@@ -1,5 +1,6 @@
 """A double of the Prometheus HTTP API: answers that a test gives by query, in Prometheus' own envelope."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from midwatch_contracts.promql import VectorSelector, parse
 
 PREFIX = "/prometheus"
+_DURATION = re.compile(r"(?:[0-9]+(?:ms|[smhdwy]))+|[0-9]+(?:\.[0-9]*)?")
+"""What Prometheus takes: units with whole numbers, or seconds."""
 
 Labels = dict[str, str]
 Points = list[tuple[float, str]]
@@ -49,6 +52,10 @@ class MetricsDouble:
         if request.method == "POST":
             form = await request.form()
             given |= {name: str(value) for name, value in form.items()}
+        limit = given.get("timeout", "1s")
+        if not _DURATION.fullmatch(limit):
+            told = f'invalid parameter "timeout": cannot parse "{limit}" to a valid duration'
+            return _envelope({"status": "error", "errorType": "bad_data", "error": told}, 400)
         path = request.url.path.removeprefix(f"{PREFIX}/api/v1/")
         if path in self.lacks:
             return PlainTextResponse("404 page not found", status_code=404)
