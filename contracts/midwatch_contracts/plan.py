@@ -173,6 +173,28 @@ class Owner(Model):
     manager: str
 
 
+class ServiceReach(Model):
+    """What a change takes of one Service at once: `away` of `ready` pods; `share` is a fraction."""
+
+    service: str
+    ready: int
+    away: int
+    share: float
+
+
+class Reach(Model):
+    """What one operation does to pods, as they stand: how many restart or go, and how many of them at once."""
+
+    operation: str
+    target: str
+    pods: int
+    ready: int
+    restarted: int
+    at_once: int
+    how: str
+    services: tuple[ServiceReach, ...] = ()
+
+
 class Blast(Model):
     """What else is affected."""
 
@@ -180,6 +202,8 @@ class Blast(Model):
     pods_restarted: int
     pods_total: int
     note: str
+    reach: tuple[Reach, ...] = ()
+    """By operation, for those that reach pods."""
 
 
 class Preview(Model):

@@ -11,7 +11,7 @@ from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, ServingTarget, Target
 from midwatch_mcp.safe_apply.classification import Verdict, known, verdict
 from midwatch_mcp.safe_apply.git_owners import ADVICE, git_managers, git_source, tool_of
-from midwatch_mcp.safe_apply.hazards import embeds_pods, findings
+from midwatch_mcp.safe_apply.hazards import Finding, embeds_pods, findings, serving_findings
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
 from midwatch_mcp.safe_apply.policy import Policy
@@ -99,6 +99,8 @@ def judge_operation(
     if isinstance(operation.target, KubeTarget):
         _judge_object(judged, operation.target, (before, after), diff, policy)
         _judge_owners(judged, kind.verb, before, owners, policy)
+    else:
+        _judge_findings(judged, serving_findings(operation.args), policy)
     more = [pointer for pointer, _, _ in diff.changes if not any(below(pointer, place) for place in said)]
     if more:
         judged.at_least(
@@ -142,9 +144,7 @@ def _judge_object(
     policy: Policy,
 ) -> None:
     before, after = values
-    for finding in findings(cleaned(before) if before else {}, after, policy.images):
-        let = finding.risk == "forbidden" and finding.name in policy.let_through
-        judged.at_least("dangerous" if let else finding.risk, finding.says)
+    _judge_findings(judged, findings(cleaned(before) if before else {}, after, policy.images), policy)
     names = _touched_names(before, after) if after else []
     for name in policy.untouched(names):
         judged.at_least(
@@ -156,6 +156,13 @@ def _judge_object(
             judged.at_least("dangerous", f"of a node it changes {', '.join(other)}, not only whether pods may come")
     if after and (stays := _identity(target, after)):
         judged.at_least("forbidden", stays)
+
+
+def _judge_findings(judged: Judgement, found: Iterable[Finding], policy: Policy) -> None:
+    for finding in found:
+        let = finding.risk == "forbidden" and finding.name in policy.let_through
+        mend = f" (the policy may let {finding.name} through)" if finding.risk == "forbidden" and finding.name else ""
+        judged.at_least("dangerous" if let else finding.risk, finding.says + ("" if let else mend))
 
 
 def _identity(target: KubeTarget, after: Mapping[str, Any]) -> str:

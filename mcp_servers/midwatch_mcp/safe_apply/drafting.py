@@ -24,7 +24,7 @@ from midwatch_mcp.safe_apply.preparing import Drafting, as_arguments, generated_
 from midwatch_mcp.safe_apply.preview import try_out
 from midwatch_mcp.safe_apply.reading import read_for
 from midwatch_mcp.safe_apply.together import refuse_dependent, refuse_order, refuse_same_object
-from midwatch_mcp.safe_apply.values import is_noise
+from midwatch_mcp.safe_apply.values import ill_formed, is_noise
 
 
 class KubeDraft(Model):
@@ -57,7 +57,7 @@ class Draft(Model):
     title: str = Field(min_length=1, max_length=200)
     cause: Cause | None = None
     evidence: tuple[Annotated[str, Field(pattern=EVIDENCE_ID)], ...] = ()
-    operations: tuple[DraftOperation, ...] = Field(min_length=1)
+    operations: tuple[DraftOperation, ...] = Field(min_length=1, max_length=200)
     expect: tuple[Expectation, ...] = Field(min_length=1)
 
 
@@ -67,6 +67,9 @@ def parse_draft(raw: Mapping[str, Any]) -> Draft:
     Raises:
         RefusedChangeError: names each field that does not fit.
     """
+    wrong = ill_formed(raw)
+    if wrong is not None:
+        raise RefusedChangeError("bad_draft", f"the draft does not fit: {wrong}")
     try:
         return Draft.model_validate(dict(raw))
     except ValidationError as error:

@@ -83,6 +83,39 @@ def _named(value: Any, path: str) -> Iterator[tuple[str, Any, Hazard]]:
             yield from _named(item, f"{path}/{name}")
 
 
+# Serving backends
+
+_ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:|(^|/)\.\.(/|$)|[\x00-\x1f\x7f]", re.IGNORECASE)
+"""A URL, a path that climbs, or a control character."""
+
+
+def serving_findings(args: Mapping[str, Any]) -> list[Finding]:
+    """Return what the arguments of an operation on a serving backend hide: flags by another name, and URLs."""
+    found: list[Finding] = []
+    values = args.get("values")
+    for name in cast("dict[str, Any]", values) if isinstance(values, dict) else ():
+        hazard = _flag(name.replace("_", "-").lower())
+        if hazard is not None:
+            found.append(Finding(hazard.risk, f"it changes the setting {name}: {hazard.why}", hazard.name))
+    found += [
+        Finding("forbidden", f"{text[:60]!r} leads elsewhere: the backend would fetch or read it")
+        for text in _all_texts(args)
+        if _ELSEWHERE.search(text)
+    ]
+    return found
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in cast("dict[str, Any]", value).values():
+            yield from _all_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in cast("list[Any]", value):
+            yield from _all_texts(item)
+
+
 # Containers
 
 

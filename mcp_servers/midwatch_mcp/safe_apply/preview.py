@@ -9,7 +9,6 @@ from midwatch_contracts.canonical import sha256_hex
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import (
     RISKS,
-    Blast,
     Diff,
     KubeTarget,
     Operation,
@@ -21,6 +20,7 @@ from midwatch_contracts.plan import (
     Target,
     preview_sha256,
 )
+from midwatch_mcp.safe_apply.blast import Step, blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.git_owners import git_source
@@ -99,7 +99,7 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     judged = Judgement()
     judgements: dict[str, Judgement] = {}
     warnings: list[str] = []
-    blasts: list[tuple[int, int]] = []
+    steps: list[Step] = []
     for operation in plan.operations:
         kind = operation_kind(operation.op)
         tried = await try_out(operation, await read_for(api, kind, operation.target), api)
@@ -122,18 +122,19 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
         diffs.append(diff)
         owners += owned
         expected[operation.id] = expectation
-        blasts.append(_blast(kind, kind.parse(operation.args), diff, snapshot.value))
+        steps.append(_step(operation, snapshot.value, expectation.after, diff))
         warnings += [f"{operation.id}: {note}" for note in kind.notes(kind.parse(operation.args))]
-        warnings += await _warnings(operation, snapshot.value, diff, api)
+        warnings += _warnings(operation, snapshot.value, diff)
     if len(plan.operations) > policy.limits.max_objects:
         judged.at_least("dangerous", f"{len(plan.operations)} objects are more than {policy.limits.max_objects}")
+    radius, more = await blast(steps, api, policy.limits, judged)
     preview = Preview(
         plan_id=plan.id,
         diffs=tuple(diffs),
         owners=tuple(owners),
         risk=_risk(judged),
-        blast=_sum(blasts),
-        warnings=(*judged.said(), *warnings),
+        blast=radius,
+        warnings=(*judged.said(), *more, *warnings),
     )
     return Rehearsed(preview, preview_sha256(preview), expected, tuple(judged.said()), judgements)
 
@@ -244,30 +245,14 @@ def _owners(operation: Operation, diff: Diff, value: Mapping[str, Any]) -> list[
     ]
 
 
-def _blast(kind: OperationKind[Any], args: Any, diff: Diff, value: Mapping[str, Any]) -> tuple[int, int]:
-    """Return (pods that restart or go, pods of the workload) of one operation."""
-    spec = cast("dict[str, Any]", value.get("spec") or {})
-    gone = kind.pods(args)
-    total = int(spec.get("replicas", 1)) if "template" in spec else gone
-    for pointer, before, after in diff.changes:
-        if pointer == "/spec" and after is None:
-            gone = total
-        elif pointer == "/spec/replicas":
-            gone = max(gone, int(before or 0) - int(after or 0))
-        elif pointer.startswith("/spec/template"):
-            gone = total
-    return gone, total
+def _step(operation: Operation, before: Mapping[str, Any], after: Mapping[str, Any], diff: Diff) -> Step:
+    kind = operation_kind(operation.op)
+    parts = kind.parts(kind.parse(operation.args), operation.target)
+    pods = [part.target.entity for part in parts if isinstance(part.target, KubeTarget) and part.target.kind == "Pod"]
+    return Step(operation, before, after, diff, tuple(pods))
 
 
-def _sum(blasts: list[tuple[int, int]]) -> Blast:
-    restarted, total = sum(one for one, _ in blasts), sum(one for _, one in blasts)
-    note = f"{restarted} of {total} pods restart or go, one after another as the workload's strategy says"
-    if not restarted:
-        note = "no pod restarts"
-    return Blast(objects=len(blasts), pods_restarted=restarted, pods_total=total, note=note)
-
-
-async def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff, api: TargetApi) -> list[str]:
+def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff) -> list[str]:
     found: list[str] = []
     metadata = cast("dict[str, Any]", value.get("metadata") or {})
     source = git_source(value)
@@ -275,17 +260,4 @@ async def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff, 
         found.append(f"{operation.id}: {source.says()}: what it has in its source would be changed back")
     if not metadata.get("managedFields") and isinstance(operation.target, KubeTarget):
         found.append(f"{operation.id}: {diff.target} records no field owners: who else writes it is unknown")
-    if operation.op == "scale" and isinstance(operation.target, KubeTarget):
-        found += await _autoscalers(operation.id, operation.target, api)
     return found
-
-
-async def _autoscalers(operation: str, target: KubeTarget, api: TargetApi) -> list[str]:
-    scalers = await api.objects("HorizontalPodAutoscaler", target.namespace)
-    names = [
-        str(scaler["metadata"]["name"])
-        for scaler in scalers
-        if (scaler["spec"]["scaleTargetRef"].get("kind"), scaler["spec"]["scaleTargetRef"].get("name"))
-        == (target.kind, target.name)
-    ]
-    return [f"{operation}: the autoscaler {name} also sets the replicas of {target.entity}" for name in names]

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Any
 
 from midwatch_contracts.expectations import describe
-from midwatch_contracts.plan import Diff, Operation, Plan, Preview
+from midwatch_contracts.plan import Diff, Operation, Plan, Preview, Reach
 from midwatch_mcp.safe_apply.masking import masked
 from midwatch_mcp.safe_apply.preview import target_text
 
@@ -36,6 +36,17 @@ def operation_lines(operation: Operation) -> list[str]:
     ]
 
 
+def _reach_lines(reach: Reach) -> list[str]:
+    """Return what one operation does to pods and Services."""
+    head = f"{reach.operation} {one_line(reach.target)}: {reach.restarted} of {reach.pods} pods ({reach.ready} ready)"
+    lines = [f"{head} restart or go; {one_line(reach.how)}"]
+    lines += [
+        f"  {one_line(one.service)}: {one.away} of {one.ready} ready pods away at once ({one.share:.0%})"
+        for one in reach.services
+    ]
+    return lines
+
+
 def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
     """Return what a person must have seen before saying yes."""
     cause = plan.cause
@@ -46,6 +57,7 @@ def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
         f"  cause: {why}; evidence: {', '.join(plan.evidence) or 'none'}",
         f"  risk: {preview.risk}",
         f"  reach: {preview.blast.objects} objects; {one_line(preview.blast.note)}",
+        *(f"    {line}" for one in preview.blast.reach for line in _reach_lines(one)),
         *(f"  ! {one_line(warning)}" for warning in preview.warnings),
         "",
         "Operations",

@@ -13,6 +13,9 @@ Change = tuple[str, Any, Any]
 
 _SERVER_SET = ("uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "selfLink")
 """Metadata that the server sets anew."""
+_DEEPEST = 64
+"""Levels of a draft; a CustomResourceDefinition has about 30."""
+_FIRST_INEXACT = 2**53
 _CONTROLLER_SET = ("deployment.kubernetes.io/revision",)
 """Annotations that a controller writes on the object's own `metadata`, after every rollout."""
 
@@ -37,6 +40,28 @@ def lookup(value: Any, pointer: str) -> list[Any]:
         else:
             return []
     return [value]
+
+
+def ill_formed(value: Any) -> str | None:
+    """Return why JSON data cannot be hashed, sent and read back as one and the same; None where it can.
+
+    A number of 2^53 or more has the canonical form of a text (CONTRACTS §2), so that two plans would share one id; what
+    is nested deeper than any object of Kubernetes would exhaust whoever reads it. Counts levels without recursion.
+    """
+    level, deep = [value], 0
+    while level:
+        if deep > _DEEPEST:
+            return f"it is nested more than {_DEEPEST} levels deep"
+        following: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                following += cast("dict[str, Any]", item).values()
+            elif isinstance(item, list | tuple):
+                following += cast("list[Any]", item)
+            elif isinstance(item, int | float) and not abs(item) < _FIRST_INEXACT:
+                return f"the number {item!r:.40} is beyond what every reader of JSON keeps exactly, from 2^53 on"
+        level, deep = following, deep + 1
+    return None
 
 
 def same(one: Any, other: Any) -> bool:
