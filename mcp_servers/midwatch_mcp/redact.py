@@ -34,6 +34,7 @@ _BY_PLACE = re.compile(r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)")
 _BY_NAME = re.compile(
     r"""
     (?P<keep>(?i:\bbearer\s+|\bbasic\s+(?=[A-Za-z0-9+/]{12})
+        |--(?:[A-Za-z0-9]+[-_.])*(?:password|passwd|passphrase|key|token|secret)\s+(?!-)
         |(?:(?<![A-Za-z0-9])|(?<=[-_.]))
           (?:password|passwd|passphrase|api[-_]?key|access[-_]?key|secret[-_]?key
           |client[-_]?secret|private[-_]?key|(?:auth|access|refresh|bearer|id|session|api|hf)[-_]?token|token|secret)
@@ -46,7 +47,10 @@ _FORM_MARKS = (
     *("eyJ", "sk-", "pk-", "rk-", "hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
     *("xox", "AKIA", "ASIA", "AIza"),
 )
-_NAMED = re.compile(r"(?:passw(?:or)?d|passphrase|key|token|secret)[\"']?\s*[=:]|bearer\s|basic\s")
+_NAMED = re.compile(
+    r"(?:passw(?:or)?d|passphrase|key|token|secret)[\"']?\s*[=:]|bearer\s|basic\s"
+    r"|--\S*(?:passw(?:or)?d|passphrase|key|token|secret)\s"
+)
 """Small ASCII text without this holds nothing for `_BY_NAME`: most log lines are spared it, which costs ten times as
 much."""
 _FLAG = re.compile(r"^--?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?P<value>=.*)?$", re.DOTALL)

@@ -99,6 +99,8 @@ async def test_describe_of_a_pod_tells_its_containers_and_owner(kube: Caller) ->
             "restarts": 7,
             "state": "waiting: CrashLoopBackOff",
             "last_exit": None,
+            "last_reason": None,
+            "probes": [],
         }
     ]
 
@@ -149,7 +151,7 @@ async def test_topology_follows_the_service_and_names_what_is_broken(kube: Calle
     assert data["service"] == "Service/llm/chat"
     assert data["workloads"] == ["Deployment/llm/chat"]
     assert (data["ready"], data["total"]) == (2, 3)
-    assert "pod chat-new-c waits: CrashLoopBackOff" in data["broken"]
+    assert "pod chat-new-c: container engine waits: CrashLoopBackOff, 7 restarts" in data["broken"]
     assert "the Service has 0 ready endpoints for 2 ready pods" in data["broken"]
 
 
@@ -160,7 +162,8 @@ async def test_a_service_whose_path_holds_has_nothing_broken(kube: Caller, world
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {"name": "chat-1", "namespace": "llm", "labels": {"kubernetes.io/service-name": "chat"}},
-            "endpoints": [{"addresses": ["127.1.0.2"]}, {"addresses": ["127.1.0.3"]}],
+            "endpoints": [{"addresses": ["127.1.0.2"]}],
+            "ports": [{"name": "http", "port": 8000}],
         }
     )
     assert (await kube.data("kube_topology", namespace="llm", service="chat"))["broken"] == []

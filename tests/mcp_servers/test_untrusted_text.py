@@ -43,7 +43,7 @@ CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("serving", "serving_models", {"namespace": "llm", "service": "chat"}),
     ("serving", "serving_probe", {"namespace": "llm", "service": "chat"}),
 )
-SILENT = {"kube_rollout", "kube_topology", "kube_top", "metrics_burn"}
+SILENT = {"kube_top", "metrics_burn"}
 """Tools that show no text from outside at all."""
 
 

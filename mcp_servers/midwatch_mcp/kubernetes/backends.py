@@ -22,12 +22,21 @@ class Backends:
         ports = objects(at(self.service, "spec", "ports"))
         if not ports:
             return None
-        chosen = next((port for port in ports if port.get("name") == name), ports[0])
-        target = chosen.get("targetPort") or chosen.get("port")
-        if isinstance(target, int):
-            return target
-        named = [port for c in objects(at(pod, "spec", "containers")) for port in objects(c.get("ports"))]
-        return next((port.get("containerPort") for port in named if port.get("name") == target), None)
+        return _target(next((port for port in ports if port.get("name") == name), ports[0]), pod)
+
+    def missing_ports(self, pod: Mapping[str, Any]) -> list[str]:
+        """Return the named target ports of the Service that no container of the pod has."""
+        ports = objects(at(self.service, "spec", "ports"))
+        return [str(port.get("targetPort")) for port in ports if _target(port, pod) is None]
+
+
+def _target(port: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
+    target = port.get("targetPort") or port.get("port")
+    if isinstance(target, int):
+        return target
+    containers = [*objects(at(pod, "spec", "containers")), *objects(at(pod, "spec", "initContainers"))]
+    named = [entry for container in containers for entry in objects(container.get("ports"))]
+    return next((entry.get("containerPort") for entry in named if entry.get("name") == target), None)
 
 
 async def backends(room: KubeRoom, namespace: str, service: str) -> Backends:

@@ -1,13 +1,15 @@
 """`kube_get` and `kube_describe`: one object as it is, and one object with what belongs to it."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.errors import KubeError
+from midwatch_mcp.kubernetes.children import Child, family_of
 from midwatch_mcp.kubernetes.events import KubeEvent, events_of
+from midwatch_mcp.kubernetes.quantity import quantity
 from midwatch_mcp.kubernetes.room import (
     KubeRoom,
     at,
@@ -16,27 +18,23 @@ from midwatch_mcp.kubernetes.room import (
     entity_of,
     mapping,
     objects,
-    owned_by,
-    ready,
     seconds,
-    selector_text,
     text,
     word,
 )
+from midwatch_mcp.kubernetes.trouble import Trouble, object_troubles
 from midwatch_mcp.shapes import UNTRUSTED, Kind, Name, Namespace, Outside, OutsideJson
 from midwatch_mcp.tool import Answer, tool
 
 _FACTS = 60
 _CHILDREN = 50
 _EVENTS = 20
-_CHILD_KINDS: dict[str, tuple[str, ...]] = {
-    "Deployment": ("ReplicaSet",),
-    "ReplicaSet": ("Pod",),
-    "StatefulSet": ("Pod",),
-    "DaemonSet": ("Pod",),
-    "Job": ("Pod",),
-    "CronJob": ("Job",),
-}
+_RECENT_S = 3_600.0
+_WARNINGS = 5
+_TOLD = 3
+"""Troubles that the summary names."""
+_WORKING = frozenset({"Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"})
+"""Kinds whose status tells when they are well again, so that warnings of the last hour are then past."""
 
 
 class KubeGetData(Model):
@@ -66,19 +64,18 @@ class Container(Model):
     """`running`, `waiting` or `terminated`, then the reason if there is one: `waiting: CrashLoopBackOff`."""
     last_exit: int | None
     """Exit code of the run before this one."""
-
-
-class Child(Model):
-    """An object that this one owns."""
-
-    entity: str
-    state: str
+    last_reason: str | None
+    """Why that run ended, such as `OOMKilled`."""
+    probes: list[str]
+    """The probes that it has: `liveness`, `readiness`, `startup`."""
 
 
 class KubeDescribeData(Model):
     """An object and what belongs to it."""
 
     entity: str
+    troubles: list[Trouble]
+    """What is wrong with it, its pods and its latest events; empty when nothing is."""
     uid: str
     created_s: float | None
     age_s: float | None
@@ -87,10 +84,14 @@ class KubeDescribeData(Model):
     annotations: dict[str, Outside]
     facts: dict[str, OutsideJson] = Field(json_schema_extra=UNTRUSTED)
     """Single values of spec and status by path, such as `spec.replicas`."""
+    allocatable: dict[str, float]
+    """Of a node: what its pods may have, what they request (`requested.cpu`), in base units, and how many they are."""
     conditions: list[Condition]
     containers: list[Container]
     owners: list[str]
     children: list[Child]
+    """What it owns or what stands behind it, what needs attention first."""
+    children_total: int
     events: list[KubeEvent]
 
 
@@ -120,7 +121,7 @@ async def kube_get(
 @tool(
     name="kube_describe",
     title="Describe one object",
-    description="State of one object as facts: conditions, containers, owners, children and its latest events.",
+    description="One object as facts: what is wrong with it, conditions, containers, owners, children, latest events.",
     cluster="cluster-state",
     cost="medium",
     read_only=True,
@@ -137,56 +138,55 @@ async def kube_describe(
     """Gather the object, its children and its events."""
     found = await room.read(kind, namespace or "", name)
     own_kind = str(found.get("kind") or kind)
-    uid = str(at(found, "metadata", "uid") or "")
-    children = await _children(room, found, own_kind, uid)
-    events = (await events_of(room, namespace, own_kind, name))[:_EVENTS]
+    family, events = await asyncio.gather(family_of(room, found), events_of(room, namespace, own_kind, name))
     created = seconds(at(found, "metadata", "creationTimestamp"))
+    own = object_troubles(found, room.clock.now())
+    warnings = _warnings(events) if own or own_kind not in _WORKING else []
     data = KubeDescribeData(
         entity=entity_of(found),
-        uid=uid,
+        troubles=[*own, *family.troubles, *warnings],
+        uid=str(at(found, "metadata", "uid") or ""),
         created_s=created,
         age_s=room.age(created),
         deleting=bool(at(found, "metadata", "deletionTimestamp")),
         labels=mapping(found, "metadata", "labels"),
         annotations=mapping(found, "metadata", "annotations"),
         facts=_facts(found),
+        allocatable={**_allocatable(found), **family.facts},
         conditions=[_condition(room, entry) for entry in objects(at(found, "status", "conditions"))],
         containers=_containers(found),
         owners=[
             entity(str(owner.get("kind")), namespace or "", str(owner.get("name")))
             for owner in objects(at(found, "metadata", "ownerReferences"))
         ],
-        children=children,
-        events=events,
+        children=family.children[:_CHILDREN],
+        children_total=len(family.children),
+        events=events[:_EVENTS],
     )
-    return Answer(_summary(data), data, full={"described": data, "object": found})
+    full = {"described": data.model_copy(update={"children": family.children}), "object": found, "events": events}
+    return Answer(_summary(data, events), data, full=full, truncated=len(family.children) > _CHILDREN)
 
 
-async def _children(room: KubeRoom, found: Mapping[str, Any], kind: str, uid: str) -> list[Child]:
-    namespace = text(found, "metadata", "namespace")
-    children: list[Child] = []
-    for child_kind in _CHILD_KINDS.get(kind, ()):
-        try:
-            resource = await room.resource(child_kind)
-            listed = await room.client.list(
-                resource.path(namespace), {"labelSelector": selector_text(mapping(found, "spec", "selector")) or None}
-            )
-        except KubeError as error:
-            children.append(Child(entity=entity(child_kind, namespace, "*"), state=f"not readable: {error.reason}"))
-            continue
-        children += [
-            Child(entity=entity_of(item, child_kind), state=_child_state(item, child_kind))
-            for item in objects(listed["items"])
-            if owned_by(item, uid)
-        ]
-    return sorted(children, key=lambda child: child.state)[:_CHILDREN]
+def _warnings(events: list[KubeEvent]) -> list[Trouble]:
+    """Return the warnings of the last hour, one a reason: failed probes, mounts, pulls, schedulings."""
+    recent = [e for e in events if e.type == "Warning" and e.age_s is not None and e.age_s < _RECENT_S]
+    found: dict[str, list[KubeEvent]] = {}
+    for event in recent:
+        found.setdefault(event.reason, []).append(event)
+    return [
+        Trouble(
+            what=f"{sum(e.count for e in alike)} {word(reason)} events, last {alike[0].age_s:.0f} s ago",
+            said=alike[0].message,
+        )
+        for reason, alike in list(found.items())[:_WARNINGS]
+    ]
 
 
-def _child_state(item: Mapping[str, Any], kind: str) -> str:
-    if kind == "Pod":
-        return "Ready" if ready(item) else f"{word(at(item, 'status', 'phase'))}, not ready"
-    wanted, there = count(at(item, "spec", "replicas")), count(at(item, "status", "readyReplicas"))
-    return f"{there}/{wanted} ready" if kind == "ReplicaSet" else word(at(item, "status", "phase"))
+def _allocatable(found: Mapping[str, Any]) -> dict[str, float]:
+    if found.get("kind") != "Node":
+        return {}
+    amounts = {name: quantity(amount) for name, amount in mapping(found, "status", "allocatable").items()}
+    return {f"allocatable.{name}": amount for name, amount in amounts.items() if amount is not None}
 
 
 def _condition(room: KubeRoom, entry: Mapping[str, Any]) -> Condition:
@@ -200,13 +200,15 @@ def _condition(room: KubeRoom, entry: Mapping[str, Any]) -> Condition:
 
 
 def _containers(found: Mapping[str, Any]) -> list[Container]:
-    status = mapping(found, "status")
+    status, spec = mapping(found, "status"), mapping(found, "spec")
     reported = [*objects(status.get("initContainerStatuses")), *objects(status.get("containerStatuses"))]
+    specs = {text(c, "name"): c for part in ("initContainers", "containers") for c in objects(spec.get(part))}
     shown: list[Container] = []
     for entry in reported:
         state = next(iter(mapping(entry, "state")), "unknown")
         reason = at(entry, "state", state, "reason")
-        last = at(entry, "lastState", "terminated", "exitCode")
+        last, why = (at(entry, "lastState", "terminated", name) for name in ("exitCode", "reason"))
+        own = specs.get(text(entry, "name"))
         shown.append(
             Container(
                 name=str(entry.get("name", "")),
@@ -215,6 +217,8 @@ def _containers(found: Mapping[str, Any]) -> list[Container]:
                 restarts=count(entry.get("restartCount")),
                 state=f"{state}: {word(reason)}" if reason else state,
                 last_exit=last if isinstance(last, int) else None,
+                last_reason=word(why) if why else None,
+                probes=[name for name in ("liveness", "readiness", "startup") if mapping(own, f"{name}Probe")],
             )
         )
     return shown
@@ -236,11 +240,15 @@ def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
     return dict(list(facts.items())[:_FACTS])
 
 
-def _summary(data: KubeDescribeData) -> str:
+def _summary(data: KubeDescribeData, events: list[KubeEvent]) -> str:
     age = "" if data.age_s is None else f", {data.age_s:.0f} s old"
-    unmet = [c.type for c in data.conditions if c.status == "False" and word(c.type) == c.type]
-    said = f"{data.entity}{age}" + (", being deleted." if data.deleting else ".")
-    if unmet:
-        said += f" Conditions that are False: {', '.join(unmet)}."
-    warnings = sum(event.type == "Warning" for event in data.events)
-    return said + f" {len(data.children)} children, {warnings} warnings among its latest {len(data.events)} events."
+    said = f"{data.entity}{age}" + (", being deleted. " if data.deleting else ". ")
+    if data.troubles:
+        first = "; ".join(trouble.what for trouble in data.troubles[:_TOLD])
+        said += f"Wrong: {first}" + (
+            f"; and {len(data.troubles) - _TOLD} more. " if len(data.troubles) > _TOLD else ". "
+        )
+    else:
+        said += "Nothing is wrong with it as far as its state tells. "
+    warnings = sum(event.type == "Warning" for event in events)
+    return said + f"{data.children_total} children, {warnings} warnings among its {len(events)} events."

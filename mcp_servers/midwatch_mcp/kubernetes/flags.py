@@ -38,18 +38,18 @@ def containers_of(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {str(container.get("name", "")): container for container in listed}
 
 
-def changed_settings(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[tuple[str, str, str | None, str | None]]:
-    """Return (container, name, before, after) for every setting in which two pod templates differ."""
-    old = {name: settings_of(container) for name, container in containers_of(before).items()}
-    new = {name: settings_of(container) for name, container in containers_of(after).items()}
-    return [
-        (container, name, old.get(container, {}).get(name), new.get(container, {}).get(name))
-        for container in dict.fromkeys([*old, *new])
-        for name in dict.fromkeys([*old.get(container, {}), *new.get(container, {})])
-        if old.get(container, {}).get(name) != new.get(container, {}).get(name)
-    ]
+def beside_flags(container: Mapping[str, Any]) -> list[str]:
+    """Return the words of a container's command line that are neither a flag nor a flag's value."""
+    words = _words(container)
+    beside: list[str] = []
+    index = 0
+    while index < len(words):
+        if words[index].startswith("--") and words[index] != "--":
+            index += 2 if _takes_next(words, index) else 1
+        else:
+            beside.append(words[index])
+            index += 1
+    return beside
 
 
 def _words(container: Mapping[str, Any]) -> list[str]:
@@ -68,13 +68,20 @@ def _flags(words: list[str]) -> Iterator[tuple[str, str]]:
         if not word.startswith("--") or word == "--":
             continue
         name, equals, value = word.partition("=")
-        following = words[index + 1] if index + 1 < len(words) else ""
         if equals:
             yield name, value
-        elif following and (not following.startswith("-") or _NUMBER.match(following)):
-            yield name, following
         else:
-            yield name, "true"
+            yield name, words[index + 1] if _takes_next(words, index) else "true"
+
+
+def _takes_next(words: list[str], index: int) -> bool:
+    """Say whether the word after a flag is its value."""
+    following = words[index + 1] if index + 1 < len(words) else ""
+    return (
+        "=" not in words[index]
+        and bool(following)
+        and (not following.startswith("-") or bool(_NUMBER.match(following)))
+    )
 
 
 def _variable(entry: Mapping[str, Any]) -> str:
