@@ -36,6 +36,20 @@ async def test_an_error_status_carries_reason_and_message(client: KubeClient) ->
     assert 'pods "none" not found' in str(caught.value)
 
 
+async def test_what_a_user_may_not_do_is_said_with_the_mend_and_a_quota_is_not_taken_for_it(
+    client: KubeClient, world: World
+) -> None:
+    world.cluster.broken = 403
+    who = 'User "ann" cannot list resource "pods" in API group "" in the namespace "llm"'
+    world.cluster.failure = f"pods is forbidden: {who}"
+    with pytest.raises(KubeError, match="bind a role that allows it") as refused:
+        await client.get("/api/v1/namespaces/llm/pods")
+    assert who in str(refused.value)
+    world.cluster.failure = "pods is forbidden: exceeded quota: compute"
+    with pytest.raises(KubeError, match=r"exceeded quota: compute \(HTTP 403"):
+        await client.get("/api/v1/namespaces/llm/pods")
+
+
 async def test_a_method_that_the_server_refuses_is_an_error_and_not_a_crash(client: KubeClient, world: World) -> None:
     with pytest.raises(KubeError, match="read only"):
         await client.patch(

@@ -128,7 +128,7 @@ async def test_a_deployment_past_its_deadline_is_stuck_and_says_what_its_pods_wa
         },
     ]
     assert "rollout stuck" in found["summary"]
-    assert "It waits: Progressing: ProgressDeadlineExceeded and 1 more." in found["summary"]
+    assert "Why: Progressing: ProgressDeadlineExceeded and 1 more." in found["summary"]
 
 
 async def test_pods_that_a_quota_refuses_are_told_with_what_refused_them(kube: Caller, world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import Caller, Era, answer_text
+from midwatch_mcp.testing.cluster import KindDouble
 from midwatch_mcp.testing.world import World
 
 pytestmark = pytest.mark.anyio
@@ -137,3 +138,56 @@ async def test_an_error_of_the_cluster_is_redacted_too(settings: ServerSettings,
     text = await Caller.of("kubernetes", settings).error("kube_list", kind="pod")
     assert "admission webhook said" in text
     assert CANARY not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "selector"),
+    [
+        ("Secret", f"data.innocent={ENCODED}"),
+        ("Secret", "metadata.name=creds,stringData.innocent!=x"),
+        ("Vault", "spec.apiKey=guess"),
+        ("Vault", "spec.password.hash=guess"),
+    ],
+)
+async def test_a_secret_cannot_be_guessed_by_a_field_selector(
+    kind: str, selector: str, settings: ServerSettings, world: World
+) -> None:
+    seed(world)
+    world.cluster.kinds = (*world.cluster.kinds, KindDouble("Vault", "example.org/v1", "vaults"))
+    said = await Caller.of("kubernetes", settings).error("kube_list", kind=kind, field_selector=selector)
+    assert "holds a secret" in said
+    assert not any(seen.path.endswith(("/secrets", "/vaults")) for seen in world.seen)
+
+
+async def test_a_secret_may_be_chosen_by_its_name_and_type(settings: ServerSettings, world: World) -> None:
+    seed(world)
+    found = await Caller.of("kubernetes", settings).data(
+        "kube_list", kind="Secret", namespace="llm", field_selector="metadata.name=creds,type=Opaque"
+    )
+    assert [row[0] for row in found["rows"]] == ["creds"]
+
+
+async def test_a_grep_for_a_secret_finds_nothing_and_what_it_counts_does_not_tell(
+    settings: ServerSettings, world: World
+) -> None:
+    seed(world)
+    kube = Caller.of("kubernetes", settings)
+    found = [
+        await kube.data("kube_logs", pod="chat-new-a", namespace="llm", grep=guess)
+        for guess in (CANARY[:6], CANARY, "no such words")
+    ]
+    assert [(data["matched"], data["lines"], data["errors"]) for data in found] == [(0, [], [])] * 3
+    assert {data["read"] for data in found} == {3}
+
+
+async def test_a_printer_column_of_a_custom_kind_that_shows_a_secret_is_redacted(
+    settings: ServerSettings, world: World
+) -> None:
+    columns = ("Name", "Token", "Ready")
+    kind = KindDouble("Vault", "example.org/v1", "vaults", columns=columns, cells=lambda _: ["v", CANARY, "False"])
+    world.cluster.kinds = (*world.cluster.kinds, kind)
+    world.cluster.put({"apiVersion": "example.org/v1", "kind": "Vault", "metadata": {"name": "v", "namespace": "llm"}})
+    found = await Caller.of("kubernetes", settings).result("kube_list", kind="Vault", namespace="llm")
+    assert found["data"]["rows"] == [["v", "[redacted]", "False"]]
+    assert found["data"]["states"] == {"not ready": 1}
+    assert "1 need attention" in found["summary"]

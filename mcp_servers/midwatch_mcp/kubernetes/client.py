@@ -7,6 +7,7 @@ imported at the first call (0.7 s), never at `--help` or at the start of a serve
 
 import asyncio
 import importlib
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,10 @@ _DISCOVERY_TTL_S = 300.0
 _SHOWN_BODY = 500
 _KEPT_BODY = 16_384
 _HTTP_ERROR = 400
+_FORBIDDEN = 403
+_MAY_NOT = re.compile(r'^.{0,400}User ".{0,300}" cannot [a-z]+ resource ', re.DOTALL)
+"""What RBAC says; a quota or an admission rule answers with the same status and says something else."""
+_WHO_MAY = ": bind a role that allows it, or ask as one who may (kube_access with who_can names them)"
 
 Query = Mapping[str, str | int | bool | None]
 
@@ -329,4 +334,6 @@ def _kube_error(status: int, content: bytes) -> KubeError:
         for cause in cast("list[dict[str, Any]]", details.get("causes") or [])
     )
     message = redact_text(clean(str(answer.get("message") or "the request failed")))
+    if status == _FORBIDDEN and _MAY_NOT.search(message):
+        message += _WHO_MAY
     return KubeError(status, str(answer.get("reason") or ""), message, causes, body=content[:_KEPT_BODY])

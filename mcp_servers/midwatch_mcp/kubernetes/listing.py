@@ -12,6 +12,7 @@ from midwatch_contracts.model import Model
 from midwatch_mcp.errors import RefusedError
 from midwatch_mcp.kubernetes.discovery import Resource
 from midwatch_mcp.kubernetes.room import KubeRoom, at, objects
+from midwatch_mcp.redact import REDACTED, secret_name
 from midwatch_mcp.shapes import FieldSelector, Kind, Namespace, OutsideJson, Selector
 from midwatch_mcp.tool import Answer, tool
 
@@ -19,7 +20,16 @@ CHUNK = 5_000
 """Objects counted at once; a longer list goes on by the server's continue token."""
 
 _FRACTION = re.compile(r"(\d+)/(\d+)")
-_FINE = frozenset({"Running", "Completed", "Succeeded", "Bound", "Active", "Available", "Ready", "Complete", "True"})
+_FINE = frozenset(
+    {"Running", "Completed", "Succeeded", "Bound", "Active", "Available", "Ready", "Complete", "True"}
+    | {"Healthy", "Synced", "Established", "Deployed"}
+)
+_STATES = ("Status", "Phase", "State", "Health Status", "Health")
+"""Columns that tell a state in a word; the last ones are of custom kinds."""
+_GOOD = ("Ready", "Synced", "Healthy", "Established")
+"""Columns by which custom kinds show a condition that should be True."""
+_OPEN_FIELDS = frozenset({"metadata.name", "metadata.namespace", "type"})
+"""Fields by which Secrets may be chosen."""
 _STATE = re.compile(r"[A-Za-z][A-Za-z0-9:/,.-]{0,63}")
 """One machine word, such as `Init:CrashLoopBackOff`: a state column of a custom kind may hold anything."""
 _CURSOR = r"^[0-9]{1,6}(?:\.[A-Za-z0-9_=-]{0,4000})?$"
@@ -73,6 +83,7 @@ async def kube_list(
     resource = await room.resource(kind)
     if "list" not in resource.verbs:
         raise RefusedError(f"{resource.kind} objects cannot be listed: the API offers {', '.join(resource.verbs)}")
+    _check_fields(resource, field_selector)
     skip, token = _position(cursor)
     spread = resource.namespaced and namespace is None
     query = {
@@ -103,6 +114,19 @@ async def kube_list(
     )
 
 
+def _check_fields(resource: Resource, selector: str | None) -> None:
+    """Refuse a selector by a secret: what it finds would tell the value, guess by guess.
+
+    Raises:
+        RefusedError: names the field.
+    """
+    for term in filter(None, (selector or "").split(",")):
+        path = term.partition("!=")[0].partition("=")[0].strip()
+        open_fields = _OPEN_FIELDS if resource.kind == "Secret" else {path}
+        if path not in open_fields or any(secret_name(part) for part in path.split(".")):
+            raise RefusedError(f"field_selector: {path} holds a secret, which is not to be found out by asking for it")
+
+
 def _position(cursor: str | None) -> tuple[int, str]:
     skip, _, token = (cursor or "0").partition(".")
     return int(skip), token
@@ -127,9 +151,11 @@ def _read(table: Mapping[str, Any], *, spread: bool) -> tuple[list[str], list[_R
     names = [str(definitions[index].get("name", "")) for index in shown]
     places = {name: place for place, name in enumerate(names)}
     rows: list[_Row] = []
+    hidden = {place for name, place in places.items() if secret_name(name)}
     for row in objects(table.get("rows")):
         cells = cast("list[Any]", row.get("cells") or [])
         picked = [cells[index] if index < len(cells) else None for index in shown]
+        picked = [REDACTED if place in hidden and cell else cell for place, cell in enumerate(picked)]
         state, fine = _state(places, picked)
         namespace = [at(row, "object", "metadata", "namespace")] if spread else []
         rows.append(_Row(namespace + picked, state, fine))
@@ -138,9 +164,14 @@ def _read(table: Mapping[str, Any], *, spread: bool) -> tuple[list[str], list[_R
 
 def _state(places: Mapping[str, int], cells: list[Any]) -> tuple[str, bool]:
     """Return (state, whether it is fine) as far as the table's columns tell; no such column is fine."""
-    word = next((str(cells[places[name]]) for name in ("Status", "Phase") if name in places), "")
+    word = next((str(cells[places[name]]) for name in _STATES if name in places and cells[places[name]]), "")
+    told = {str(cells[places[name]]) for name in _GOOD if name in places}
     fraction = _FRACTION.fullmatch(str(cells[places["Ready"]])) if "Ready" in places else None
     whole = fraction is None or fraction[1] == fraction[2]
+    if not told.isdisjoint({"False", "Unknown"}):
+        return "not ready", False
+    if not word and fraction is None and "True" in told:
+        return "ready", True
     if not word:
         return ("", True) if fraction is None else (("ready", True) if whole else ("not ready", False))
     if not _STATE.fullmatch(word):

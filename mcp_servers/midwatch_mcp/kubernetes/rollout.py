@@ -222,7 +222,7 @@ def _summary(data: KubeRolloutData, progress: Progress, differing: int) -> str:
     )
     if data.why:
         more = f" and {len(data.why) - 1} more" if len(data.why) > 1 else ""
-        said += f" It waits: {data.why[0].what}{more}."
+        said += f" Why: {data.why[0].what}{more}."
     if data.changed:
         newest = data.compared[-1] == data.revisions[0].revision
         ago = f" {data.changed_age_s:.0f} s ago" if newest and data.changed_age_s is not None else ""
