@@ -109,7 +109,7 @@ def test_a_healthy_pod_has_no_trouble_and_an_old_restart_is_none() -> None:
             [
                 "cordoned: no new pod is scheduled to it",
                 "tainted NoSchedule",
-                "Ready is Unknown for 160 s (Silent)",
+                "Ready is Unknown for 160 s (NodeStatusUnknown)",
                 "MemoryPressure is True",
             ],
         ),
