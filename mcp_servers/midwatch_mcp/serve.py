@@ -1,6 +1,7 @@
 """`midwatch mcp`: one server over stdio or HTTP. Standard output carries JSON-RPC alone; logs go to standard error."""
 
 import argparse
+import asyncio
 import importlib
 import json
 import logging
@@ -12,6 +13,7 @@ from dataclasses import asdict, replace
 
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
+from midwatch_mcp import stdio
 from midwatch_mcp.commands import PIN, TOOLSETS
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.kubernetes.connection import Bounds
@@ -51,10 +53,7 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
             return Exit.OK
     except SettingsError as error:
         raise CommandError(str(error), Exit.BAD_INPUT) from error
-    try:
-        server.run("stdio")
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+    asyncio.run(stdio.serve(server))
     return Exit.OK
 
 

@@ -1,6 +1,7 @@
 """Line 20 of the checklist: over stdio, standard output carries JSON-RPC and nothing else. In both protocol eras."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -16,6 +17,7 @@ from midwatch_mcp.testing.caller import Era, command_line
 from midwatch_mcp.testing.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bytes", "version": "1"}}
 
 
 @contextmanager
@@ -57,13 +59,8 @@ def test_every_byte_of_standard_output_is_json_rpc_and_the_end_of_input_ends_the
     settings: ServerSettings, world: World
 ) -> None:
     world.cluster.broken = 500
-    hello = {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "byte-test", "version": "1"},
-    }
     sent = [
-        message(1, "initialize", hello),
+        message(1, "initialize", HELLO),
         b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n',
         message(2, "tools/list", {}),
         message(3, "tools/call", {"name": "kube_list", "arguments": {"kind": "Pod"}}),
@@ -87,14 +84,33 @@ def test_every_byte_of_standard_output_is_json_rpc_and_the_end_of_input_ends_the
     assert [answers[number]["result"]["isError"] for number in (2, 3)] == [True, True]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_whose_client_is_still_there(
+    number: signal.Signals, settings: ServerSettings, world: World
+) -> None:
+    assert world.cluster is not None
+    with running(command_line(settings, "all")) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(message(1, "initialize", HELLO))
+        process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        process.stdin.write(message(2, "tools/call", {"name": "kube_list", "arguments": {"kind": "Pod"}}))
+        process.stdin.flush()
+        assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == [1, 2]
+        process.send_signal(number)
+        assert process.wait(20) == 130
+        assert process.stdout.read() == b""
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
 def test_what_a_tool_prints_goes_to_standard_error(tmp_path: Path) -> None:
     script = tmp_path / "printing.py"
     script.write_text(PRINTING, "utf-8")
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     with running([sys.executable, str(script), str(tmp_path)]) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(message(1, "initialize", hello))
+        process.stdin.write(message(1, "initialize", HELLO))
         process.stdin.flush()
         first = process.stdout.readline()
         process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
