@@ -256,6 +256,9 @@ class Change(Model):
     plan_id: str
     preview_sha256: str
     approval: Approval | None
+    """The one that expires first."""
+    further: tuple[Approval, ...] = ()
+    """What else it was approved by, where policy asks for several people; spent with the first."""
     state: ChangeState
     operations: tuple[OperationState, ...]
     note: str = ""

@@ -160,7 +160,8 @@ class Gate(Extension):
         unknown = sorted(set(params.arguments or {}) - gated.arguments)
         if unknown:
             known = ", ".join(sorted(gated.arguments)) or "none"
-            return f"unknown arguments of {params.name}: {', '.join(unknown)}; it takes {known}"
+            said = f"unknown arguments of {params.name}: {', '.join(unknown)}; it takes {known}"
+            return f"{said}. {gated.declaration.hint}".removesuffix(". ")
         return None
 
     async def _bounded(

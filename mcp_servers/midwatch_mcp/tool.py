@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from midwatch_contracts.canonical import to_jsonable
 from midwatch_contracts.errors import ContractError
 from midwatch_contracts.evidence import ToolResult
+from midwatch_mcp.asking import ANSWER, QUESTION, Asking, asks_of, reply_of
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.redact import harmless
@@ -52,6 +53,8 @@ class ToolDeclaration:
     timeout_s: float
     max_bytes: int
     """Largest answer in bytes of JSON; the full result is read by evidence id."""
+    hint: str = ""
+    """Said to a caller that passes arguments which the tool does not have."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,24 @@ def tool(
     open_world: bool,
     timeout_s: float = 20.0,
     max_bytes: int = 64_000,
+    hint: str = "",
 ) -> Callable[[Handler], Handler]:
     """Declare the handler below as a tool."""
     declaration = ToolDeclaration(
-        name, title, description, cluster, cost, read_only, destructive, idempotent, open_world, timeout_s, max_bytes
+        *(
+            name,
+            title,
+            description,
+            cluster,
+            cost,
+            read_only,
+            destructive,
+            idempotent,
+            open_world,
+            timeout_s,
+            max_bytes,
+        ),
+        hint=hint,
     )
 
     def declare(handler: Handler) -> Handler:
@@ -135,13 +152,23 @@ def bind(server: str, handler: Handler, room: Any, evidence: EvidenceStore) -> T
     choice = room if isinstance(room, Choice) else None
     if choice is not None:
         parameters.append(choice.parameter())
+    asked = asks_of(parameters)
+    parameters = [parameter for parameter in parameters if asked is None or parameter.name != asked[0]]
     plain = [parameter.name for parameter in parameters]
+
+    def pick(arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        named = [name for name in plain if name in arguments and (choice is None or name != choice.argument)]
+        return room if choice is None else choice.rooms[str(arguments[choice.argument])], {
+            name: arguments[name] for name in named
+        }
 
     async def call(**arguments: Any) -> CallToolResult:
         chosen = None if choice is None else str(arguments[choice.argument])
-        passed = arguments if choice is None else {k: v for k, v in arguments.items() if k != choice.argument}
+        meant, passed = pick(arguments)
+        if asked is not None:
+            passed[asked[0]] = reply_of(arguments[QUESTION], arguments[ANSWER])
         try:
-            answer = await handler(room if choice is None else choice.rooms[str(chosen)], **passed)
+            answer = await handler(meant, **passed)
         except (ServersError, ContractError) as error:
             raise ToolError(error_text(error) if chosen is None else f"{chosen}: {error_text(error)}") from error
         if chosen is not None:
@@ -149,6 +176,8 @@ def bind(server: str, handler: Handler, room: Any, evidence: EvidenceStore) -> T
         given = {name: arguments[name] for name in plain if _is_argument(arguments.get(name))}
         return _result(declaration.name, server, given, answer, evidence)
 
+    if asked is not None:
+        parameters += Asking(asked[1], tuple(plain), pick, error_text).parameters()
     returns = ToolResult[_data_type(signature.return_annotation, declaration.name)]
     setattr(call, "__signature__", inspect.Signature(parameters, return_annotation=returns))  # noqa: B010 (typed so)
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": returns}

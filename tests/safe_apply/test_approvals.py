@@ -148,7 +148,7 @@ async def test_of_two_processes_that_apply_at_once_one_spends_the_approval(world
         world.open().journal.begin(
             record.change.model_copy(update={"change_id": "chg-" + "f" * 16}),
             now=world.clock.now(),
-            nonce=approval.nonce,
+            nonces=[approval.nonce],
             targets=[],
             expected={},
         )

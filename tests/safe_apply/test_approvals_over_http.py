@@ -195,7 +195,7 @@ async def test_a_used_approval_or_one_from_before_a_denial_is_not_taken_again(de
         change = world.envelope.changes()[0].change.model_copy(
             update=refusal | {"change_id": "chg-" + "0" * 16, "approval": None}
         )
-        world.envelope.journal.end_before_apply(change, now=world.clock.now(), nonce=None)
+        world.envelope.journal.end_before_apply(change, now=world.clock.now())
         again = await put(client, denied)
     assert (spent.status_code, spent.json()["error"]["reason"]) == (409, "replayed")
     assert (again.status_code, again.json()["error"]["reason"]) == (409, "denied")

@@ -2,22 +2,19 @@
 
 import contextlib
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.plan import Approval, Change, OperationState, Plan
-from midwatch_mcp.safe_apply.approvals import (
-    approvals_for,
-    check_approval,
-    clusters_of,
-    for_preview,
-    valid_approvals,
-)
+from midwatch_contracts.times import unix_seconds
+from midwatch_mcp.asking import Asker, Question, Reply
+from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
 from midwatch_mcp.safe_apply.audit import Audit
+from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.keys import principals
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import TargetApi
@@ -39,14 +36,13 @@ class Admission:
         policy: Path | None,
         lab: Path | None,
     ) -> None:
-        self._state = state
         self._journal = journal
         self._audit = audit
         self._api = api
         self._clock = clock
         self._policy_path = policy_path(state, policy)
         self._policy_given = policy is not None
-        self._lab = lab
+        self._consents = Consents(state, journal, audit, clock, lab)
 
     def policy(self) -> Policy:
         """Read the policy as it is now."""
@@ -69,8 +65,47 @@ class Admission:
             return str(error)
         return None if frozen is None else f"changes are frozen: {frozen}"
 
-    async def begin(self, plan: Plan) -> str:
-        """Check everything that must hold before the first write, and start the change; returns its id."""
+    async def question(self, plan: Plan, asker: Asker) -> Question | str:
+        """Return what a person is to be asked before a plan is applied, or why nobody is asked.
+
+        Where applying is refused anyhow nobody is asked: `begin` says why it is.
+
+        Raises:
+            RefusedChangeError: the answer that this call brings is to no open question.
+        """
+        with self.audited("apply", plan.id):
+            if asker.again:
+                return self._consents.open_question(plan, asker)
+            if self._journal.under_way(plan.id):
+                return "a change of this plan is under way"
+            policy = self.policy()
+            if policy.frozen_at(self._clock.now()) is not None or policy.autonomy < ASSIST:
+                return "the policy applies nothing now"
+            await self.refuse_other_cluster(plan)
+            if await self._stale(plan) is not None:
+                return "the plan is out of date"
+
+            async def rehearsed() -> Rehearsed:
+                found = await rehearse(plan, self._api, policy)
+                refuse_forbidden(found)
+                return found
+
+            return await self._consents.question(plan, policy, asker, rehearsed)
+
+    def settled(self, plan: Plan, reply: Reply) -> Approval | None:
+        """Take the reply to a question; returns the approval that it stands for, if any.
+
+        Raises:
+            RefusedChangeError: the answer is no, or to no open question.
+        """
+        with self.audited("apply", plan.id):
+            return self._consents.settled(plan, reply)
+
+    async def begin(self, plan: Plan, given: Approval | None = None, why: str = "") -> str:
+        """Check everything that must hold before the first write, and start the change; returns its id.
+
+        `given` is an approval that this very call got from its client; `why` says why there is none.
+        """
         with self.audited("apply", plan.id):
             policy = self.policy()
             frozen = policy.frozen_at(self._clock.now())
@@ -79,53 +114,57 @@ class Admission:
             if policy.autonomy < ASSIST:
                 raise RefusedChangeError("autonomy", f"{level(policy)} applies nothing: raise autonomy in the policy")
             await self.refuse_other_cluster(plan)
-            valid = valid_approvals(
-                approvals_for(self._state, plan.id), lambda one: self._check(one, plan, policy), plan
-            )
+            found = self._consents.signed(plan, policy)
+            if not found.valid and given is None and not self._consents.could_do_without(plan, policy):
+                self._refuse_unapproved(plan, found, policy, why)
             change = Change(
                 change_id=f"chg-{secrets.token_hex(8)}",
                 plan_id=plan.id,
-                preview_sha256=valid[0].preview_sha256,
-                approval=valid[0],
+                preview_sha256="0" * 64,
+                approval=None,
                 state="applying",
                 operations=tuple(OperationState(id=one.id, state="pending") for one in plan.operations),
             )
             stale = await self._stale(plan)
             if stale is not None:
-                return self._superseded(change, stale)
+                return self._superseded(change, stale, found.valid or ((given,) if given else ()))
             rehearsed = await rehearse(plan, self._api, policy)
             refuse_forbidden(rehearsed)
-            approval = for_preview(valid, rehearsed.sha256)
-            change = change.model_copy(update={"approval": approval, "preview_sha256": approval.preview_sha256})
+            approvals = self._consents.chosen(plan, rehearsed, policy, given)
+            change = _approved(change, approvals, rehearsed.sha256)
             self._audit.append(
                 "applying",
                 run=change.change_id,
-                body={"plan": plan.id, "preview_sha256": rehearsed.sha256, "approver": approval.approver},
+                body={
+                    "plan": plan.id,
+                    "preview_sha256": rehearsed.sha256,
+                    "approvers": list(approvers_of(approvals)),
+                    "attested": approvals[0].attested,
+                },
             )
             self._journal.begin(
                 change,
                 now=self._clock.now(),
-                nonce=approval.nonce,
+                nonces=[approval.nonce for approval in approvals],
                 targets=[f"{'/'.join(clusters_of(plan))} {target_text(one.target)}" for one in plan.operations],
                 expected=rehearsed.expected,
             )
             return change.change_id
 
-    def _superseded(self, change: Change, why: str) -> str:
-        ended = change.model_copy(update={"state": "superseded", "note": f"{why}. Nothing was written."})
-        nonce = None if change.approval is None else change.approval.nonce
-        self._journal.end_before_apply(ended, now=self._clock.now(), nonce=nonce)
-        return change.change_id
+    def _refuse_unapproved(self, plan: Plan, found: Sifted, policy: Policy, why: str) -> NoReturn:
+        if found.refusals:
+            raise found.refusals[0]
+        kept = self._journal.preview(plan.id)
+        needed = policy.approvals.rule("change" if kept is None else kept[0].risk).people
+        raise RefusedChangeError("missing", f"{missing_approval(plan, (), needed)}{f': {why}' if why else ''}")
 
-    def _check(self, approval: Approval, plan: Plan, policy: Policy) -> None:
-        check_approval(
-            approval,
-            plan,
-            principals(self._state, self._lab),
-            now=self._clock.now(),
-            max_age_s=policy.approvals.max_age_s,
-            spent_by=self._journal.spent_by(approval.nonce),
-        )
+    def _superseded(self, change: Change, why: str, approvals: Sequence[Approval]) -> str:
+        note = f"{why}. Nothing was written."
+        ended = _approved(change, approvals, approvals[0].preview_sha256 if approvals else change.preview_sha256)
+        ended = ended.model_copy(update={"state": "superseded", "note": note})
+        nonces = [approval.nonce for approval in approvals]
+        self._journal.end_before_apply(ended, now=self._clock.now(), nonces=nonces)
+        return change.change_id
 
     async def refuse_other_cluster(self, plan: Plan) -> None:
         """Refuse a plan that was made for another cluster."""
@@ -147,6 +186,13 @@ class Admission:
             if why is not None:
                 return f"{operation.id}: {target_text(operation.target)}: {why}"
         return None
+
+
+def _approved(change: Change, approvals: Sequence[Approval], preview_sha256: str) -> Change:
+    """Return a change with what it was approved by; the first to expire stands for all."""
+    ordered = sorted(approvals, key=lambda approval: unix_seconds(approval.expires))
+    first, further = (ordered[0], tuple(ordered[1:])) if ordered else (None, ())
+    return change.model_copy(update={"approval": first, "further": further, "preview_sha256": preview_sha256})
 
 
 def refuse_forbidden(rehearsed: Rehearsed) -> None:

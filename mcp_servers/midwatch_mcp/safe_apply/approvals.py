@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -140,12 +141,20 @@ def _check_dates(approval: Approval, who: str, now: float, max_age_s: float) -> 
         raise RefusedChangeError("expired", f"{who} claims to last {expires - issued:.0f} s; policy says {max_age_s:g}")
 
 
-def valid_approvals(approvals: Iterable[Approval], check: Callable[[Approval], None], plan: Plan) -> list[Approval]:
-    """Return the approvals that pass `check`.
+@dataclass(frozen=True)
+class Sifted:
+    """Approvals of one plan, newest first: those that count by themselves, and why the others do not."""
 
-    Raises:
-        RefusedChangeError: none passes; the reason is that of the newest, or `missing`.
-    """
+    valid: tuple[Approval, ...]
+    refusals: tuple[RefusedChangeError, ...]
+
+    def on(self, preview_sha256: str) -> tuple[Approval, ...]:
+        """Return those that are for this very preview, oldest first."""
+        return tuple(one for one in reversed(self.valid) if one.preview_sha256 == preview_sha256)
+
+
+def sift(approvals: Iterable[Approval], check: Callable[[Approval], None]) -> Sifted:
+    """Tell the approvals that pass `check` from those that do not."""
     valid: list[Approval] = []
     refusals: list[RefusedChangeError] = []
     for approval in approvals:
@@ -155,26 +164,46 @@ def valid_approvals(approvals: Iterable[Approval], check: Callable[[Approval], N
             refusals.append(refusal)
         else:
             valid.append(approval)
-    if not valid and refusals:
-        raise refusals[0]
-    if not valid:
-        raise RefusedChangeError(
-            "missing", f"plan {plan.id[:12]} has no approval: a person runs `midwatch change approve {plan.id[:12]}`"
-        )
-    return valid
+    return Sifted(tuple(valid), tuple(refusals))
 
 
-def for_preview(approvals: Sequence[Approval], preview_sha256: str) -> Approval:
-    """Return the first approval that is for this very preview.
+def approvers_of(approvals: Iterable[Approval]) -> tuple[str, ...]:
+    """Return the different principals, in order."""
+    return tuple(dict.fromkeys(approval.approver for approval in approvals))
+
+
+def enough(found: Sifted, plan: Plan, preview_sha256: str, needed: int) -> tuple[Approval, ...]:
+    """Return all approvals that are for this very preview, of at least `needed` different principals.
+
+    All are spent by the change, the third of two too: consent is to one attempt.
 
     Raises:
-        RefusedChangeError: none is.
+        RefusedChangeError: there are too few; the message says who approved, and why others do not count.
     """
-    for approval in approvals:
-        if approval.preview_sha256 == preview_sha256:
-            return approval
-    raise RefusedChangeError(
-        "other_preview",
-        f"the approval is for the preview {approvals[0].preview_sha256[:12]}, but the plan would now do "
-        f"{preview_sha256[:12]}: look at the preview and approve it again",
+    fitting = found.on(preview_sha256)
+    names = approvers_of(fitting)
+    if len(names) >= needed:
+        return fitting
+    missing = missing_approval(plan, names, needed)
+    if not fitting and found.valid:
+        raise RefusedChangeError(
+            "other_preview",
+            f"the approval is for the preview {found.valid[0].preview_sha256[:12]}, but the plan would now do "
+            f"{preview_sha256[:12]}: look at the preview and approve it again",
+        )
+    if not fitting and found.refusals:
+        raise found.refusals[0]
+    if found.refusals:
+        raise RefusedChangeError("missing", f"{missing}; not counted: {'; '.join(map(str, found.refusals))}")
+    raise RefusedChangeError("missing", missing)
+
+
+def missing_approval(plan: Plan, names: Sequence[str], needed: int) -> str:
+    """Return what is missing, as a sentence."""
+    if needed == 1:
+        return f"plan {plan.id[:12]} has no approval"
+    who = f"{', '.join(names)} approved" if names else "nobody approved"
+    return (
+        f"plan {plan.id[:12]} needs the approvals of {needed} different people; {who}, so {needed - len(names)} "
+        "must still sign with a key of their own"
     )

@@ -18,6 +18,7 @@ from midwatch_contracts.plan import Approval, Change, OperationState, Plan
 from midwatch_contracts.times import parse_duration
 from midwatch_mcp.safe_apply.approvals import clusters_of, put_approval, signed_approval, withdraw
 from midwatch_mcp.safe_apply.audit import Audit
+from midwatch_mcp.safe_apply.consent import note_approved
 from midwatch_mcp.safe_apply.errors import KeyFileError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
@@ -70,8 +71,7 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if not yes:
         return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
     approval = _signed(arguments, plan, sha256, signer)
-    body = {"preview_sha256": sha256, "approver": signer.name, "method": approval.method, "nonce": approval.nonce}
-    _audit(settings, journal).append("approved", run=plan.id, body=body)
+    note_approved(_audit(settings, journal), approval)
     put_approval(settings.state, approval)
     return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}")
 
@@ -159,7 +159,7 @@ def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: st
         operations=tuple(OperationState(id=operation.id, state="pending") for operation in plan.operations),
         note=f"{why[0].upper()}{why[1:]}. Nothing was written.",
     )
-    journal.end_before_apply(change, now=WallClock().now(), nonce=None)
+    journal.end_before_apply(change, now=WallClock().now())
     _audit(settings, journal).append("denied", run=plan.id, body={"why": why, "withdrawn": withdrawn})
     return Decided(plan, sha256, None, why)
 

@@ -6,14 +6,15 @@ the kernel, so that no two processes carry the same plan and a killed one leaves
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.expectations import Observation, Reader
-from midwatch_contracts.plan import TERMINAL_STATES, Change, ChangeState, Plan, Preview
+from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, ChangeState, Plan, Preview
+from midwatch_mcp.asking import Asker, Question, Reply
 from midwatch_mcp.files import locked
 from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
 from midwatch_mcp.safe_apply.approvals import approvals_for
@@ -29,6 +30,7 @@ from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
+from midwatch_mcp.safe_apply.unattended import note_proposer
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +96,13 @@ class Envelope:
 
     # Plans
 
-    async def propose(self, draft: Mapping[str, Any] | Draft) -> Proposal:
-        """Make a plan of a draft, try it by dry run, and keep both. Changes nothing in the cluster."""
+    async def propose(
+        self, draft: Mapping[str, Any] | Draft, *, principal: str = "-", by_code: bool = False
+    ) -> Proposal:
+        """Make a plan of a draft, try it by dry run, and keep both. Changes nothing in the cluster.
+
+        `by_code` says that code alone drafted it, with no model in between: only such a plan can be approved by policy.
+        """
         with self._admission.audited("propose", "-"):
             policy = self._admission.policy()
             if policy.autonomy < PROPOSE:
@@ -105,7 +112,9 @@ class Envelope:
             rehearsed = await rehearse(plan, self._api, policy)
             refuse_forbidden(rehearsed)
             self.journal.put_plan(plan, self._clock.now())
-            self.audit.append("proposed", run=plan.id, body={"title": plan.title, "risk": rehearsed.preview.risk})
+            note_proposer(self.journal, plan.id, principal, by_code=by_code)
+            body = {"title": plan.title, "risk": rehearsed.preview.risk, "principal": principal, "by_code": by_code}
+            self.audit.append("proposed", run=plan.id, body=body)
             return self._keep(plan, rehearsed)
 
     async def preview(self, plan_id: str) -> Proposal:
@@ -137,7 +146,7 @@ class Envelope:
         text = plan_text(plan, rehearsed.preview, rehearsed.sha256)
         return Proposal(plan, rehearsed.preview, rehearsed.sha256, text)
 
-    async def draft_undo(self, change_id: str) -> Proposal:
+    async def draft_undo(self, change_id: str, *, principal: str = "-") -> Proposal:
         """Draft the plan that undoes a verified change. It needs an approval of its own."""
         with self._admission.audited("undo", change_id):
             record = self.journal.record(change_id)
@@ -146,15 +155,25 @@ class Envelope:
                     "state", f"{change_id} is {record.change.state}: only a verified change is undone by a new plan"
                 )
             draft = reversing_draft(self.journal.plan(record.change.plan_id))
-        return await self.propose(draft)
+        return await self.propose(draft, principal=principal)
 
     # Changes
 
-    async def apply(self, plan_id: str) -> Change:
+    async def question(self, plan_id: str, asker: Asker) -> Question | str:
+        """Return what whoever calls is to be asked before a plan is applied, or why nobody is asked.
+
+        Raises:
+            RefusedChangeError: the answer that this call brings is to no open question; nothing was written.
+        """
+        if not self._allow_write:
+            return "this server does not write"
+        return await self._admission.question(self.journal.plan(plan_id), asker)
+
+    async def apply(self, plan_id: str, reply: Reply | None = None) -> Change:
         """Apply an approved plan, and return once every operation is applied or the attempt has ended.
 
-        Verifying goes on in the background. With a change of the plan under way this takes that one up: it finishes or
-        undoes it and never starts a second.
+        `reply` is what came of the question, if one was put. Verifying goes on in the background. With a change of the
+        plan under way this takes that one up: it finishes or undoes it and never starts a second.
 
         Raises:
             RefusedChangeError: with the reason; nothing was written.
@@ -163,7 +182,8 @@ class Envelope:
             with self._admission.audited("apply", plan_id):
                 raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
         plan = self.journal.plan(plan_id)
-        return await self._carried(plan, None)
+        given = None if reply is None else self._admission.settled(plan, reply)
+        return await self._carried(plan, None, given, "" if reply is None else reply.why)
 
     async def recover(self, change_id: str | None = None) -> list[Change]:
         """Take up one change, or all that are under way, and carry each to its end, verifying included."""
@@ -219,11 +239,11 @@ class Envelope:
 
     # Carrying a change
 
-    async def _carried(self, plan: Plan, change_id: str | None) -> Change:
+    async def _carried(self, plan: Plan, change_id: str | None, given: Approval | None = None, why: str = "") -> Change:
         """Carry a plan's change until its operations are applied or it has ended, and return it."""
         task = self._tasks.get(plan.id)
         if task is None:
-            task, applied = self._start(plan, change_id)
+            task, applied = self._start(plan, change_id, given, why)
             await asyncio.wait({task, applied}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 applied.cancel()
@@ -239,9 +259,15 @@ class Envelope:
             raise RefusedChangeError("busy", f"another process is about to apply plan {plan_id[:12]}: ask again")
         return found[-1]
 
-    def _start(self, plan: Plan, change_id: str | None) -> tuple[asyncio.Task[None], asyncio.Future[str]]:
+    def _start(
+        self, plan: Plan, change_id: str | None, given: Approval | None = None, why: str = ""
+    ) -> tuple[asyncio.Task[None], asyncio.Future[str]]:
         applied: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._carry(plan, change_id, applied))
+
+        async def begin() -> str:
+            return await self._admission.begin(plan, given, why)
+
+        task = asyncio.create_task(self._carry(plan, change_id, applied, begin))
         self._tasks[plan.id] = task
 
         def ended(done: asyncio.Task[None]) -> None:
@@ -252,13 +278,19 @@ class Envelope:
         task.add_done_callback(ended)
         return task, applied
 
-    async def _carry(self, plan: Plan, change_id: str | None, applied: asyncio.Future[str]) -> None:
+    async def _carry(
+        self,
+        plan: Plan,
+        change_id: str | None,
+        applied: asyncio.Future[str],
+        begin: Callable[[], Awaitable[str]],
+    ) -> None:
         with locked(self.state / "locks" / f"plan-{plan.id[:16]}.lock", wait=False) as held:
             if not held:
                 return
             if change_id is None:
                 running = self.journal.under_way(plan.id)
-                change_id = running[0].change.change_id if running else await self._admission.begin(plan)
+                change_id = running[0].change.change_id if running else await begin()
                 recovering = bool(running)
             else:
                 recovering = True

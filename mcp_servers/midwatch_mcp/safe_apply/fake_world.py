@@ -7,11 +7,15 @@ from typing import Any
 
 from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.plan import Approval, ChangeState
+from midwatch_mcp.changes.server import serve
+from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.safe_apply.approvals import put_approval, signed_approval
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.fakes import FakeCluster, FakeMetrics
 from midwatch_mcp.safe_apply.fuse import Fuse, FusedApi, FusedJournal
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
+from midwatch_mcp.server import ToolServer
+from midwatch_mcp.settings import ServerSettings
 
 QUERY = 'histogram_quantile(0.95, sum by (le) (rate(ttft_bucket{service="chat"}[20s])))'
 
@@ -61,6 +65,14 @@ def scale(name: str = "router", replicas: int = 4) -> dict[str, Any]:
 EXPECT: dict[str, Any] = {"promql": QUERY, "holds": "value < 0.5", "within_s": 30, "hold_s": 5}
 
 
+@dataclass(frozen=True)
+class HeldRoom:
+    """The room of a changes server over an envelope that somebody else opened."""
+
+    envelope: Envelope
+    by_code: bool = False
+
+
 @dataclass
 class World:
     """`open()` is a new process over the same state folder; the clock moves itself."""
@@ -102,6 +114,11 @@ class World:
         )
         self.envelopes.append(envelope)
         return envelope
+
+    def server(self, envelope: Envelope | None = None, *, by_code: bool = False) -> ToolServer:
+        """Return a changes server over an envelope of this world."""
+        room = HeldRoom(envelope or self.envelope, by_code)
+        return serve(room, ServerSettings(state=self.state), EvidenceStore(self.state), allow_write=True)
 
     async def propose(self, *operations: Mapping[str, Any], **changed: Any) -> Proposal:
         """Propose a plan; `changed` replaces fields of the draft."""

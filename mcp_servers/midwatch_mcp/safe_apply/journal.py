@@ -8,7 +8,7 @@ the audit log is.
 
 import json
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,6 +89,10 @@ class Journal:
             raise
         self._db.execute("COMMIT")
 
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """Return what a query finds, as tuples."""
+        return self._db.execute(query, values).fetchall()
+
     # Plans
 
     def put_plan(self, plan: Plan, now: float) -> None:
@@ -139,17 +143,17 @@ class Journal:
         change: Change,
         *,
         now: float,
-        nonce: str,
+        nonces: Sequence[str],
         targets: Iterable[str],
         expected: Mapping[str, Expected],
     ) -> None:
-        """Start a change: its nonce is spent, its objects are held, and it is `applying`, all in one transaction.
+        """Start a change: its nonces are spent, its objects are held, and it is `applying`, all in one transaction.
 
         Raises:
-            RefusedChangeError: the nonce was used, or another change holds one of the objects.
+            RefusedChangeError: a nonce was used, or another change holds one of the objects.
         """
         with self.transaction("begin") as db:
-            _spend(db, nonce, change.change_id, now)
+            _spend(db, nonces, change.change_id, now)
             for target in targets:
                 holder = db.execute("SELECT change_id FROM holds WHERE target = ?", (target,)).fetchone()
                 if holder is not None:
@@ -159,16 +163,15 @@ class Journal:
             for operation, found in expected.items():
                 row = (change.change_id, operation, found.model_dump_json())
                 db.execute("INSERT INTO expected VALUES (?, ?, ?)", row)
-            _step(db, change.change_id, now, "approved", {"nonce": nonce})
+            _step(db, change.change_id, now, "approved", {"nonces": list(nonces)})
             _step(db, change.change_id, now, change.state, {})
 
-    def end_before_apply(self, change: Change, *, now: float, nonce: str | None) -> None:
+    def end_before_apply(self, change: Change, *, now: float, nonces: Sequence[str] = ()) -> None:
         """Record an attempt that ended before anything was written."""
         if change.state not in TERMINAL_STATES:
             raise JournalError(f"{change.change_id} is {change.state}, which is no end")
         with self.transaction("end_before_apply") as db:
-            if nonce is not None:
-                _spend(db, nonce, change.change_id, now)
+            _spend(db, nonces, change.change_id, now)
             _insert(db, change, now)
             db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change.change_id))
             _step(db, change.change_id, now, change.state, {"note": change.note})
@@ -295,8 +298,8 @@ def _step(db: sqlite3.Connection, change_id: str, now: float, step: str, body: M
     db.execute("INSERT INTO steps (change_id, at, step, body) VALUES (?, ?, ?, ?)", row)
 
 
-def _spend(db: sqlite3.Connection, nonce: str, change_id: str, now: float) -> None:
+def _spend(db: sqlite3.Connection, nonces: Sequence[str], change_id: str, now: float) -> None:
     try:
-        db.execute("INSERT INTO nonces VALUES (?, ?, ?)", (nonce, change_id, now))
+        db.executemany("INSERT INTO nonces VALUES (?, ?, ?)", [(nonce, change_id, now) for nonce in nonces])
     except sqlite3.IntegrityError as error:
         raise RefusedChangeError("replayed", "the approval was used already: approve the plan again") from error

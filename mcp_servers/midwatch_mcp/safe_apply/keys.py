@@ -187,5 +187,18 @@ def lab_principal(lab: Path | None) -> dict[str, Principal]:
 
 
 def principals(state: Path, lab: Path | None) -> dict[str, Principal]:
-    """Return everyone whose signature counts, by name."""
-    return approvers(state) | lab_principal(lab)
+    """Return everyone whose signature counts, by name.
+
+    Raises:
+        KeyFileError: a file does not fit, or two principals have one key. Then nobody's signature counts.
+    """
+    found = approvers(state) | lab_principal(lab)
+    owners: dict[str, str] = {}
+    for principal in found.values():
+        other = owners.setdefault(principal.key_text, principal.name)
+        if other != principal.name:
+            raise KeyFileError(
+                f"{approvers_path(state)}: {other} and {principal.name} have one key, so that one could pass for two: "
+                "each has a key of its own"
+            )
+    return found

@@ -14,7 +14,7 @@ from midwatch_mcp.safe_apply.operations import OPERATIONS
 
 LEVELS = ("observe", "diagnose", "propose", "assist", "act", "keep watch")
 """Autonomy levels 0 to 5."""
-PROPOSE, ASSIST = 2, 3
+PROPOSE, ASSIST, ACT = 2, 3, 4
 
 Glob = Annotated[str, Field(min_length=1)]
 KindName = Annotated[str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Z][A-Za-z0-9]*$")]
