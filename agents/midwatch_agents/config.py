@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -183,7 +184,7 @@ def shown(settings: Settings) -> dict[str, tuple[str | list[str] | None, str]]:
         "state": lambda: settings.state,
         "kubeconfig": lambda: settings.kubeconfig,
         "context": lambda: settings.kube_context,
-        "prometheus": lambda: settings.prometheus,
+        "prometheus": lambda: None if settings.prometheus is None else _without_user(settings.prometheus),
         _CREDENTIALS: lambda: settings.prometheus_http_config,
         "lab": lambda: settings.lab,
         "policy": lambda: settings.policy,
@@ -195,6 +196,13 @@ def shown(settings: Settings) -> dict[str, tuple[str | list[str] | None, str]]:
         key: (value if value is None or isinstance(value, list) else str(value), origins.get(key, "default"))
         for key, value in values.items()
     }
+
+
+def _without_user(url: str) -> str:
+    """Return a URL that shows no password that somebody put into it."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"[redacted]@{host}").geturl() if user and at else url
 
 
 def prepare_state(state: Path) -> None:

@@ -39,7 +39,7 @@ _BY_NAME = re.compile(
           (?:password|passwd|passphrase|api[-_]?key|access[-_]?key|secret[-_]?key
           |client[-_]?secret|private[-_]?key|(?:auth|access|refresh|bearer|id|session|api|hf)[-_]?token|token|secret)
           ["']?\s*(?:=|:)\s*["']?(?:(?:bearer|basic)\s+)?))
-      (?!\[redacted\])(?P<value>(?:\[redacted\]|[^\s"',;&}\]]){4,})
+      (?P<value>(?:\[redacted\]|(?!\[redacted\])[^\s"',;&}\]]){4,})
     """,
     re.VERBOSE,
 )

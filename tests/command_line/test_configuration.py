@@ -98,6 +98,11 @@ def test_every_key_has_an_origin_whatever_is_set(given_keys: set[str]) -> None:
         )
 
 
+def test_a_password_in_a_url_is_not_shown(tmp_path: Path, environ: dict[str, str]) -> None:
+    settings = load_settings({"prometheus": "https://ann:hunter2@metrics.example:9090/prom"}, environ, tmp_path)
+    assert shown(settings)["prometheus"] == ("https://[redacted]@metrics.example:9090/prom", "flag")
+
+
 def test_the_state_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     state = tmp_path / "a" / "state"
     prepare_state(state)

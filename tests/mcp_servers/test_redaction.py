@@ -17,6 +17,7 @@ WORD = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
         'POST {{"api_key": "{}"}}',
         "HF_TOKEN={}",
         "client-secret: {}",
+        "token=[redacted]{}",
         "redis://:{}@cache:6379",
         "https://ann:{}@host/path",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.{}",
