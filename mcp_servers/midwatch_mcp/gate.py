@@ -6,6 +6,7 @@ call, the refused ones too, leaves one line in `<state>/mcp-audit.jsonl`. For re
 the server's middleware, with the same bounds.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ BOUNDS: Mapping[str, Bound] = {
 }
 """Every other method answers from memory, with what was fixed at the start."""
 _TOOL_CALL = "tools/call"
+BEAT_S = 2.0
+"""How often a client that asked for progress hears of a call that runs on."""
 _noted: ContextVar[list[bool]] = ContextVar("noted")
 """Holds an entry once the call under way has its audit line."""
 
@@ -169,8 +172,13 @@ class Gate(Extension):
     ) -> tuple[Outcome, HandlerResult]:
         declaration = self._tools[params.name].declaration
         result: HandlerResult = None
-        with anyio.move_on_after(declaration.timeout_s) as limit:
-            result = await call_next(ctx)
+        beat = asyncio.create_task(_beat(ctx, declaration))
+        try:
+            with anyio.move_on_after(declaration.timeout_s) as limit:
+                result = await call_next(ctx)
+        finally:
+            beat.cancel()
+            await asyncio.wait({beat})
         if limit.cancelled_caught:
             text = f"{params.name} was stopped after {declaration.timeout_s:g} s: ask for less, or try again"
             return "timeout", failure(text)
@@ -186,6 +194,17 @@ class Gate(Extension):
                 f"call, or read parts of it with evidence_read(id={found!r}, path=...)"
             )
         return "ok", result
+
+
+async def _beat(ctx: ServerRequestContext[Any, Any], declaration: ToolDeclaration) -> None:
+    """Tell a client that asked for progress how long its call has run; cancelled when the call ends."""
+    total = declaration.timeout_s
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(BEAT_S)
+        passed = time.monotonic() - started
+        message = f"{declaration.name} has run for {passed:.0f} s; it is stopped after {total:g}"
+        await ctx.session.report_progress(passed, total, message)
 
 
 def _name(params: Mapping[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from midwatch_mcp import gate
 from midwatch_mcp.errors import RefusedError
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.rates import RATES, Limiter, Rate
@@ -76,6 +77,23 @@ async def echo_text(room: Room, text: str, times: int = 1) -> Answer[Echo]:
 async def echo_write(room: Room, text: str) -> Answer[Echo]:
     room.calls.append(text)
     return Answer("written", Echo(text=text))
+
+
+@tool(
+    name="echo_once_called",
+    title="Wait",
+    description="Answer once somebody called.",
+    cluster="test",
+    cost="low",
+    read_only=True,
+    destructive=False,
+    idempotent=True,
+    open_world=False,
+    timeout_s=30,
+)
+async def echo_once_called(room: Room) -> Answer[Echo]:
+    await room.called.wait()
+    return Answer("called", Echo(text=""))
 
 
 def serve(
@@ -185,6 +203,28 @@ async def test_every_call_leaves_one_audit_line_the_refused_ones_too(echo: Calle
         assert line["at"].endswith("Z")
     assert lines[0]["evidence"].startswith("ev-")
     assert len({line["trace"] for line in lines}) == len(lines)
+
+
+async def test_a_client_that_asks_for_progress_hears_of_a_call_that_runs_on(
+    tmp_path: Path, era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BEAT_S", 0.001)
+    heard: list[tuple[float, float | None, str | None]] = []
+    room = Room()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+        if len(heard) == 3:
+            room.called.set()
+
+    async with Caller(serve(tmp_path, room, handlers=(echo_once_called,)), era).connect() as client:
+        answer = await client.call_tool("echo_once_called", {}, progress_callback=hear)
+        plain = await client.call_tool("echo_once_called", {})
+    assert not answer.is_error
+    assert not plain.is_error
+    assert [total for _, total, _ in heard[:3]] == [30.0] * 3
+    assert [progress for progress, _, _ in heard] == sorted({progress for progress, _, _ in heard})
+    assert heard[0][2] == "echo_once_called has run for 0 s; it is stopped after 30"
 
 
 async def test_a_cancelled_call_leaves_its_audit_line(echo: Caller, tmp_path: Path, room: Room) -> None:
