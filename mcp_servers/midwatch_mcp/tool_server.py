@@ -26,6 +26,7 @@ from mcp.types import Prompt as PromptManifest
 from pydantic import AnyUrl
 
 from midwatch_mcp.completion import Ask, Completions, Found, completed
+from midwatch_mcp.probing import serve_stdio
 from midwatch_mcp.prompts import Prompt
 from midwatch_mcp.shelf import Shelf
 from midwatch_mcp.tool import ToolDeclaration
@@ -71,6 +72,15 @@ class ToolServer(MCPServer):
     def completions(self) -> Completions:
         """What completes arguments."""
         return self.extras.completions
+
+    async def serve_connection(self, incoming: Any, outgoing: Any) -> None:
+        """Serve one connection over streams of messages until `incoming` ends."""
+        inner = self._lowlevel_server
+        await inner.run(incoming, outgoing, inner.create_initialization_options())
+
+    async def run_stdio_async(self) -> None:
+        """Serve standard input and output; a client whose probe got no answer in time may still shake hands."""
+        await serve_stdio(self.serve_connection)
 
     async def list_resources(self) -> list[Resource]:
         """List the documents of other packages."""
