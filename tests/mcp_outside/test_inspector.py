@@ -1,15 +1,18 @@
 """The Inspector's command line against `midwatch mcp all` over a lab: lists it strictly, and calls all that reads."""
 
+import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from midwatch_contracts.surface import surface
-from outside_programs.calls import CALLS, Known, plan
+from outside_programs.calls import CALLS, WHO, Known, plan
 from outside_programs.inspector import ERAS, Era, Inspector, Said
-from outside_programs.node import Node
+from outside_programs.node import FOLDER, Node
 from outside_programs.platform import TOKEN, Platform
 
 READS = {name for name, spec in surface().items() if spec.read_only}
@@ -33,6 +36,12 @@ def known(inspector: Inspector, lab_server: Platform) -> Known:
     assert ended["data"]["change"]["state"] == "verified"
     waiting = succeeded(inspector.call("change_propose", {"plan": plan(3)}))["data"]["plan"]["id"]
     return Known(lab_server.pod, waiting, change["change_id"], proposed["evidence"]["id"])
+
+
+def host_configurations() -> list[str]:
+    """Return what docs/mcp.md says a host is given: a command, and a URL with a token."""
+    page = (FOLDER.parents[1] / "docs" / "mcp.md").read_text("utf-8")
+    return re.findall(r"```json\n(.*?)```", page.partition("## Hosts")[2].partition("\n## ")[0], re.DOTALL)
 
 
 def succeeded(said: Said) -> dict[str, Any]:
@@ -71,3 +80,23 @@ def test_every_tool_that_reads_is_called_and_answers_by_its_schema(
         jsonschema.validate(structured, surface()[name].output_schema)
         assert CALLS[name].holds(structured["data"], known), (name, structured)
     last_lines.append(f"inspector: {len(surface())} tools listed, {len(names)} called")
+
+
+@pytest.mark.outside
+@pytest.mark.parametrize("number", [0, 1], ids=["command", "url"])
+def test_the_configuration_that_the_documentation_gives_to_hosts_works(
+    number: int, node: Node, lab_server: Platform, tmp_path: Path
+) -> None:
+    text = host_configurations()[number]
+    for written, here in (
+        ("/path/to/.venv/bin/midwatch", str(Path(sys.executable).parent / "midwatch")),
+        ("/home/me/.kube/config", str(lab_server.kubeconfig)),
+        ("http://127.0.0.1:9090", lab_server.prometheus),
+        ("http://127.0.0.1:8765/mcp", lab_server.url),
+        ("Bearer TOKEN", f"Bearer {TOKEN}"),
+    ):
+        text = text.replace(written, here)
+    file = tmp_path / "mcp.json"
+    file.write_text(text, "utf-8")
+    found = succeeded(Inspector(node, ("--config", str(file), "--server", "midwatch")).call("kube_topology", dict(WHO)))
+    assert found["data"]["total"] >= 1
