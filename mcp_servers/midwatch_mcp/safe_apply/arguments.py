@@ -12,6 +12,14 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch change`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
+    found = verbs.add_parser("propose", help="draft a plan, and try it by server dry run")
+    found.add_argument("file", metavar="FILE", help="the draft, YAML or JSON; - reads standard input")
+    _json(found)
+
+    found = verbs.add_parser("operations", help="what a plan may hold, and the arguments of one operation")
+    found.add_argument("name", metavar="NAME", nargs="?", help="one operation, with its schema and an example")
+    _json(found)
+
     found = verbs.add_parser("list", help="plans and changes, newest last")
     _json(found)
 
@@ -38,6 +46,10 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
     found.add_argument(
         "--server-token-file", type=Path, metavar="FILE", help="the token that the server asks for (mode 0600)"
     )
+    _json(found)
+
+    found = verbs.add_parser("apply", help="apply an approved plan, and wait until it is verified or undone")
+    found.add_argument("plan", metavar="PLAN")
     _json(found)
 
     found = verbs.add_parser("recover", help="finish or undo changes that were cut off")

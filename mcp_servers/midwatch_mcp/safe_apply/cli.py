@@ -1,56 +1,30 @@
 """`midwatch change`. The answer goes to standard output, what a person looks at to standard error."""
 
-import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
-from midwatch_contracts.plan import Change, ChangeState
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.safe_apply import plans_cli
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
 from midwatch_mcp.safe_apply.approvals import approvals_for
-from midwatch_mcp.safe_apply.approving import decide, decide_remotely, show
-from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
-from midwatch_mcp.safe_apply.opening import open_envelope
+from midwatch_mcp.safe_apply.approving import decide, decide_remotely
 from midwatch_mcp.safe_apply.render import one_line, plan_text
-from midwatch_mcp.settings import ServerSettings
-
-T = TypeVar("T")
-
-_ENDS: dict[ChangeState, Exit] = {
-    "verified": Exit.OK,
-    "undone": Exit.UNDONE,
-    "stuck": Exit.STUCK,
-    "rejected": Exit.NOT_APPROVED,
-    "expired": Exit.NOT_APPROVED,
-    "superseded": Exit.UNSETTLED,
-}
-
 
 def change(arguments: Namespace, settings: Settings) -> int:
     """Run `midwatch change VERB`."""
     verbs: dict[str, Verb] = {
+        "propose": plans_cli.propose,
+        "operations": plans_cli.operations,
         "list": _list,
         "show": _show,
-        "preview": _preview,
+        "preview": plans_cli.preview,
         "approve": _approve,
-        "recover": _recover,
-        "undo": _undo,
+        "apply": plans_cli.apply,
+        "recover": plans_cli.recover,
+        "undo": plans_cli.undo,
     }
     return run_verb(verbs, arguments, settings)
-
-
-def _with_envelope(settings: Settings, use: Callable[[Envelope], Awaitable[T]]) -> T:
-    async def run() -> T:
-        opened = open_envelope(ServerSettings.from_settings(settings), allow_write=True)
-        try:
-            return await use(opened.envelope)
-        finally:
-            await opened.aclose()
-
-    return asyncio.run(run())
 
 
 # change
@@ -91,30 +65,13 @@ def _show(arguments: Namespace, settings: Settings) -> int:
         return Exit.OK
     record = journal.record(arguments.id)
     steps = journal.steps(arguments.id)
-    lines = [*_change_lines(record.change), *(f"  {rfc3339(at)}  {step}  {one_line(body)}" for at, step, body in steps)]
+    lines = [*plans_cli.change_lines(record.change), *(f"  {rfc3339(at)}  {step}  {one_line(body)}" for at, step, body in steps)]
     data = {
         "change": dump(record.change),
         "steps": [{"at": at, "step": step, "body": body} for at, step, body in steps],
         "observations": [dump(observation) for observation in journal.observations(arguments.id)],
     }
     answer(arguments, data, "\n".join(lines))
-    return Exit.OK
-
-
-def _preview(arguments: Namespace, settings: Settings) -> int:
-    proposal = _with_envelope(settings, lambda envelope: envelope.preview(arguments.plan))
-    return _proposal(arguments, proposal)
-
-
-def _proposal(arguments: Namespace, proposal: Proposal) -> int:
-    if not arguments.json:
-        show(proposal.text)
-    data = {
-        "plan_id": proposal.plan.id,
-        "preview": dump(proposal.preview),
-        "preview_sha256": proposal.preview_sha256,
-    }
-    answer(arguments, data, f"{proposal.plan.id}\napprove it with: midwatch change approve {proposal.plan.id[:12]}")
     return Exit.OK
 
 
@@ -136,19 +93,3 @@ def _approve(arguments: Namespace, settings: Settings) -> int:
     }
     answer(arguments, data, f"plan {decided.plan.id[:12]}: {decided.why}")
     return Exit.OK if decided.approval is not None else Exit.NOT_APPROVED
-
-
-def _recover(arguments: Namespace, settings: Settings) -> int:
-    changes = _with_envelope(settings, lambda envelope: envelope.recover(arguments.change))
-    text = "\n".join(line for one in changes for line in _change_lines(one)) or "nothing to recover"
-    answer(arguments, {"changes": [dump(one) for one in changes]}, text)
-    return max((_ENDS.get(one.state, Exit.UNSETTLED) for one in changes), default=Exit.OK)
-
-
-def _undo(arguments: Namespace, settings: Settings) -> int:
-    return _proposal(arguments, _with_envelope(settings, lambda envelope: envelope.draft_undo(arguments.change)))
-
-
-def _change_lines(one: Change) -> list[str]:
-    states = ", ".join(f"{operation.id} {operation.state}" for operation in one.operations)
-    return [f"{one.change_id} of plan {one.plan_id[:12]}: {one.state} ({states})", f"  {one_line(one.note)}"]

@@ -81,6 +81,8 @@ class FakeCluster:
         metadata.setdefault("uid", self._uid(entity) if present is None else present["metadata"]["uid"])
         metadata.setdefault("generation", 1)
         metadata["resourceVersion"] = self._next()
+        for name in [name for name in ("labels", "annotations") if metadata.get(name) == {}]:
+            del metadata[name]  # the API server keeps no empty maps
         self.objects_by_entity[entity] = stored
         return stored
 

@@ -170,7 +170,19 @@ async def _dry_run(operation: Operation, snapshot: Snapshot, api: TargetApi) -> 
 async def _tried_once(
     kind: OperationKind[Any], args: Any, operation: Operation, snapshot: Snapshot, api: TargetApi
 ) -> Snapshot:
-    return await api.write(operation.target, kind.request(args, snapshot.value), read=snapshot, dry_run=True)
+    try:
+        return await api.write(operation.target, kind.request(args, snapshot.value), read=snapshot, dry_run=True)
+    except BusyError as busy:
+        if kind.patience_s:
+            raise _not_now(operation.id, operation.target, busy) from busy
+        raise
+
+
+def _not_now(operation: str, target: Target, busy: BusyError) -> RefusedChangeError:
+    """Return the refusal of what a disruption budget does not allow now."""
+    return RefusedChangeError(
+        "state", f"{operation}: {target_text(target)}: {busy} (wait, or change the budget first, in a plan of its own)"
+    )
 
 
 async def _try_part(part: Part, operation: Operation, api: TargetApi) -> None:
@@ -190,7 +202,7 @@ async def _try_part(part: Part, operation: Operation, api: TargetApi) -> None:
         except ConflictError:
             continue
         except BusyError as busy:
-            raise RefusedChangeError("state", f"{operation.id}: {target_text(part.target)}: {busy}") from busy
+            raise _not_now(operation.id, part.target, busy) from busy
         return
 
 

@@ -8,7 +8,7 @@ there is a state like any other. What no reading shows, such as a command that r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -117,8 +117,7 @@ class Transaction:
                 answer = await self._carry_out(step, maybe_written=maybe_written)
             except StepFailedError as failure:
                 if number > 1:
-                    done = f"{number - 1} of {len(steps)} steps of {operation.id} were carried out: "
-                    raise StepFailedError(f"{done}{failure}", written=True, answer=failure.answer) from failure
+                    raise StepFailedError(_half_way(steps, number, failure), written=True) from failure
                 raise
             if len(steps) > 1:
                 self._record(operation, "applying", f"{number} of {len(steps)}: {step.text}")
@@ -336,6 +335,11 @@ class Tries:
         """Wait as long as the target asked for."""
         self.count += self.clock.now() >= self._patient_until
         await self.clock.sleep(after_s)
+
+
+def _half_way(steps: Sequence[Step], number: int, failure: Exception) -> str:
+    done, rest = (", ".join(step.text for step in some) for some in (steps[: number - 1], steps[number - 1 :]))
+    return f"{failure} (carried out: {done}; not carried out: {rest})"
 
 
 def _failed(step: Step, refusal: Exception, *, written: bool) -> StepFailedError:

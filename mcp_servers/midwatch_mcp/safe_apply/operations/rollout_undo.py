@@ -72,7 +72,7 @@ def template_of(
     else:
         # 0 stands for the revision before the newest, as kubectl has it.
         wanted = args.to_revision or max((revision for revision in kept if revision != newest), default=0)
-    if wanted not in kept or wanted == newest:
+    if wanted not in kept or (wanted == newest and args.template is None):
         have = ", ".join(map(str, sorted(kept))) or "none"
         named = "of the given template" if args.template is not None else args.to_revision or "before the newest"
         raise refuse(f"revision {named} cannot be gone back to; kept are: {have}")
