@@ -26,6 +26,7 @@ from midwatch_lab.exporters.machine.exporter import NODE_FAMILIES
 from midwatch_lab.exporters.missing import MISSING
 from midwatch_lab.exporters.state.kinds import KINDS
 from midwatch_lab.load.proof import COLUMNS, DRAWS, MOST_ERRORS, prove, table
+from midwatch_mcp.safe_apply.operations.catalogue import catalogue
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_serving.buckets import boundaries
 from midwatch_serving.metric_families import FAMILIES
@@ -75,6 +76,15 @@ def _tools_page() -> str:
         for tool in surface().values()
     ]
     return _table("The tools", "the reviewed surface", ("tool", "server", "effect", "cost", "what it answers"), rows)
+
+
+def _operations_page() -> str:
+    rows = [
+        f"| `{one.name}` | {one.target} | {one.about} | `{one.takes_names}` | {one.undone_by} | {one.risk} |"
+        for one in catalogue()
+    ]
+    columns = ("operation", "target", "what it does", "args", "undone by", "class")
+    return _table("What a plan may hold", "the operations of the safe-apply envelope", columns, rows)
 
 
 def _mechanisms_page() -> str:
@@ -235,6 +245,7 @@ def pages() -> dict[str, str]:
     """Return every generated document by its path under `docs/`."""
     return {
         **_schema_pages(),
+        "operations.md": _operations_page(),
         "command-line.md": _help_page(),
         "tools.md": _tools_page(),
         "causes.md": _mechanisms_page(),

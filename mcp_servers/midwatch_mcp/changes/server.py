@@ -41,7 +41,11 @@ _DRAFT = (
     "{title, cause: {mechanism, entity, confidence, evidence}|null, evidence: [ids], operations: [{op, target: {kind, "
     'namespace, name} or {serving: "Pod/ns/name"}, args}], expect: [{promql, holds | object, cel, within_s, hold_s, '
     'no_data: fail|wait}]}. op: set_args {container, args: {"--flag": value|null}}; scale {replicas}; patch {type: '
-    "strategic|merge|json, patch}; rollout_undo {to_revision}; serving.config {values}. holds is CEL over value, cel "
+    "strategic|merge|json, patch}; rollout_undo {to_revision}; serving.config {values}; set_image {images}; set_env "
+    "{container, env}; set_resources {container, requests, limits}; apply, create {manifest}; label {labels}; annotate "
+    "{annotations}; hpa_bounds {min, max}; pdb {maxUnavailable}; serving.adapter {load, path|unload}; serving.drain "
+    "{draining}; rollout_restart, rollout_pause, rollout_resume, cordon, uncordon {}; without undo, so last: delete, "
+    "evict, drain, serving.reset_cache {}, serving.cancel {ids}, exec {argv}. holds is CEL over value, cel "
     "over object."
 )
 
@@ -195,6 +199,7 @@ async def change_status(
         applied=record.applied,
         ended=record.ended,
         observations=observations,
+        answers=room.envelope.answers(change_id),
     )
     return Answer(_said(record.change), data)
 

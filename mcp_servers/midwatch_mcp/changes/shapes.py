@@ -7,7 +7,7 @@ from pydantic import Field
 from midwatch_contracts.expectations import Observation
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Change, ChangeState, Plan, Preview
-from midwatch_mcp.shapes import UNTRUSTED
+from midwatch_mcp.shapes import UNTRUSTED, OutsideJson
 
 
 class ProposedPlan(Model):
@@ -34,6 +34,8 @@ class ChangeStatusAnswer(Model):
     applied: float | None
     ended: float | None
     observations: list[Observation] = Field(json_schema_extra=UNTRUSTED)
+    answers: dict[str, OutsideJson]
+    """What operations answered, by their ids: the output of a command, which requests were cut."""
 
 
 class PlanLine(Model):

@@ -222,6 +222,11 @@ class Envelope:
             record = self.journal.record(change_id)
         return record, self.journal.observations(change_id)
 
+    def answers(self, change_id: str) -> dict[str, Any]:
+        """Return what operations answered that no object shows, by their ids: the output of a command above all."""
+        steps = self.journal.steps(change_id)
+        return {step.rpartition(":")[0]: body["answer"] for _, step, body in steps if "answer" in body}
+
     def changes(self) -> list[Record]:
         """Return all changes, oldest first."""
         return self.journal.records()

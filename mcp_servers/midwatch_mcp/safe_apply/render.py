@@ -59,6 +59,7 @@ def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
         f"  reach: {preview.blast.objects} objects; {one_line(preview.blast.note)}",
         *(f"    {line}" for one in preview.blast.reach for line in _reach_lines(one)),
         *(f"  ! {one_line(warning)}" for warning in preview.warnings),
+        *_final(plan),
         "",
         "Operations",
         *(f"  {line}" for operation in plan.operations for line in operation_lines(operation)),
@@ -73,6 +74,13 @@ def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
         owned = sorted({f"{owner.pointer} ({owner.manager})" for owner in preview.owners})
         lines.append(f"Fields now owned by: {one_line(', '.join(owned))}")
     return "\n".join(lines)
+
+
+def _final(plan: Plan) -> list[str]:
+    """Return the line that names what nobody can take back."""
+    final = [f"{one.id} ({one.op} of {target_text(one.target)})" for one in plan.operations if one.undo == "none"]
+    said = "if this change fails after it, it stays, and the rest is undone"
+    return [f"  CANNOT BE UNDONE: {one_line(', '.join(final))}: {said}"] if final else []
 
 
 def _hidden(diff: Diff) -> str:

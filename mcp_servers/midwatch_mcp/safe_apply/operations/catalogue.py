@@ -16,12 +16,19 @@ class OperationEntry(Model):
     about: str
     target: str
     undone_by: str
+    risk: str
+    """The class that it has at least; a limit, a kind or a field may raise it."""
     takes: str
     """What the arguments mean."""
     schema_: dict[str, Any] = Field(alias="schema")
     """JSON Schema of what a draft gives as `args`."""
     example: dict[str, Any]
     """One operation of a draft."""
+
+    @property
+    def takes_names(self) -> str:
+        """The arguments by name."""
+        return "{" + ", ".join(self.schema_["properties"]) + "}"
 
 
 def catalogue() -> list[OperationEntry]:
@@ -47,7 +54,14 @@ def entry(kind: OperationKind[Any]) -> OperationEntry:
         about=kind.about,
         target=said,
         undone_by=kind.undone_by,
+        risk=_risk(kind),
         takes=takes,
         schema=schema,
         example={"op": kind.name, "target": target, "args": kind.example},
     )
+
+
+def _risk(kind: OperationKind[Any]) -> str:
+    if kind.undone_by.startswith("nothing"):
+        return "dangerous"
+    return "change or dangerous, by kind" if kind.absence or kind.kinds == ("*",) else "change"
