@@ -57,6 +57,12 @@ async def test_an_operation_is_applied_verified_and_led_back_by_a_new_plan(world
 
 
 @pytest.mark.parametrize("what", REVERSIBLE)
+async def test_an_operation_says_all_that_it_changes(world: World, what: str) -> None:
+    proposal = await world.propose(REVERSIBLE[what])
+    assert proposal.preview.risk == "change", proposal.text
+
+
+@pytest.mark.parametrize("what", REVERSIBLE)
 async def test_an_operation_is_undone_by_itself_and_proved_when_it_is_not_verified(world: World, what: str) -> None:
     before = state_of(world)
     world.metrics.constant(QUERY, 3.0)
@@ -200,6 +206,15 @@ async def test_a_created_object_that_was_edited_since_is_not_deleted_by_the_undo
     world.cluster.put({**made, "data": {"limit": "16"}})
     assert await world.settle(change.change_id) == "stuck"
     assert world.cluster.objects_by_entity["ConfigMap/llm/limits"]["data"] == {"limit": "16"}
+
+
+async def test_the_undo_of_a_create_is_verified_though_nothing_is_left_to_look_at(world: World) -> None:
+    change = await applied(world, REVERSIBLE["create"])
+    undo = await world.envelope.draft_undo(change.change_id)
+    world.approve(undo)
+    back = await world.envelope.apply(undo.plan.id)
+    assert await world.settle(back.change_id) == "verified"
+    assert "ConfigMap/llm/limits" not in world.cluster.objects_by_entity
 
 
 async def test_a_generated_name_is_drawn_when_the_plan_is_made(world: World) -> None:

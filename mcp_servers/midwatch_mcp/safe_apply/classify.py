@@ -16,7 +16,7 @@ from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.sizes import beyond
-from midwatch_mcp.safe_apply.values import cleaned
+from midwatch_mcp.safe_apply.values import cleaned, leaves
 
 _CUSTOM: dict[str, Risk] = {"create": "change", "update": "change", "patch": "change", "delete": "dangerous"}
 
@@ -101,7 +101,11 @@ def judge_operation(
         _judge_owners(judged, kind.verb, before, owners, policy)
     else:
         _judge_findings(judged, serving_findings(operation.args), policy)
-    more = [pointer for pointer, _, _ in diff.changes if not any(below(pointer, place) for place in said)]
+    more = [
+        pointer
+        for pointer, old, new in diff.changes
+        if not all(any(below(part, place) for place in said) for part in _parts(pointer, old, new))
+    ]
     if more:
         judged.at_least(
             "dangerous",
@@ -113,6 +117,12 @@ def judge_operation(
     for reason in beyond(entity.kind, before, diff, policy.limits):
         judged.at_least("dangerous", reason)
     return judged
+
+
+def _parts(pointer: str, before: Any, after: Any) -> Iterable[str]:
+    """Return the places of a change: a map that comes or goes as a whole, by its leaves."""
+    whole = after if before is None else before if after is None else None
+    return leaves(whole, pointer) if isinstance(whole, dict) else (pointer,)
 
 
 def _group(target: Target) -> str:
@@ -151,7 +161,7 @@ def _judge_object(
             "forbidden", f"it sets, replaces or takes away {name}, which the policy's `untouchable` protects"
         )
     if target.kind == "Node":
-        other = [pointer for pointer, _, _ in diff.changes if pointer != "/spec/unschedulable"]
+        other = [pointer for pointer, _, _ in diff.changes if pointer not in ("/spec/unschedulable", "/pods")]
         if other:
             judged.at_least("dangerous", f"of a node it changes {', '.join(other)}, not only whether pods may come")
     if after and (stays := _identity(target, after)):

@@ -112,7 +112,7 @@ def locked_body(write: Write, version: str) -> Any:
 def snapshot_of(value: Json) -> Snapshot:
     """Return an object as a snapshot."""
     metadata = value["metadata"]
-    return Snapshot(metadata["uid"], metadata["resourceVersion"], value)
+    return Snapshot(metadata["uid"], metadata.get("resourceVersion", ""), value)  # a tried creation has no version
 
 
 def target_error(error: KubeError | UnreachableError | RefusedError) -> TargetError:

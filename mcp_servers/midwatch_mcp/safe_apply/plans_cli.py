@@ -88,7 +88,8 @@ def operations(arguments: Namespace, settings: Settings) -> int:
 def change_lines(one: Change) -> list[str]:
     """Return a change as a person reads it."""
     states = ", ".join(f"{operation.id} {operation.state}" for operation in one.operations)
-    return [f"{one.change_id} of plan {one.plan_id[:12]}: {one.state} ({states})", f"  {one_line(one.note)}"]
+    head = f"{one.change_id} of plan {one.plan_id[:12]}: {one.state} ({states})"
+    return [head, f"  {one_line(one.note)}"] if one.note else [head]
 
 
 def _entry_lines(one: OperationEntry) -> list[str]:

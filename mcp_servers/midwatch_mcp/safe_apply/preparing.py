@@ -193,7 +193,8 @@ async def _cancel(args: Cancel, at: Drafting) -> Json:
     unknown = [one for one in args.ids if one not in there]
     if unknown or not there:
         known = ", ".join(list(there)[:20]) or "none"
-        raise RefusedChangeError("no_effect", f"{at.entity} has no request {', '.join(unknown)}; it has: {known}")
+        wanted = f" {', '.join(unknown)}" if unknown else " at all"
+        raise RefusedChangeError("no_effect", f"{at.entity} has no request{wanted}; it has: {known}")
     return {"ids": list(args.ids or there)}
 
 

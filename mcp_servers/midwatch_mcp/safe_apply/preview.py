@@ -81,8 +81,8 @@ def touched_sha256(operation: str, args: Mapping[str, Any], value: Mapping[str, 
 
 
 def unified(before: Mapping[str, Any], after: Mapping[str, Any], title: str) -> str:
-    """Return the unified diff of two objects as YAML, with three lines of context."""
-    old, new = (as_yaml(dict(value)).splitlines(keepends=True) for value in (before, after))
+    """Return the unified diff of two objects as YAML, with three lines of context; no object is no line."""
+    old, new = (as_yaml(dict(value)).splitlines(keepends=True) if value else [] for value in (before, after))
     return "".join(difflib.unified_diff(old, new, f"{title} (as it is)", f"{title} (as it would be)"))
 
 
@@ -270,6 +270,6 @@ def _warnings(operation: Operation, value: Mapping[str, Any], diff: Diff) -> lis
     source = git_source(value)
     if source is not None:
         found.append(f"{operation.id}: {source.says()}: what it has in its source would be changed back")
-    if not metadata.get("managedFields") and isinstance(operation.target, KubeTarget):
+    if value and not metadata.get("managedFields") and isinstance(operation.target, KubeTarget):
         found.append(f"{operation.id}: {diff.target} records no field owners: who else writes it is unknown")
     return found

@@ -56,6 +56,7 @@ def furnish(world: World) -> None:
             "status": status,
         }
     )
+    put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "llm"}, "spec": {}})
     put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {}})
     for name in ("chat-2", "chat-3"):
         put(pod(name, volumes=[{"name": "cache", "emptyDir": {}}]))

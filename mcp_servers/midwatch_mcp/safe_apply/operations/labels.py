@@ -42,14 +42,6 @@ class _MetadataOperation(OperationKind[ArgsT]):
         pointers = [f"/metadata/{self.group}/{escape(key)}" for key in self._wanted(args)]
         return {pointer: lookup(value, pointer) for pointer in pointers}
 
-    def pointers(self, args: ArgsT, value: Mapping[str, Any]) -> list[str]:
-        """Return each entry, or the map where it comes or goes as a whole."""
-        above = f"/metadata/{self.group}"
-        held: dict[str, str] = (lookup(value, above) or [{}])[0]
-        if not set(held) - set(self._wanted(args)):
-            return [above, *self.touched(args, value)]
-        return list(self.touched(args, value))
-
     def request(self, args: ArgsT, value: Mapping[str, Any]) -> Write:
         """Return a merge patch of the entries."""
         del value

@@ -38,12 +38,6 @@ class RolloutRestartOperation(OperationKind[RolloutRestart]):
         del args
         return {_AT: lookup(value, _AT)}
 
-    def pointers(self, args: RolloutRestart, value: Mapping[str, Any]) -> list[str]:
-        """Return the annotation, or what is made to hold it."""
-        del args
-        above = f"{TEMPLATE}/metadata/annotations"
-        return [_AT if lookup(value, above) else above]
-
     def request(self, args: RolloutRestart, value: Mapping[str, Any]) -> Write:
         """Return a merge patch of the annotation."""
         if lookup(value, PAUSED) == [True]:
