@@ -12,7 +12,9 @@ from safe_apply_furniture import BACKEND, CHAT, FINAL, NODE, REVERSIBLE, furnish
 
 pytestmark = pytest.mark.anyio
 
-ALLOWING = "operations = [" + ", ".join(f'"{name}"' for name in OPERATIONS) + "]\n"
+ALLOWING = (
+    "operations = [" + ", ".join(f'"{name}"' for name in OPERATIONS) + ']\nlet_through = ["secretKeyRef", "HF_TOKEN"]\n'
+)
 ENGINE = ("spec", "template", "spec", "containers", 1)
 
 
@@ -59,7 +61,8 @@ async def test_an_operation_is_applied_verified_and_led_back_by_a_new_plan(world
 @pytest.mark.parametrize("what", REVERSIBLE)
 async def test_an_operation_says_all_that_it_changes(world: World, what: str) -> None:
     proposal = await world.propose(REVERSIBLE[what])
-    assert proposal.preview.risk == "change", proposal.text
+    assert "more than the operation says" not in proposal.text
+    assert proposal.preview.risk == ("dangerous" if "secret" in what else "change"), proposal.text
 
 
 @pytest.mark.parametrize("what", REVERSIBLE)
@@ -274,7 +277,9 @@ async def test_exec_needs_a_policy_that_names_it(world: World) -> None:
 
 async def test_a_conflict_of_server_side_apply_is_a_refusal_that_names_the_manager(world: World) -> None:
     chat = world.cluster.objects_by_entity["Deployment/llm/chat"]
-    held = [{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}}]
+    held: list[dict[str, Any]] = [
+        {"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}}
+    ]
     world.cluster.put({**chat, "metadata": {**chat["metadata"], "managedFields": held}})
     with pytest.raises(Exception, match=r"held by another manager: spec\.minReadySeconds by kubectl"):
         await world.propose(REVERSIBLE["apply"])
@@ -329,7 +334,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             named("Deployment", "new"),
             manifest={"spec": {**deployment("new")["spec"], "template": {"spec": {"serviceAccountName": "admin"}}}},
         ),
-        "creates an object with serviceAccountName",
+        "the pod gets another's rights",
     ),
     "a pod evicted twice": (op("evict", named("Pod", "nobody")), "is gone"),
 }
@@ -377,11 +382,11 @@ async def test_a_rollout_that_is_paused_is_not_restarted(world: World) -> None:
 
 
 async def test_the_revision_of_a_stateful_set_comes_from_its_controller_revisions(world: World) -> None:
-    value = {**deployment("db"), "kind": "StatefulSet"}
+    value: dict[str, Any] = {**deployment("db"), "kind": "StatefulSet"}
     made = world.cluster.put(value)
     for revision, image in ((1, "engine:0"), (2, "engine:1")):
-        template = {**value["spec"]["template"], "$patch": "replace"}
-        spec = {**template["spec"], "containers": [{"name": "engine", "image": image}]}
+        template: dict[str, Any] = {**value["spec"]["template"], "$patch": "replace"}
+        spec: dict[str, Any] = {**template["spec"], "containers": [{"name": "engine", "image": image}]}
         owners = [{"uid": made["metadata"]["uid"]}]
         world.cluster.put(
             {

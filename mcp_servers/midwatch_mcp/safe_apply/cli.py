@@ -11,6 +11,7 @@ from midwatch_mcp.safe_apply.approvals import approvals_for
 from midwatch_mcp.safe_apply.approving import decide, decide_remotely
 from midwatch_mcp.safe_apply.render import one_line, plan_text
 
+
 def change(arguments: Namespace, settings: Settings) -> int:
     """Run `midwatch change VERB`."""
     verbs: dict[str, Verb] = {
@@ -65,7 +66,10 @@ def _show(arguments: Namespace, settings: Settings) -> int:
         return Exit.OK
     record = journal.record(arguments.id)
     steps = journal.steps(arguments.id)
-    lines = [*plans_cli.change_lines(record.change), *(f"  {rfc3339(at)}  {step}  {one_line(body)}" for at, step, body in steps)]
+    lines = [
+        *plans_cli.change_lines(record.change),
+        *(f"  {rfc3339(at)}  {step}  {one_line(body)}" for at, step, body in steps),
+    ]
     data = {
         "change": dump(record.change),
         "steps": [{"at": at, "step": step, "body": body} for at, step, body in steps],
