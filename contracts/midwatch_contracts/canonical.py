@@ -3,8 +3,10 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
+import orjson
 import rfc8785
 from pydantic import BaseModel
 
@@ -15,6 +17,11 @@ _MAX_INT = 2**53 - 1
 
 _FIRST_WITH_EXPONENT = 1e21
 """The smallest double that RFC 8785 (ECMAScript) writes with an exponent."""
+
+_SMALL, _LARGE = 1e-4, 1e15
+"""Between these every writer writes the shortest digits of a double without an exponent."""
+
+_PLAIN = frozenset({str, bool, type(None)})
 
 
 def float_text(value: float) -> str:
@@ -35,6 +42,10 @@ def to_jsonable(value: Any) -> Any:
     Raises:
         CanonicalError: for a value that JSON has no form for, or a key that is not text.
     """
+    return value if _written_alike(value) else _jsonable(value)
+
+
+def _jsonable(value: Any) -> Any:
     match value:
         case None | bool() | str():
             plain: Any = value
@@ -49,7 +60,7 @@ def to_jsonable(value: Any) -> Any:
         case Mapping():
             plain = _object(cast("Mapping[Any, Any]", value))
         case Sequence():
-            plain = [to_jsonable(item) for item in cast("Sequence[Any]", value)]
+            plain = [_jsonable(item) for item in cast("Sequence[Any]", value)]
         case _:
             raise CanonicalError(f"{type(value).__name__} has no JSON form: give text, a number, a list or an object")
     return plain
@@ -66,11 +77,34 @@ def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
     for key in value:
         if not isinstance(key, str):
             raise CanonicalError(f"the key {key!r} is not text: JSON objects have text keys only")
-    return {key: to_jsonable(item) for key, item in value.items()}
+    return {key: _jsonable(item) for key, item in value.items()}
+
+
+def _written_alike(value: Any) -> bool:
+    """Say whether a value is JSON already, which every writer of JSON writes alike but for spaces and order of keys.
+
+    Integers as doubles, and very small or large ones, are written in several ways; keys beyond ASCII are sorted by
+    UTF-16 (RFC 8785 §3.2.3). Types are compared and not matched: this passes over every cell of a table.
+    """
+    kind = cast("object", type(value))
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_MAX_INT <= value <= _MAX_INT
+    if kind is float:
+        return _SMALL < abs(value) < _LARGE and not value.is_integer()
+    if kind is list:
+        return _PLAIN.issuperset(map(type, value)) or all(map(_written_alike, value))
+    if kind is dict:
+        return all(type(key) is str and key.isascii() for key in value) and all(map(_written_alike, value.values()))
+    return False
 
 
 def canonical_bytes(value: Any) -> bytes:
     """Return the RFC 8785 canonical JSON of `value` as UTF-8."""
+    if _written_alike(value):
+        with suppress(orjson.JSONEncodeError):  # what is nested too deep for it
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     try:
         return rfc8785.dumps(to_jsonable(value))
     except rfc8785.CanonicalizationError as error:

@@ -7,7 +7,7 @@ an id rather than a database, since several servers and the supervisor write at 
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +25,7 @@ from midwatch_mcp.errors import EvidenceError
 PAGE_BYTES = 16_000
 """What one page of `evidence_read` holds at most, in bytes of JSON."""
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _ID = re.compile(r"ev-[0-9a-f]{16}")
 
 
@@ -258,12 +259,16 @@ def _write_once(file: Path, content: bytes) -> None:
     """Write a file whose name fixes its content; 0600, whole or not at all, and left alone if it is there."""
     if file.exists():
         return
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
+    draft = file.with_name(f".{secrets.token_hex(8)}")
+    try:
+        handle = os.open(draft, _NEW, 0o600)
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(draft, _NEW, 0o600)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        Path(name).replace(file)
+        draft.replace(file)
     except OSError:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise

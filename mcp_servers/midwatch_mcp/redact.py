@@ -6,6 +6,7 @@ any JSON and takes out what looks like a credential in text, along with control 
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from midwatch_contracts.untrusted import clean
@@ -55,9 +56,11 @@ _NAMED = re.compile(
 much."""
 _FLAG = re.compile(r"^--?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?P<value>=.*)?$", re.DOTALL)
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_MAX_DEPTH = 64
+MAX_DEPTH = 64
+_TEXT = frozenset({str})
 
 
+@lru_cache(maxsize=4096)
 def secret_name(name: str) -> bool:
     """Say whether a variable, flag or field of this name holds a secret."""
     return _SECRET_NAME.match(name.lstrip("-")) is not None
@@ -74,9 +77,53 @@ def redact_text(text: str) -> str:
     return _BY_PLACE.sub(REDACTED, text) if "://" in text and "@" in text else text
 
 
-def harmless(value: Any, depth: int = 0) -> Any:
-    """Return JSON data with every text cleaned of hidden characters and credentials, and secret fields redacted."""
-    if depth > _MAX_DEPTH:
+def harmless(value: Any) -> Any:
+    """Return JSON data with every text cleaned of hidden characters and credentials, and secret fields redacted.
+
+    What has nothing of the kind is returned as it is: most results have not, and large ones are looked through at once.
+    """
+    texts: list[str] = []
+    return value if _gather(value, texts, 0) and _plain(texts) else walked(value)
+
+
+def _gather(value: Any, texts: list[str], depth: int) -> bool:
+    """Append every text of `value`, keys too; False where a field is secret by its name, or the form is unusual."""
+    if depth > MAX_DEPTH:
+        return False
+    kind = cast("object", type(value))
+    if kind is str:
+        texts.append(value)
+        return True
+    if kind is list:
+        if depth < MAX_DEPTH and _TEXT.issuperset(map(type, value)):
+            texts.extend(value)
+            return True
+        return all(_gather(item, texts, depth + 1) for item in value)
+    if kind is dict:
+        return all(_gather_field(key, item, texts, depth + 1) for key, item in value.items())
+    return value is None or kind is int or kind is float or kind is bool
+
+
+def _gather_field(key: Any, item: Any, texts: list[str], depth: int) -> bool:
+    if type(key) is not str or (type(item) is str and item and secret_name(key)):
+        return False
+    texts.append(key)
+    return _gather(item, texts, depth)
+
+
+def _plain(texts: list[str]) -> bool:
+    """Say whether none of the texts needs cleaning.
+
+    They are searched as one, parted by spaces. A credential in one of them is then still found, since each form ends
+    where its text does; one that seems to span two only costs the longer way.
+    """
+    joined = " ".join(texts)
+    return joined.isascii() and joined.isprintable() and redact_text(joined) == joined
+
+
+def walked(value: Any, depth: int = 0) -> Any:
+    """Return what `harmless` does, text by text."""
+    if depth > MAX_DEPTH:
         return "[too deep]"
     match value:
         case str():
@@ -85,13 +132,13 @@ def harmless(value: Any, depth: int = 0) -> Any:
         case Mapping():
             fields = cast("Mapping[str, Any]", value)
             return {
-                harmless(key, depth + 1): REDACTED
+                walked(key, depth + 1): REDACTED
                 if isinstance(item, str) and item and secret_name(key)
-                else harmless(item, depth + 1)
+                else walked(item, depth + 1)
                 for key, item in fields.items()
             }
         case Sequence() if not isinstance(value, bytes | bytearray):
-            return [harmless(item, depth + 1) for item in cast("Sequence[Any]", value)]
+            return [walked(item, depth + 1) for item in cast("Sequence[Any]", value)]
         case _:
             return value
 

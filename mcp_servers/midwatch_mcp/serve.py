@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import importlib
 import json
 import logging
@@ -47,6 +48,7 @@ def main(arguments: argparse.Namespace, settings: Settings) -> int:
         given = replace(ServerSettings.from_settings(settings), bounds=_bounds(arguments))
         reached = given if arguments.server == "metrics" else pinned(given, arguments.context, os.environ)
         server = _server(arguments, reached)
+        gc.freeze()  # modules and schemas stay: a list of a thousand rows need not pay for looking through them
         if arguments.http is not None:
             # The web server and its tokens cost a tenth of a second that a start over stdio need not wait for.
             importlib.import_module("midwatch_mcp.http.running").main(arguments, server, reached)

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,23 @@ JSON_VALUES = st.recursive(
 @given(JSON_VALUES)
 def test_a_value_that_went_through_json_keeps_its_hash(value: Any) -> None:
     assert sha256_hex(json.loads(json.dumps(value))) == sha256_hex(value)
+
+
+@given(JSON_VALUES)
+def test_values_that_are_written_by_the_fast_writer_have_the_bytes_of_rfc_8785(value: Any) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(to_jsonable(value))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e16, 1e16) | st.floats(-1e-3, 1e-3))
+def test_a_double_has_the_text_of_rfc_8785_by_whichever_writer(value: float) -> None:
+    assert canonical_bytes([value]) == rfc8785.dumps([to_jsonable(value)])
+
+
+def test_a_value_nested_deeper_than_the_fast_writer_goes_has_its_bytes_too() -> None:
+    value: list[Any] = []
+    for _ in range(300):
+        value = [value]
+    assert canonical_bytes(value) == b"[" * 301 + b"]" * 301
 
 
 @given(st.dictionaries(st.text(), st.integers(-9, 9), min_size=2, max_size=6))

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch_mcp.redact import REDACTED, harmless, redact_arguments, redact_object, redact_text, secret_name
+from midwatch_mcp.redact import (
+    MAX_DEPTH,
+    REDACTED,
+    harmless,
+    redact_arguments,
+    redact_object,
+    redact_text,
+    secret_name,
+    walked,
+)
 
 WORD = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=12, max_size=40)
 
@@ -92,6 +101,33 @@ def test_the_object_itself_is_not_changed() -> None:
 def test_harmless_twice_is_harmless_once(value: object) -> None:
     once = harmless(value)
     assert harmless(once) == once
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("token", "password: ", "=", ":", "Bearer ", "basic ", "sk-", "hf_", "ghp_", "xoxb-", "AKIA", "eyJ", "://"),
+        *("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "[redacted]", "AIza", ".", '"', "api_key", "K"),
+        *("abcdefgh", "ABCDEFGH12345678", "0123456789abcdef0123456789abcdef", "ann:", "@", " ", "\n", "\u200b", "é"),
+    ]
+)
+PIECED = st.lists(FRAGMENTS, max_size=5).map("".join)
+
+
+@given(
+    st.recursive(
+        PIECED | st.integers(), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(PIECED, inner, max_size=4)
+    )
+)
+def test_what_is_looked_through_at_once_is_what_the_walk_leaves_alone(value: object) -> None:
+    assert harmless(value) == walked(value)
+
+
+def test_what_is_nested_too_deep_is_cut_off_whichever_way_it_goes() -> None:
+    value: list[object] = ["plain"]
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert "plain" not in str(harmless(value))
+    assert "[too deep]" in str(harmless(value))
 
 
 @pytest.mark.parametrize("text", ["--api-key=abcdef", "token: abcdef", "Bearer abcdefgh", "http://a:bcdef@h"])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -65,13 +66,16 @@ class Discovery:
         The core group wins over others, then the first of discovery's order.
         """
         wanted, _, group = kind.lower().partition(".")
-        found = [
-            resource
-            for resource in self.resources
-            if wanted in {resource.kind.lower(), resource.plural, resource.singular, *resource.short_names}
-            and (not group or resource.group == group)
-        ]
+        found = [resource for resource in self._by_name.get(wanted, ()) if not group or resource.group == group]
         return min(found, key=lambda resource: resource.group != "", default=None)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Resource]]:
+        known: dict[str, list[Resource]] = {}
+        for resource in self.resources:
+            for name in {resource.kind.lower(), resource.plural, resource.singular, *resource.short_names}:
+                known.setdefault(name, []).append(resource)
+        return known
 
     def near(self, kind: str) -> list[str]:
         """Return kinds whose name resembles `kind`."""

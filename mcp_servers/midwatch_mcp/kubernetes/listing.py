@@ -3,8 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field
 
@@ -48,8 +47,7 @@ class KubeListData(Model):
     """Objects by state; empty for kinds without one."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     cells: list[Any]
     state: str
     fine: bool
@@ -151,14 +149,19 @@ def _read(table: Mapping[str, Any], *, spread: bool) -> tuple[list[str], list[_R
     names = [str(definitions[index].get("name", "")) for index in shown]
     places = {name: place for place, name in enumerate(names)}
     rows: list[_Row] = []
+    telling = [places[name] for name in (*_STATES, *_GOOD, "Ready") if name in places]
+    known: dict[str, tuple[str, bool]] = {}  # a thousand pods have a dozen states
     hidden = {place for name, place in places.items() if secret_name(name)}
     for row in objects(table.get("rows")):
         cells = cast("list[Any]", row.get("cells") or [])
         picked = [cells[index] if index < len(cells) else None for index in shown]
-        picked = [REDACTED if place in hidden and cell else cell for place, cell in enumerate(picked)]
-        state, fine = _state(places, picked)
+        if hidden:
+            picked = [REDACTED if place in hidden and cell else cell for place, cell in enumerate(picked)]
+        told = repr([picked[place] for place in telling])
+        if told not in known:
+            known[told] = _state(places, picked)
         namespace = [at(row, "object", "metadata", "namespace")] if spread else []
-        rows.append(_Row(namespace + picked, state, fine))
+        rows.append(_Row(namespace + picked, *known[told]))
     return (["Namespace", *names] if spread else names), rows
 
 

@@ -54,11 +54,11 @@ class KubeRoom:
 
 def presented(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object as a reader may see it: redacted, without field owners."""
-    shown = redact_object(value)
-    metadata = shown.get("metadata")
+    metadata = value.get("metadata")
     if isinstance(metadata, dict):
-        cast("dict[str, Any]", metadata).pop("managedFields", None)
-    return shown
+        own = cast("dict[str, Any]", metadata)
+        value = {**value, "metadata": {key: item for key, item in own.items() if key != "managedFields"}}
+    return redact_object(value)
 
 
 def at(value: Any, *path: str) -> Any:
