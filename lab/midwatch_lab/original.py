@@ -1,8 +1,10 @@
 """The original: a kube-apiserver over its etcd, without controllers, so that what is written is what is read.
 
-Contract tests and benchmarks hold the lab against it. Token `t-NAME` is that of the user NAME.
+Contract tests and benchmarks hold the lab against it. Token `t-NAME` is that of the user NAME. `original_plane` adds
+what reconciles and runs.
 """
 
+import json
 import os
 import socket
 import ssl
@@ -31,6 +33,24 @@ class Original:
     url: str
     pids: tuple[int, ...]
     """Of etcd and of kube-apiserver."""
+    certificate: Path
+    """What it signs with, itself."""
+    service_account_key: Path
+
+    def kubeconfig(self, file: Path, user: str = "admin") -> Path:
+        """Write a kubeconfig of a user, and return its path."""
+        server = {"server": self.url, "certificate-authority": str(self.certificate)}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": user,
+            "clusters": [{"name": "original", "cluster": server}],
+            "users": [{"name": user, "user": {"token": f"t-{user}"}}],
+            "contexts": [{"name": user, "context": {"cluster": "original", "user": user}}],
+        }
+        file.touch(0o600)
+        file.write_text(json.dumps(document), "utf-8")
+        return file
 
 
 def binaries() -> Path:
@@ -101,7 +121,8 @@ def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) 
                 if time.monotonic() > deadline:
                     raise OriginalError(f"kube-apiserver did not come up: {(folder / 'log').read_text()[-2000:]}")
                 time.sleep(0.1)
-            yield Original(url, tuple(process.pid for process in processes))
+            pids = tuple(process.pid for process in processes)
+            yield Original(url, pids, folder / "certs" / "apiserver.crt", folder / "sa.key")
         finally:
             for process in reversed(processes):
                 process.kill()

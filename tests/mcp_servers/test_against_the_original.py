@@ -1,31 +1,21 @@
 """The client and the cluster tools against the original kube-apiserver: no controllers, so what is written stays."""
 
 import asyncio
-import contextlib
-import json
 import secrets
-import socket
-import subprocess
-import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from midwatch_mcp.errors import KubeError, UnreachableError
+from midwatch_lab.original import running
+from midwatch_mcp.errors import KubeError
 from midwatch_mcp.kubernetes.client import APPLY, JSON_PATCH, MERGE, KubeClient
-from midwatch_mcp.kubernetes.connection import Bounds
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import Caller, Era, answer_text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.original]
-STARTED_S = 60.0
 MANY = 1_000
-ANY_SERVER = Bounds(insecure_skip_tls_verify=True)
-"""The original signs its certificate itself."""
 PODS = "/api/v1/namespaces/many/pods"
 
 
@@ -34,76 +24,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        bound = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [entry.getsockname()[1] for entry in bound]
-
-
-def key_file(file: Path) -> Path:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    file.write_bytes(key.private_bytes(*form))
-    return file
-
-
 @pytest.fixture(scope="module")
 def kubeconfig(original_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
     """A kubeconfig of an API server that runs while the module's tests do."""
     home = tmp_path_factory.mktemp("original")
-    client, peer, port = free_ports(3)
-    token = secrets.token_urlsafe(16)
-    (home / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n', "utf-8")
-    key = key_file(home / "service-account.key")
-    etcd, other = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
-    commands = {
-        "etcd": [
-            *(f"--data-dir={home / 'etcd'}", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}"),
-            *(f"--listen-peer-urls={other}", f"--initial-advertise-peer-urls={other}"),
-            *(f"--initial-cluster=default={other}", "--unsafe-no-fsync"),
-        ],
-        "kube-apiserver": [
-            *(f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}"),
-            *("--service-cluster-ip-range=10.96.0.0/16", f"--cert-dir={home / 'certs'}", "--authorization-mode=RBAC"),
-            *(f"--token-auth-file={home / 'tokens.csv'}", f"--service-account-key-file={key}"),
-            *(f"--service-account-signing-key-file={key}", "--service-account-issuer=https://original.local"),
-            *("--anonymous-auth=false", "--endpoint-reconciler-type=none"),
-            "--disable-admission-plugins=ServiceAccount",
-        ],
-    }
-    with contextlib.ExitStack() as running:
-        for name, words in commands.items():
-            log = running.enter_context((home / f"{name}.log").open("wb"))
-            process = subprocess.Popen([str(original_binaries / name), *words], stdout=log, stderr=log, cwd=home)
-            running.callback(process.wait)
-            running.callback(process.kill)
-        server = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "admin",
-            "clusters": [{"name": "original", "cluster": server}],
-            "users": [{"name": "admin", "user": {"token": token}}],
-            "contexts": [{"name": "admin", "context": {"cluster": "original", "user": "admin"}}],
-        }
-        file = home / "kubeconfig"
-        file.write_text(json.dumps(config), "utf-8")
-        yield file
+    with running(original_binaries, home) as found:
+        yield found.kubeconfig(home / "kubeconfig")
 
 
 @pytest.fixture(scope="module")
 async def client(kubeconfig: Path) -> AsyncGenerator[KubeClient]:
-    opened = KubeClient(kubeconfig, bounds=ANY_SERVER)
-    deadline = time.monotonic() + STARTED_S
-    while True:
-        try:
-            await opened.text("/readyz")
-            await opened.cluster_uid()
-            break
-        except (KubeError, UnreachableError) as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the original did not become ready") from error
-            await asyncio.sleep(0.2)
+    opened = KubeClient(kubeconfig)
     for name in ("many", "llm"):
         await opened.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield opened
@@ -131,7 +62,7 @@ async def thousand(client: KubeClient) -> KubeClient:
 @pytest.fixture
 def kube(client: KubeClient, kubeconfig: Path, tmp_path: Path, era: Era) -> Caller:
     assert client
-    return Caller.of("kubernetes", ServerSettings(state=tmp_path, kubeconfig=kubeconfig, bounds=ANY_SERVER), era)
+    return Caller.of("kubernetes", ServerSettings(state=tmp_path, kubeconfig=kubeconfig), era)
 
 
 def deployment(**spec: Any) -> dict[str, Any]:
@@ -200,14 +131,6 @@ async def test_what_the_original_finds_invalid_is_told_by_field(client: KubeClie
     assert any(cause.startswith("spec.replicas: ") for cause in caught.value.causes)
 
 
-async def test_kinds_come_from_aggregated_discovery_custom_and_built_in_alike(kube: Caller) -> None:
-    found = (await kube.data("kube_resources", text="deploy"))["resources"]
-    assert [(entry["kind"], entry["api_version"], entry["namespaced"]) for entry in found] == [
-        ("Deployment", "apps/v1", True)
-    ]
-    assert "scale" in found[0]["subresources"]
-
-
 async def test_describe_and_rollout_answer_for_a_deployment_that_nothing_reconciles(
     kube: Caller, client: KubeClient
 ) -> None:
@@ -221,12 +144,6 @@ async def test_describe_and_rollout_answer_for_a_deployment_that_nothing_reconci
     assert described["facts"]["spec.replicas"] == 2
     assert (rollout["desired"], rollout["complete"], rollout["revisions"]) == (2, False, [])
     assert rollout["changed_age_s"] is None
-
-
-async def test_a_list_over_all_namespaces_names_them(kube: Caller) -> None:
-    data = await kube.data("kube_list", kind="ConfigMap", field_selector="metadata.namespace=kube-system")
-    assert data["columns"][0] == "Namespace"
-    assert {row[0] for row in data["rows"]} == {"kube-system"}
 
 
 async def test_whom_rbac_allows_is_whom_the_original_allows(kube: Caller, client: KubeClient) -> None:

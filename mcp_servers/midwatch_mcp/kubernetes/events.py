@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.kubernetes.room import KubeRoom, at, count, entity, objects, presented, seconds
+from midwatch_mcp.kubernetes.room import KubeRoom, at, count, entity, objects, presented, seconds, text
 from midwatch_mcp.shapes import Kind, Name, Namespace, Outside
 from midwatch_mcp.tool import Answer, tool
 
@@ -76,8 +76,16 @@ async def events_of(
     selector = ",".join(f"{field}={value}" for field, value in about.items() if value)
     path = f"/api/v1/namespaces/{namespace}/events" if namespace else "/api/v1/events"
     found = await room.client.list(path, {"fieldSelector": selector or None, "limit": _READ})
-    events = [_event(room, presented(item)) for item in objects(found["items"])]
-    return sorted(events, key=lambda event: event.at_s or 0.0, reverse=True)
+    # Times have whole seconds: of several events in one, the later written is the newer.
+    written = sorted(objects(found["items"]), key=_version, reverse=True)
+    return sorted(
+        (_event(room, presented(item)) for item in written), key=lambda event: event.at_s or 0.0, reverse=True
+    )
+
+
+def _version(item: Mapping[str, Any]) -> int:
+    version = text(item, "metadata", "resourceVersion")
+    return int(version) if version.isdecimal() else 0
 
 
 def _event(room: KubeRoom, item: Mapping[str, Any]) -> KubeEvent:
