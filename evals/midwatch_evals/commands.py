@@ -55,6 +55,21 @@ def _bench(parser: argparse.ArgumentParser) -> None:
         own.set_defaults(benchmark=command)
 
 
+def _bench_mcp(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peer", type=Path, metavar="PATH", help="the peer's binary (default: fetched into --folder)")
+    parser.add_argument(
+        "--calls", type=int, default=20, metavar="N", help="of each tool, in turns (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".bench"), metavar="DIR", help="keep the peer here (default: .bench)"
+    )
+
+
+bench_mcp = Command(
+    summary="the kubernetes server beside kubernetes-mcp-server 0.0.67, on the original API (in KUBEBUILDER_ASSETS)",
+    target="midwatch_evals.beside_peer.measuring:main",
+    configure=_bench_mcp,
+)
 demo = Command(
     summary="one incident on a lab of real processes, from alert to verified fix",
     target="midwatch_evals.demo:demo",

@@ -69,9 +69,9 @@ def sick_first(result: dict[str, Any]) -> Any:
 
 def object_at(*path: str) -> Callable[[dict[str, Any]], Any]:
     def read(result: dict[str, Any]) -> Any:
-        found = result["data"]["object"]
+        found: Any = result["data"]["object"]
         for key in path:
-            found = found[int(key)] if isinstance(found, list) else found[key]
+            found = found[int(key) if key.isdecimal() else key]
         return found
 
     return read

@@ -1,0 +1,1 @@
+"""The kubernetes server beside `kubernetes-mcp-server`, a server in Go: `midwatch bench mcp`."""
