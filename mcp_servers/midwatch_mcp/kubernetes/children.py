@@ -169,13 +169,13 @@ def _state(room: KubeRoom, item: Mapping[str, Any]) -> tuple[bool, str]:
     kind = text(item, "kind")
     troubles = object_troubles(item, room.clock.now())
     if kind == "Pod":
-        plain = "Ready" if ready(item) else word(at(item, "status", "phase"))
-        plain = plain if ready(item) or _done(item) else f"{plain}, not ready"
+        phase = word(at(item, "status", "phase"))
+        plain = phase if _done(item) else "Ready" if ready(item) else f"{phase}, not ready"
     elif kind in {"ReplicaSet", "Deployment", "StatefulSet"}:
         plain = f"{count(at(item, 'status', 'readyReplicas'))}/{count(at(item, 'spec', 'replicas'))} ready"
         troubles = [trouble for trouble in troubles if "replicas ready" not in trouble.what]
     else:
-        phase = at(item, "status", "phase")
+        phase = text(item, "status", "phase")
         plain = word(phase) if phase else "there"
     fine = not troubles and not plain.endswith("not ready")
     return fine, f"{plain}: {troubles[0].what}" if troubles else plain

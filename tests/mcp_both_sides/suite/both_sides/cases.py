@@ -353,6 +353,13 @@ HISTORY: Final = [
         ((True, 2, 3, 3), {("--say", "hello", SAID[0]), ("env:COLOR", "red", None)}),
     ),
     Case(
+        "two revisions that are asked for by number",
+        "kube_rollout",
+        {**WEB, "compare": "1-2"},
+        lambda result: {(one["flag"], one["before"], one["after"]) for one in result["data"]["changed"]},
+        {("--say", "hello", SAID[0]), ("env:COLOR", "red", None)},
+    ),
+    Case(
         "how a Deployment was scaled, the newest first though all within a second",
         "kube_rollout",
         WEB,
@@ -385,7 +392,7 @@ HISTORY: Final = [
         "kube_topology",
         {"service": "wrong", **HERE},
         broken,
-        (3, Counter({"no port that the Service's target port names": 3})),
+        (3, Counter({"no port grpc, which the Service's target port names": 3, "the Service's port http": 1})),
     ),
 ]
 
