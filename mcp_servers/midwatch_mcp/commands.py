@@ -103,7 +103,9 @@ change = Command(
 policy = Command(
     "Show, check, test or freeze the policy of changes", "midwatch_mcp.safe_apply.policy_cli:main", configure_policy
 )
-keys = Command("Make and list the keys that sign approvals", "midwatch_mcp.safe_apply.keys_cli:main", configure_keys)
+keys = Command(
+    "Make, list and revoke keys that sign approvals", "midwatch_mcp.safe_apply.keys_cli:main", configure_keys
+)
 audit = Command(
     "Show and verify the hash-chained log of changes", "midwatch_mcp.safe_apply.audit_cli:main", configure_audit
 )

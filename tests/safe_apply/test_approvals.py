@@ -1,4 +1,5 @@
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,18 +7,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from midwatch_contracts.plan import Approval
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.approvals import approval_folder, check_approval, put_approval, signed_approval
 from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.envelope import Proposal
-from midwatch_mcp.safe_apply.errors import Reason, RefusedChangeError
-from midwatch_mcp.safe_apply.fake_world import World, set_blocks
-from midwatch_mcp.safe_apply.keys import LAB, approvers_path, key_folder, new_key, principals
+from midwatch_mcp.safe_apply.errors import KeyFileError, Reason, RefusedChangeError
+from midwatch_mcp.safe_apply.fake_world import World, scale, set_blocks
+from midwatch_mcp.safe_apply.keys import LAB, approvers_path, key_folder, new_key, principals, revoke
 
 pytestmark = pytest.mark.anyio
 
 
-async def refused(world: World, proposal: Proposal, reason: Reason) -> None:
+async def refused(world: World, proposal: Proposal, reason: Reason) -> str:
     """Apply, and check that it is refused for this reason, that nothing was written and that the audit says so."""
     with pytest.raises(RefusedChangeError) as caught:
         await world.envelope.apply(proposal.plan.id)
@@ -25,66 +27,115 @@ async def refused(world: World, proposal: Proposal, reason: Reason) -> None:
     assert world.cluster.writes == []
     assert world.envelope.changes() == []
     last = list(entries(world.envelope.audit.path))[-1]
-    assert (last.kind, last.body["reason"]) == ("refused", reason)
+    assert (last.kind, last.body["reason"], last.body["says"]) == ("refused", reason, str(caught.value))
+    assert world.envelope.audit.verify().entries == last.seq + 1
+    return str(caught.value)
 
 
 async def test_a_missing_approval_changes_nothing(world: World) -> None:
     await refused(world, await world.propose(), "missing")
 
 
-TAMPERED: dict[str, tuple[dict[str, Any], Reason]] = {
-    "no signature": ({"signature": None}, "unsigned"),
-    "as if by policy": ({"method": "policy", "attested": "policy", "signature": None}, "unsigned"),
-    "as if elicited": ({"method": "elicitation", "attested": "host", "signature": None}, "unsigned"),
-    "signed and elicited": ({"method": "elicitation", "attested": "host"}, "unsigned"),
-    "longer": ({"expires": "2099-01-01T00:00:00.000Z"}, "forged"),
-    "another nonce": ({"nonce": "0" * 32}, "forged"),
-    "short signature": ({"signature": "AAAA"}, "forged"),
-    "no base64": ({"signature": "not base64!"}, "forged"),
-    "another name": ({"approver": "mallory"}, "unknown_approver"),
+Make = Callable[[World, Proposal], Awaitable[None]]
+
+
+def altered(**fields: Any) -> Make:
+    """An approval of alice's with fields changed after she signed it."""
+
+    async def make(world: World, proposal: Proposal) -> None:
+        world.approve(proposal, **fields)
+
+    return make
+
+
+async def signed_by_somebody_else(world: World, proposal: Proposal) -> None:
+    new_key(world.state, "mallory")
+    put_approval(world.state, world.approval(proposal, name="mallory").model_copy(update={"approver": "alice"}))
+
+
+async def expired(world: World, proposal: Proposal) -> None:
+    world.approve(proposal, expires_s=10)
+    await world.clock.advance(10)
+
+
+async def from_the_future(world: World, proposal: Proposal) -> None:
+    world.approve(proposal, now=world.clock.now() + 1)
+
+
+async def for_longer_than_allowed(world: World, proposal: Proposal) -> None:
+    path = world.state / "policy.toml"
+    path.write_text(path.read_text().replace("[approvals]", "[approvals]\nmax_age_s = 600"))
+    world.approve(proposal, expires_s=601)
+
+
+async def of_another_preview(world: World, proposal: Proposal) -> None:
+    world.approve(proposal, preview_sha256="0" * 64)
+
+
+async def of_another_plan(world: World, proposal: Proposal) -> None:
+    other = world.approval(await world.propose(set_blocks("128")))
+    put_approval(world.state, other.model_copy(update={"plan_id": proposal.plan.id}))
+
+
+async def by_a_key_for_another_cluster(world: World, proposal: Proposal) -> None:
+    path = approvers_path(world.state)
+    path.write_text(path.read_text().replace('name = "alice"', 'name = "alice"\ncluster = "cluster-2"'))
+    world.approve(proposal)
+
+
+async def by_a_key_that_was_taken_back(world: World, proposal: Proposal) -> None:
+    world.approve(proposal)
+    revoke(world.state, "alice")
+
+
+async def used_before(world: World, proposal: Proposal) -> None:
+    approval = world.approve(proposal)
+    with world.envelope.journal.transaction("test") as db:
+        db.execute("INSERT INTO nonces VALUES (?, ?, ?)", (approval.nonce, "chg-" + "e" * 16, 0.0))
+
+
+WRONG: dict[str, tuple[Make, Reason]] = {
+    "no signature": (altered(signature=None), "unsigned"),
+    "as if by policy": (altered(method="policy", attested="policy", signature=None), "unsigned"),
+    "as if elicited": (altered(method="elicitation", attested="host", signature=None), "unsigned"),
+    "signed and elicited": (altered(method="elicitation", attested="host"), "unsigned"),
+    "made to last longer": (altered(expires="2099-01-01T00:00:00.000Z"), "forged"),
+    "another nonce": (altered(nonce="0" * 32), "forged"),
+    "short signature": (altered(signature="AAAA"), "forged"),
+    "no base64": (altered(signature="not base64!"), "forged"),
+    "no dates": (altered(issued="yesterday"), "forged"),
+    "another's signature": (signed_by_somebody_else, "forged"),
+    "another plan": (of_another_plan, "forged"),
+    "another name": (altered(approver="mallory"), "unknown_approver"),
+    "a key taken back": (by_a_key_that_was_taken_back, "unknown_approver"),
+    "another cluster": (by_a_key_for_another_cluster, "other_cluster"),
+    "another preview": (of_another_preview, "other_preview"),
+    "expired": (expired, "expired"),
+    "from the future": (from_the_future, "future"),
+    "longer than allowed": (for_longer_than_allowed, "expired"),
+    "used before": (used_before, "replayed"),
 }
 
 
-@pytest.mark.parametrize("how", TAMPERED)
-async def test_an_approval_that_was_tampered_with_changes_nothing(world: World, how: str) -> None:
-    fields, reason = TAMPERED[how]
+@pytest.mark.parametrize("how", WRONG)
+@pytest.mark.parametrize("needed", [1, 2])
+async def test_an_approval_that_does_not_count_writes_nothing_and_the_audit_says_why(
+    world: World, how: str, needed: int
+) -> None:
+    make, reason = WRONG[how]
+    (world.state / "policy.toml").write_text(f"[approvals]\n\n[approvals.change]\npeople = {needed}\n")
     proposal = await world.propose()
-    world.approve(proposal, **fields)
-    await refused(world, proposal, reason)
-
-
-async def test_a_signature_of_another_principal_is_forged(world: World) -> None:
-    proposal = await world.propose()
+    if needed == 1:
+        await make(world, proposal)
+        await refused(world, proposal, reason)
+        return
+    # Beside an approval that counts, the wrong one is still none, and what is wrong with it is said.
     new_key(world.state, "bob")
-    approval = world.approval(proposal, name="bob").model_copy(update={"approver": "alice"})
-    put_approval(world.state, approval)
-    await refused(world, proposal, "forged")
-
-
-async def test_an_expired_approval_changes_nothing(world: World) -> None:
-    proposal = await world.propose()
-    world.approve(proposal, expires_s=10)
-    await world.clock.advance(10)
-    await refused(world, proposal, "expired")
-
-
-async def test_an_approval_from_the_future_changes_nothing(world: World) -> None:
-    proposal = await world.propose()
-    world.approve(proposal, now=world.clock.now() + 1)
-    await refused(world, proposal, "future")
-
-
-async def test_an_approval_for_longer_than_the_policy_allows_changes_nothing(world: World) -> None:
-    (world.state / "policy.toml").write_text("[approvals]\nmax_age_s = 600\n")
-    proposal = await world.propose()
-    world.approve(proposal, expires_s=601)
-    await refused(world, proposal, "expired")
-
-
-async def test_an_approval_of_another_preview_changes_nothing(world: World) -> None:
-    proposal = await world.propose()
-    world.approve(proposal, preview_sha256="0" * 64)
-    await refused(world, proposal, "other_preview")
+    await make(world, proposal)
+    world.approve(proposal, name="bob", expires_s=300)
+    said = await refused(world, proposal, "missing")
+    assert "bob approved, so 1 must still sign" in said
+    assert reason == "other_preview" or "not counted: " in said
 
 
 async def test_a_change_beside_the_touched_values_needs_another_look(world: World) -> None:
@@ -219,3 +270,83 @@ async def test_keys_and_approvals_are_files_that_others_cannot_read(world: World
     private += [approvers_path(world.state), world.state / "changes.sqlite", world.envelope.audit.path]
     assert {oct(file.stat().st_mode & 0o777) for file in private} == {"0o600"}
     assert approval.issued == rfc3339(world.clock.now())
+
+
+# Four eyes
+
+
+@pytest.fixture
+def two(world: World) -> World:
+    """Return a world whose policy wants two signatures, with three people who may sign."""
+    (world.state / "policy.toml").write_text("[approvals.change]\npeople = 2\n")
+    for name in ("bob", "carol"):
+        new_key(world.state, name)
+    return world
+
+
+@pytest.mark.parametrize("names", [("alice", "bob"), ("bob", "alice"), ("alice", "bob", "carol")], ids="-".join)
+async def test_two_people_approve_in_any_order_and_a_third_does_not_hurt(two: World, names: tuple[str, ...]) -> None:
+    proposal = await two.propose()
+    given: list[Approval] = []
+    for name in names:
+        given.append(two.approve(proposal, name=name))
+        await two.clock.advance(1)
+    change = await two.envelope.apply(proposal.plan.id)
+    assert await two.settle(change.change_id) == "verified"
+    assert change.approval is not None
+    assert [change.approval, *change.further] == given
+    assert {two.envelope.journal.spent_by(one.nonce) for one in given} == {change.change_id}
+    (applying,) = [entry for entry in entries(two.envelope.audit.path) if entry.kind == "applying"]
+    assert applying.body["approvers"] == list(names)
+
+
+async def test_one_person_twice_is_not_two(two: World) -> None:
+    proposal = await two.propose()
+    two.approve(proposal)
+    two.approve(proposal)
+    assert "alice approved, so 1 must still sign" in await refused(two, proposal, "missing")
+
+
+async def test_two_people_who_looked_at_different_previews_have_not_approved_one_plan(two: World) -> None:
+    proposal = await two.propose()
+    two.approve(proposal)
+    two.approve(proposal, name="bob", preview_sha256="0" * 64)
+    await refused(two, proposal, "missing")
+
+
+async def test_two_names_for_one_key_are_no_two_people(two: World) -> None:
+    path = approvers_path(two.state)
+    alice = next(line for line in path.read_text().splitlines() if line.startswith("public_key"))
+    lines = path.read_text() + f'\n[[principal]]\nname = "alias"\n{alice}\n'
+    path.write_text(lines)
+    proposal = await two.propose()
+    two.approve(proposal)
+    with pytest.raises(KeyFileError, match="alice and alias have one key"):
+        await two.envelope.apply(proposal.plan.id)
+    assert two.cluster.writes == []
+
+
+async def test_when_one_nonce_of_two_was_used_neither_is_spent(two: World) -> None:
+    proposal = await two.propose()
+    nonces = [two.approve(proposal, name=name).nonce for name in ("alice", "bob")]
+    change = await two.envelope.apply(proposal.plan.id)
+    fresh = "9" * 32
+    with pytest.raises(RefusedChangeError):
+        two.open().journal.begin(
+            change.model_copy(update={"change_id": "chg-" + "f" * 16}),
+            now=two.clock.now(),
+            nonces=[fresh, nonces[1]],
+            targets=[],
+            expected={},
+        )
+    assert two.envelope.journal.spent_by(fresh) is None
+
+
+async def test_the_class_says_how_many(world: World) -> None:
+    (world.state / "policy.toml").write_text("[approvals.dangerous]\npeople = 2\n")
+    plain, dangerous = await world.propose(), await world.propose(scale(replicas=0))
+    world.approve(plain)
+    world.approve(dangerous)
+    await refused(world, dangerous, "missing")
+    change = await world.envelope.apply(plain.plan.id)
+    assert await world.settle(change.change_id) == "verified"

@@ -1,11 +1,14 @@
+import getpass
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
+from midwatch_mcp.safe_apply.audit import audit_path, entries
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import deployment, set_blocks, set_flags
 from midwatch_mcp.safe_apply.keys import key_folder, new_key
@@ -166,3 +169,42 @@ def test_keys_are_made_and_listed(desk: Desk, capsys: pytest.CaptureFixture[str]
     for name in ("carol", "../x", "lab"):
         with pytest.raises(CommandError):
             desk.run(commands.keys, "new", name)
+
+
+def test_a_key_that_was_taken_back_signs_nothing_more_and_its_name_is_free(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proposal = desk.propose()
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert desk.run(commands.change, "approve", proposal.plan.id) == 0
+    capsys.readouterr()
+    assert desk.run(commands.keys, "revoke", "alice", "--json") == 0
+    assert Path(json.loads(capsys.readouterr().out)["private_key"]).stat().st_mode & 0o077 == 0
+    with pytest.raises(RefusedChangeError, match="alice is no approver here"):
+        desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert desk.run(commands.keys, "new", "alice") == 0
+    with pytest.raises(RefusedChangeError, match="does not carry that principal's signature"):
+        desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert desk.world.cluster.writes == []
+    told = [entry for entry in entries(audit_path(desk.state)) if entry.kind.startswith("key_")]
+    assert [(entry.kind, entry.body["name"]) for entry in told] == [("key_revoked", "alice"), ("key_made", "alice")]
+    with pytest.raises(CommandError, match="mallory is no approver"):
+        desk.run(commands.keys, "revoke", "mallory")
+
+
+def test_a_key_with_a_passphrase_signs_for_whoever_knows_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(["secret", "secret", "wrong", "secret"])
+
+    def getpass_(prompt: str) -> str:
+        assert prompt
+        return next(said)
+
+    monkeypatch.setattr(getpass, "getpass", getpass_)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert desk.run(commands.keys, "new", "dora", "--passphrase") == 0
+    proposal = desk.propose()
+    with pytest.raises(CommandError, match="the passphrase is wrong"):
+        desk.run(commands.change, "approve", proposal.plan.id, "--key", "dora")
+    assert desk.run(commands.change, "approve", proposal.plan.id, "--key", "dora") == 0
+    change = desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert change.approval.approver == "dora"

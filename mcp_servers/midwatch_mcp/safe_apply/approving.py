@@ -1,6 +1,7 @@
 """`midwatch change approve`: the only process that reads a private key, and the one that asks the person."""
 
 import asyncio
+import getpass
 import secrets
 import sys
 from argparse import Namespace
@@ -198,4 +199,4 @@ def _signer(name: str | None, plan: Plan, settings: Settings) -> Signer:
     chosen = names[0] if name is None else name
     if chosen not in approvers(settings.state):
         raise CommandError(f"{chosen} is no approver here: approvers.toml lists those who are")
-    return Signer(chosen, private_key(folder / f"{chosen}.key"))
+    return Signer(chosen, private_key(folder / f"{chosen}.key", lambda: getpass.getpass(f"Passphrase of {chosen}: ")))

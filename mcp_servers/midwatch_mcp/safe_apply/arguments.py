@@ -86,8 +86,12 @@ def configure_keys(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     found = verbs.add_parser("new", help="make a key that signs approvals, and list its public half")
     found.add_argument("name", metavar="NAME")
+    found.add_argument("--passphrase", action="store_true", help="ask for a passphrase that each use of the key needs")
     _json(found)
     _json(verbs.add_parser("list", help="who may approve"))
+    found = verbs.add_parser("revoke", help="take an approver off the list; unused approvals count no more")
+    found.add_argument("name", metavar="NAME")
+    _json(found)
 
 
 def configure_audit(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,9 @@ cluster only, the public key of a running lab.
 import base64
 import json
 import re
+import secrets
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +17,7 @@ from typing import Any, cast
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -69,8 +72,10 @@ def approvers_path(state: Path) -> Path:
     return state / "approvers.toml"
 
 
-def new_key(state: Path, name: str) -> Principal:
+def new_key(state: Path, name: str, passphrase: str | None = None) -> Principal:
     """Make a key of a principal, and add its public half to the list of approvers.
+
+    With a passphrase the private half is encrypted (PKCS #8).
 
     Raises:
         KeyFileError: the name is not usable, or there is such a principal already.
@@ -83,13 +88,32 @@ def new_key(state: Path, name: str) -> Principal:
         if name in known:
             raise KeyFileError(f"there is an approver {name} already: choose another name, or remove the old one")
         try:
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            hidden = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase.encode())
+            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden)
             write_private(key_folder(state) / f"{name}.key", pem)
         except FileExistsError as error:
             raise KeyFileError(f"there is a key {name} already in {key_folder(state)}") from error
         principal = Principal(name, key.public_key())
         _write(state, [*known.values(), principal])
     return principal
+
+
+def revoke(state: Path, name: str) -> Path | None:
+    """Take a principal out of the list of approvers: what it signed counts no more, the unused included.
+
+    Its private key, if it lies here, is put aside so that the name is free again; returns where.
+
+    Raises:
+        KeyFileError: there is no such principal.
+    """
+    with locked(state / "locks" / "approvers.lock", wait=True):
+        known = approvers(state)
+        if name not in known:
+            raise KeyFileError(f"{name} is no approver here: {', '.join(known) or 'nobody is'}")
+        _write(state, [principal for principal in known.values() if principal.name != name])
+        key = key_folder(state) / f"{name}.key"
+        aside = key.with_suffix(f".revoked-{secrets.token_hex(4)}")
+        return key.rename(aside) if key.exists() else None
 
 
 def _write(state: Path, principals: list[Principal]) -> None:
@@ -135,8 +159,12 @@ def _principal(entry: dict[str, Any], path: Path) -> Principal:
     return Principal(name, key, cluster if isinstance(cluster, str) else None)
 
 
-def private_key(path: Path) -> Ed25519PrivateKey:
-    """Read a private key (PEM).
+def _no_passphrase() -> str:
+    raise KeyFileError("the key has a passphrase, and there is nobody to ask for it")
+
+
+def private_key(path: Path, passphrase: Callable[[], str] = _no_passphrase) -> Ed25519PrivateKey:
+    """Read a private key (PEM); `passphrase` is asked if the key has one.
 
     Raises:
         KeyFileError: there is none, it is no Ed25519 key, or others may read it.
@@ -148,10 +176,12 @@ def private_key(path: Path) -> Ed25519PrivateKey:
         raise KeyFileError(f"there is no key {path}: make one with `midwatch keys new NAME`") from error
     if mode:
         raise KeyFileError(f"others may read the key {path}: run chmod 600, and make a new key if they may have")
+    encrypted = b"ENCRYPTED PRIVATE KEY" in content
     try:
-        key = load_pem_private_key(content, password=None)
+        key = load_pem_private_key(content, password=passphrase().encode() if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"{path} is no private key in PEM: {error}") from error
+        why = "the passphrase is wrong" if encrypted else f"it is no private key in PEM: {error}"
+        raise KeyFileError(f"{path} cannot be used: {why}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileError(f"{path} is no Ed25519 key")
     return key

@@ -1,23 +1,54 @@
 """`midwatch keys`."""
 
+import getpass
+import sys
 from argparse import Namespace
+from contextlib import closing
 
-from midwatch_contracts.command import Settings
+from midwatch_contracts.clock import WallClock
+from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
-from midwatch_mcp.safe_apply.answering import answer, run_verb
-from midwatch_mcp.safe_apply.keys import new_key, principals
+from midwatch_mcp.safe_apply.answering import answer, open_journal, run_verb
+from midwatch_mcp.safe_apply.audit import Audit
+from midwatch_mcp.safe_apply.keys import new_key, principals, revoke
 
 
 def main(arguments: Namespace, settings: Settings) -> int:
     """Run `midwatch keys VERB`."""
-    return run_verb({"new": _new, "list": _list}, arguments, settings)
+    return run_verb({"new": _new, "list": _list, "revoke": _revoke}, arguments, settings)
 
 
 def _new(arguments: Namespace, settings: Settings) -> int:
-    principal = new_key(settings.state, arguments.name)
+    passphrase = _new_passphrase() if arguments.passphrase else None
+    principal = new_key(settings.state, arguments.name, passphrase)
     data = {"name": principal.name, "public_key": principal.key_text}
+    _note(settings, "key_made", data)
     answer(arguments, data, f"{principal.name} may approve; public key {principal.key_text}")
     return Exit.OK
+
+
+def _new_passphrase() -> str:
+    if not sys.stdin.isatty():
+        raise CommandError("--passphrase asks for one on a terminal, and this is none")
+    first = getpass.getpass("Passphrase of the new key: ")
+    if not first or getpass.getpass("The same again: ") != first:
+        raise CommandError("no key was made: the passphrase is empty, or the two differ")
+    return first
+
+
+def _revoke(arguments: Namespace, settings: Settings) -> int:
+    known = principals(settings.state, settings.lab)
+    aside = revoke(settings.state, arguments.name)
+    data = {"name": arguments.name, "private_key": None if aside is None else str(aside)}
+    _note(settings, "key_revoked", {"name": arguments.name, "public_key": known[arguments.name].key_text})
+    kept = "" if aside is None else f"; its private key was put aside as {aside}"
+    answer(arguments, data, f"{arguments.name} may approve no more, and what it signed counts no more{kept}")
+    return Exit.OK
+
+
+def _note(settings: Settings, kind: str, body: dict[str, str]) -> None:
+    with closing(open_journal(settings)) as journal:
+        Audit(settings.state, WallClock(), journal).append(kind, run="-", body=body)
 
 
 def _list(arguments: Namespace, settings: Settings) -> int:

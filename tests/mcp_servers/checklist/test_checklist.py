@@ -15,7 +15,7 @@ for module in pkgutil.iter_modules(checklist_lines.__path__):
     importlib.import_module(f"checklist_lines.{module.name}")
 
 pytestmark = pytest.mark.anyio
-ASKED = {*range(1, 11), *range(14, 22), 23, 30}
+ASKED = {*range(1, 22), 23, 30}
 SLOW = {20, 30}
 """Lines whose check starts a process."""
 CASES = [
