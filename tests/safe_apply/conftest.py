@@ -1,10 +1,11 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
 from midwatch_mcp.safe_apply.fake_world import World
 from safe_apply_desk import Desk
+from safe_apply_original import Original, running
 
 
 @pytest.fixture
@@ -24,3 +25,10 @@ async def world(tmp_path: Path, anyio_backend: str) -> AsyncGenerator[World]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def original(original_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Original]:
+    """An original API server, one for all tests of the folder."""
+    with running(original_binaries, tmp_path_factory.mktemp("original")) as found:
+        yield found

@@ -91,7 +91,7 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
             raise RefusedChangeError("bad_draft", f"an expectation cannot be judged: {error}") from error
     refuse_dependent([(one.op, one.target.model_dump(), one.args) for one in draft.operations])
     cluster = await api.cluster_uid()
-    wanted = [await _rewritten(operation, cluster, api) for operation in draft.operations]
+    wanted = [await _rewritten(operation, cluster, api, policy) for operation in draft.operations]
     wanted = [one for at, one in enumerate(wanted) if one is draft.operations[at] or one not in wanted[:at]]
     operations = [
         await _operation(f"op{number}", operation, cluster, api, (policy, now))
@@ -112,15 +112,18 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
         raise RefusedChangeError("bad_draft", f"the plan does not fit: {error.errors()[0]['msg']}") from error
 
 
-async def _rewritten(draft: DraftOperation, cluster: str, api: TargetApi) -> DraftOperation:
+async def _rewritten(draft: DraftOperation, cluster: str, api: TargetApi, policy: Policy) -> DraftOperation:
     """Return a `serving.config` as `set_args` where the backend has no configuration resource (CONTRACTS §8)."""
     if draft.op != "serving.config" or not isinstance(draft.target, ServingDraft) or draft.target.serving.kind != "Pod":
         return draft
     pod = draft.target.serving
+    backend = ServingTarget(serving=str(pod), cluster=cluster)
+    values = operation_kind(draft.op).parse(draft.args).values
+    if jail(draft.op, backend, policy):
+        return draft  # nothing is sent to a pod outside the jail; the operation is refused as it stands
     try:
-        await api.read(ServingTarget(serving=str(pod), cluster=cluster))
+        await api.read(backend)
     except TargetMissingError:
-        values = operation_kind(draft.op).parse(draft.args).values
         target, args = await as_arguments(pod, values, cluster, api)
         return DraftOperation(op="set_args", target=KubeDraft.model_validate(target), args=args)
     return draft

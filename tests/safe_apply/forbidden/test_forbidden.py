@@ -102,12 +102,14 @@ def put_back(door: Door, objects: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.sentence)
-async def test_it_is_refused_with_a_reason_and_nothing_is_written(way: Way, door: Door, tally: dict[str, int]) -> None:
+async def test_it_is_refused_with_a_reason_and_nothing_is_written(
+    way: Way, door: Door, tally: dict[str, set[str]]
+) -> None:
     objects = copy.deepcopy(door.world.cluster.objects_by_entity)
     prepare(door, way)
     before, plans = door.seen(), door.world.envelope.plans()
-    tally["asked"] += 1
-    tally["through"] += 1
+    tally["asked"].add(way.sentence)
+    tally["through"].add(way.sentence)
     answer = await door.caller.call("change_propose", {"plan": way.plan})
     seen = door.seen()
     put_back(door, objects)
@@ -117,7 +119,7 @@ async def test_it_is_refused_with_a_reason_and_nothing_is_written(way: Way, door
     assert len(text) > 20
     assert seen == before
     assert door.world.envelope.plans() == plans
-    tally["through"] -= 1
+    tally["through"].discard(way.sentence)
 
 
 LATE: dict[str, str] = {
@@ -132,15 +134,15 @@ LATE: dict[str, str] = {
 
 @pytest.mark.parametrize("how", LATE)
 async def test_what_is_asked_for_later_is_refused_before_the_first_write(
-    how: str, tmp_path: Path, tally: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    how: str, tmp_path: Path, tally: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(tmp_path, monkeypatch)
     cause = {"mechanism": "serving.kv_cache_too_small", "entity": "Pod/llm/chat-1", "confidence": "certain"}
     forged = {"cause": {**cause, "evidence": ["ev-0123456789abcdef", "ev-fedcba9876543210"]}}
     if "forged cause" in how:
         (tmp_path / "policy.toml").write_text("autonomy = 4\n", "utf-8")
-    tally["asked"] += 1
-    tally["through"] += 1
+    tally["asked"].add(how)
+    tally["through"].add(how)
     plan = draft({**scale("chat", 4), "target": CHAT}, **(forged if "forged" in how else {}))
     proposed = await door.caller.call("change_propose", {"plan": plan})
     before = door.seen()
@@ -169,7 +171,7 @@ async def test_what_is_asked_for_later_is_refused_before_the_first_write(
     answer = await door.caller.call("change_apply", arguments)
     assert answer.is_error, answer.structured_content
     assert door.seen() == before
-    tally["through"] -= 1
+    tally["through"].discard(how)
 
 
 def test_there_are_sixty_ways_and_no_two_are_one() -> None:

@@ -115,7 +115,7 @@ VERBS = [
     Way(
         "a debug container in a running pod",
         draft(merge({"spec": {"ephemeralContainers": [{"name": "d", "image": "x"}]}}, POD)),
-        "ephemeralContainers|forbidden",
+        "ephemeralContainers|may not change fields",
     ),
     Way("a status in place of a spec", draft(merge({"status": {"readyReplicas": 9}})), "server itself sets"),
     Way("a subresource in the kind", draft(op("scale", at("Deployment/scale", "chat"), replicas=9)), "does not fit"),
