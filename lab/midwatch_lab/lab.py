@@ -283,6 +283,8 @@ def _server_config(app: Starlette, certificate: Path | None = None, key: Path | 
         lifespan="off",
         log_config=None,
         access_log=False,
+        # As kube-apiserver: a client that keeps its connections for less long never writes into one that just ended.
+        timeout_keep_alive=90,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=_HEADERS_MAX,
         ssl_certfile=certificate,

@@ -24,6 +24,15 @@ from midwatch_lab.errors import OriginalError
 
 _ADMIN: Final = {"admin": "system:masters"}
 _STARTED_S: Final = 60
+_AUDIT_POLICY: Final = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "RequestResponse", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+        {"level": "None"},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -80,13 +89,16 @@ def unverified() -> ssl.SSLContext:
 
 
 @contextmanager
-def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) -> Generator[Original]:
+def running(
+    programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN, audit: bool = False
+) -> Generator[Original]:
     """Run the programs in a folder of their own until the block ends.
 
     Args:
         programs: folder of kube-apiserver and etcd.
         folder: an empty one, for their files.
         users: each user's group.
+        audit: whether every write goes into `audit.log` of the folder, with its bodies, before it is answered.
 
     Raises:
         OriginalError: when they do not come up.
@@ -112,6 +124,9 @@ def running(programs: Path, folder: Path, *, users: Mapping[str, str] = _ADMIN) 
         # Else the oldest versions go after five minutes, and cases differ on a slow machine.
         "--etcd-compaction-interval=0",
     ]  # fmt: skip
+    if audit:
+        (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+        server += [f"--audit-policy-file={folder / 'audit-policy.json'}", f"--audit-log-path={folder / 'audit.log'}"]
     url = f"https://127.0.0.1:{api}"
     with (folder / "log").open("wb") as log:
         processes = [subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) for command in (etcd, server)]

@@ -1,5 +1,6 @@
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -20,6 +21,12 @@ async def world(tmp_path: Path, anyio_backend: str) -> AsyncGenerator[World]:
     yield made
     for envelope in made.envelopes:
         await envelope.aclose()
+
+
+@pytest.fixture
+def one_kill_in(request: pytest.FixtureRequest) -> int:
+    """Which share of its kills a crash matrix makes; `make crash-matrix` makes all."""
+    return cast("int", request.config.getoption("--one-kill-in"))
 
 
 @pytest.fixture
