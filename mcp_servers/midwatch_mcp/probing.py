@@ -8,13 +8,15 @@ The probe may then stay without an answer, for which nobody waits.
 
 from collections.abc import AsyncIterable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest
+
+from midwatch_mcp.wire import wire
 
 Incoming = SessionMessage | Exception
 Serve = Callable[
@@ -36,8 +38,10 @@ class Outgoing(Protocol):
 
 async def serve_stdio(serve: Serve) -> None:
     """Serve standard input and output until the input ends."""
-    async with stdio_server() as (incoming, outgoing), outgoing:
-        await serve_messages(serve, incoming, outgoing)
+    async with wire() as ends:
+        given = (None, None) if ends is None else cast("tuple[Any, Any]", ends)
+        async with stdio_server(*given) as (incoming, outgoing), outgoing:
+            await serve_messages(serve, incoming, outgoing)
 
 
 async def serve_messages(serve: Serve, incoming: AsyncIterable[Incoming], outgoing: Outgoing) -> None:

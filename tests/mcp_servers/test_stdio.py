@@ -15,6 +15,7 @@ from mcp import Client, StdioServerParameters
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import Era, command_line
 from midwatch_mcp.testing.world import World
+from midwatch_mcp.wire import LINE_BYTES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bytes", "version": "1"}}
@@ -82,6 +83,25 @@ def test_every_byte_of_standard_output_is_json_rpc_and_the_end_of_input_ends_the
     assert [answer["id"] for answer in answers] == [1, 2, 3, 4]
     assert all(answer["jsonrpc"] == "2.0" and "result" in answer for answer in answers)
     assert [answers[number]["result"]["isError"] for number in (2, 3)] == [True, True]
+
+
+def test_a_message_beyond_all_measure_ends_the_connection_and_says_so(settings: ServerSettings, world: World) -> None:
+    assert world.cluster is not None
+    with running(command_line(settings, "metrics")) as process:
+        output, errors = process.communicate(message(1, "initialize", {"x": "y" * LINE_BYTES}), timeout=30)
+    assert process.returncode == 0
+    assert output == b""
+    assert b"the connection ends here" in errors
+    assert b"Traceback" not in errors
+
+
+def test_input_from_a_file_is_served_too(settings: ServerSettings, world: World, tmp_path: Path) -> None:
+    assert world.cluster is not None
+    asked = tmp_path / "asked"
+    asked.write_bytes(message(1, "initialize", HELLO))
+    with asked.open("rb") as stream:
+        done = subprocess.run(command_line(settings, "metrics"), stdin=stream, capture_output=True, check=True)
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
