@@ -7,7 +7,7 @@ the servers inside its own process. It speaks to them as any client does and hol
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import anyio
@@ -127,7 +127,9 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Toolbox]:
         AgentError: the settings do not lead to a cluster, or to a lab that is up.
     """
     try:
-        servers = build(ServerSettings.from_settings(settings), allow_write=True)
+        # Guides and typed expressions choose every call here; once a model fills in an argument, this must go.
+        reached = replace(ServerSettings.from_settings(settings), by_code=True)
+        servers = build(reached, allow_write=True)
     except ServersError as error:
         raise AgentError(str(error)) from error
     async with opened(servers) as toolbox:

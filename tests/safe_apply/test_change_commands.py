@@ -2,16 +2,22 @@ import getpass
 import io
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
+from midwatch_mcp.safe_apply import approving
+from midwatch_mcp.safe_apply.approvals import approval_folder
 from midwatch_mcp.safe_apply.audit import audit_path, entries
+from midwatch_mcp.safe_apply.envelope import Envelope
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import deployment, set_blocks, set_flags
 from midwatch_mcp.safe_apply.keys import key_folder, new_key
+from midwatch_mcp.safe_apply.opening import OpenEnvelope
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.policy_file import load
 from safe_apply_desk import Desk, Terminal
@@ -208,3 +214,80 @@ def test_a_key_with_a_passphrase_signs_for_whoever_knows_it(desk: Desk, monkeypa
     assert desk.run(commands.change, "approve", proposal.plan.id, "--key", "dora") == 0
     change = desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
     assert change.approval.approver == "dora"
+
+
+def test_the_command_says_who_approved_and_how_many_must_still(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk.state / "policy.toml").write_text("[approvals.change]\npeople = 2\n")
+    new_key(desk.state, "bob")
+    proposal = desk.propose()
+    monkeypatch.setattr(sys, "stdin", Terminal("y\ny\n"))
+    assert desk.run(commands.change, "approve", proposal.plan.id, "--key", "bob", "--json") == 0
+    out, err = capsys.readouterr()
+    assert "approved so far by nobody; 2 must approve" in err
+    told = json.loads(out)
+    assert (told["approvers"], told["needed"], told["missing"]) == (["bob"], 2, 1)
+    assert told["why"].endswith("; 1 more must approve")
+    with pytest.raises(RefusedChangeError, match="bob approved, so 1 must still sign"):
+        desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert desk.run(commands.change, "approve", proposal.plan.id, "--key", "alice", "--json") == 0
+    out, err = capsys.readouterr()
+    assert "approved so far by bob; 2 must approve" in err
+    assert json.loads(out)["missing"] == 0
+    change = desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert {one.approver for one in (change.approval, *change.further)} == {"alice", "bob"}
+
+
+def test_control_c_at_the_question_leaves_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:
+            raise KeyboardInterrupt(size)
+
+    proposal = desk.propose()
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        desk.run(commands.change, "approve", proposal.plan.id)
+    assert list(approval_folder(desk.state).glob("*")) == []
+    assert desk.world.envelope.changes() == []
+
+
+@pytest.mark.parametrize("how", ["beside", "touched"])
+def test_a_preview_that_is_out_of_date_is_made_again_and_what_differs_is_said(
+    desk: Desk, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proposal = desk.propose()
+
+    def here(_settings: Any, *, allow_write: bool) -> OpenEnvelope:
+        assert not allow_write
+        return cast("OpenEnvelope", Here(desk.world.open(allow_write=False)))
+
+    monkeypatch.setattr(approving, "open_envelope", here)
+    chat = desk.world.cluster.objects_by_entity["Deployment/llm/chat"]
+    args = chat["spec"]["template"]["spec"]["containers"][1]["args"]
+    args[1 if how == "touched" else 3] = "--num-gpu-blocks-override=99" if how == "touched" else "2"
+    desk.world.cluster.put(chat)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    if how == "touched":
+        with pytest.raises(CommandError, match="propose the change again"):
+            desk.run(commands.change, "approve", proposal.plan.id)
+        return
+    assert desk.run(commands.change, "approve", proposal.plan.id, "--json") == 0
+    out, err = capsys.readouterr()
+    said = err[: err.index("Plan " + proposal.plan.id)]
+    assert "The preview is not what it was" in said
+    assert "-         - '4'" in said
+    assert "+         - '2'" in said
+    assert json.loads(out)["preview_sha256"] != proposal.preview_sha256
+    change = desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
+    assert change.state in ("applied", "verifying", "verified")
+
+
+@dataclass
+class Here:
+    """An open envelope without a cluster of its own."""
+
+    envelope: Envelope
+
+    async def aclose(self) -> None:
+        await self.envelope.aclose()

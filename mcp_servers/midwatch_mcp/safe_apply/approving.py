@@ -1,11 +1,12 @@
 """`midwatch change approve`: the only process that reads a private key, and the one that asks the person."""
 
 import asyncio
+import difflib
 import getpass
 import secrets
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,17 +16,21 @@ from rich.text import Text
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
-from midwatch_contracts.plan import Approval, Change, OperationState, Plan
+from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Preview
 from midwatch_contracts.times import parse_duration
-from midwatch_mcp.safe_apply.approvals import clusters_of, put_approval, signed_approval, withdraw
+from midwatch_mcp.errors import ServersError
+from midwatch_mcp.safe_apply.approvals import approvers_of, clusters_of, put_approval, signed_approval, withdraw
 from midwatch_mcp.safe_apply.audit import Audit
-from midwatch_mcp.safe_apply.consent import note_approved
-from midwatch_mcp.safe_apply.errors import KeyFileError
+from midwatch_mcp.safe_apply.consent import Consents, note_approved
+from midwatch_mcp.safe_apply.envelope import Proposal
+from midwatch_mcp.safe_apply.errors import KeyFileError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
+from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.remote import RemoteServer
 from midwatch_mcp.safe_apply.render import plan_text
+from midwatch_mcp.settings import ServerSettings
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,14 @@ class Decided:
     preview_sha256: str
     approval: Approval | None
     why: str
+    approvers: tuple[str, ...] = ()
+    """Who approved this preview so far, this time included."""
+    needed: int = 1
+
+    @property
+    def missing(self) -> int:
+        """How many people must still approve."""
+        return max(0, self.needed - len(self.approvers))
 
 
 def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decided:
@@ -56,10 +69,11 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     kept = journal.preview(plan.id)
     if kept is None:
         raise CommandError(f"plan {plan.id[:12]} has no preview: run `midwatch change preview {plan.id[:12]}`")
-    preview, sha256 = kept
-    show(plan_text(plan, preview, sha256))
     if arguments.deny:
-        return _deny(plan, sha256, settings, journal, "refused with --deny")
+        show(plan_text(plan, *kept))
+        return _deny(plan, kept[1], settings, journal, "refused with --deny")
+    preview, sha256 = _as_it_is_now(plan, kept, settings)
+    show(plan_text(plan, preview, sha256))
     if preview.risk == "forbidden":
         _deny(plan, sha256, settings, journal, "the plan is forbidden")
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
@@ -68,13 +82,53 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
         raise CommandError(
             f"--expires {arguments.expires} is longer than the policy's {longest.approvals.max_age_s:g} s"
         )
+    needed = longest.approvals.rule(preview.risk).people
+    consents = Consents(settings.state, journal, _audit(settings, journal), WallClock(), settings.lab)
+    names = approvers_of(consents.signed(plan, longest).on(sha256))
+    if names or needed > 1:
+        show(f"approved so far by {', '.join(names) or 'nobody'}; {needed} must approve")
     signer, yes = _answered(arguments, plan, settings)
     if not yes:
         return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
     approval = _signed(arguments, plan, sha256, signer)
     note_approved(_audit(settings, journal), approval)
     put_approval(settings.state, approval)
-    return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}")
+    names = tuple(dict.fromkeys([*names, signer.name]))
+    decided = Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}", names, needed)
+    left = f"; {decided.missing} more must approve" if decided.missing else ""
+    return replace(decided, why=decided.why + left)
+
+
+def _as_it_is_now(plan: Plan, kept: tuple[Preview, str], settings: Settings) -> tuple[Preview, str]:
+    """Return what a plan would do now, and say what differs from the preview that was kept.
+
+    Where the cluster cannot be asked from here the kept one is shown: apply compares again before it writes.
+
+    Raises:
+        RefusedChangeError: the plan does not fit the cluster any more.
+    """
+
+    async def again() -> Proposal:
+        opened = open_envelope(ServerSettings.from_settings(settings), allow_write=False)
+        try:
+            return await opened.envelope.preview(plan.id)
+        finally:
+            await opened.aclose()
+
+    try:
+        now = asyncio.run(again())
+    except RefusedChangeError:
+        raise
+    except ServersError as error:
+        show(f"  ! the cluster cannot be asked from here, so this is the preview that was made before: {error}")
+        return kept
+    if now.preview_sha256 != kept[1]:
+        before, after = (text.splitlines() for text in (plan_text(plan, *kept), now.text))
+        lines = difflib.unified_diff(
+            before, after, "the preview that was made before", "the preview now", lineterm="", n=0
+        )
+        show("\n".join(["The preview is not what it was:", *lines, ""]))
+    return now.preview, now.preview_sha256
 
 
 def decide_remotely(arguments: Namespace, settings: Settings) -> Decided:

@@ -94,6 +94,9 @@ def _approve(arguments: Namespace, settings: Settings) -> int:
         "approved": decided.approval is not None,
         "why": decided.why,
         "expires": None if decided.approval is None else decided.approval.expires,
+        "approvers": list(decided.approvers),
+        "needed": decided.needed,
+        "missing": decided.missing,
     }
     answer(arguments, data, f"plan {decided.plan.id[:12]}: {decided.why}")
     return Exit.OK if decided.approval is not None else Exit.NOT_APPROVED
