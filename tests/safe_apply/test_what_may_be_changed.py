@@ -8,7 +8,8 @@ import pytest
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.errors import Reason, RefusedChangeError
-from midwatch_mcp.safe_apply.fake_world import World, deployment, scale, set_blocks, set_flags
+from midwatch_mcp.safe_apply.fake_world import EXPECT, World, deployment, scale, set_blocks, set_flags
+from midwatch_mcp.safe_apply.fakes import GROUPS
 from midwatch_mcp.safe_apply.owners import managers
 
 pytestmark = pytest.mark.anyio
@@ -277,3 +278,102 @@ async def test_an_autoscaler_of_the_same_workload_is_named(world: World) -> None
     )
     proposal = await world.propose(scale())
     assert any("the autoscaler router also sets the replicas" in warning for warning in proposal.preview.warnings)
+
+
+def policy(world: World, text: str) -> None:
+    (world.state / "policy.toml").write_text(text, "utf-8")
+
+
+async def test_a_freeze_window_stops_a_change_that_was_approved_before_it(world: World) -> None:
+    proposal = await world.propose()
+    world.approve(proposal)
+    # The world's clock stands at 22:13 UTC of a Tuesday.
+    policy(
+        world, '[[freeze]]\nreason = "nobody is there"\nzone = "America/New_York"\ndays = ["Tue"]\nfrom = 17:00:00\n'
+    )
+    with pytest.raises(RefusedChangeError, match=r"Tue 17:00 to 00:00 of the next day .+nobody is there") as caught:
+        await world.envelope.apply(proposal.plan.id)
+    assert caught.value.reason == "frozen"
+    assert world.cluster.writes == []
+    policy(
+        world, '[[freeze]]\nreason = "nobody is there"\nzone = "America/New_York"\ndays = ["Tue"]\nfrom = 18:00:00\n'
+    )
+    change = await world.envelope.apply(proposal.plan.id)
+    assert await world.settle(change.change_id) == "verified"
+
+
+async def test_what_the_policy_lets_through_is_dangerous_and_no_longer_forbidden(world: World) -> None:
+    hooked = strategic_engine(lifecycle={"preStop": {"sleep": {"seconds": 5}}})
+    with pytest.raises(RefusedChangeError, match="the policy may let lifecycle through"):
+        await world.propose(hooked)
+    policy(world, 'let_through = ["lifecycle"]\n')
+    assert (await world.propose(hooked)).preview.risk == "dangerous"
+
+
+def strategic_engine(**fields: Any) -> dict[str, Any]:
+    return patch({"spec": {"template": {"spec": {"containers": [{"name": "engine", **fields}]}}}}, "strategic")
+
+
+@pytest.mark.parametrize(
+    ("images", "image", "risk"),
+    [
+        ("", "engine:2", "change"),
+        ("", "docker.io/library/engine:2", "change"),
+        ("", "ghcr.io/acme/engine:1", "dangerous"),
+        ('images = ["ghcr.io/acme/*"]', "ghcr.io/acme/engine:1", "change"),
+        ('images = ["ghcr.io/acme/*"]', "engine:2", "forbidden"),
+    ],
+)
+async def test_an_image_is_judged_by_where_it_comes_from(world: World, images: str, image: str, risk: str) -> None:
+    policy(world, images)
+    judged = await world.envelope.judge(drafted(strategic_engine(image=image)))
+    assert judged.risk == risk
+
+
+def drafted(operation: dict[str, Any]) -> dict[str, Any]:
+    return {"title": "A draft", "operations": [operation], "expect": [EXPECT]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "risk"),
+    [
+        ({"size": 3}, "change"),
+        ({"size": 3, "replicas": 2}, "dangerous"),
+        ({"size": 3, "worker": {"template": {"spec": {"containers": [{"name": "w", "image": "w:1"}]}}}}, "dangerous"),
+    ],
+)
+async def test_a_custom_resource_is_let_in_by_its_group_and_is_at_least_what_it_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], risk: str
+) -> None:
+    monkeypatch.setitem(GROUPS, "Widget", "example.com/v1")
+    metadata = {"name": "chat", "namespace": "llm"}
+    world.cluster.put({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": spec})
+    operation = patch({"spec": {"size": 4}}) | {"target": {**CHAT, "kind": "Widget"}}
+    policy(world, 'kinds = ["Widget"]\n')
+    assert (await world.envelope.judge(drafted(operation))).risk == "forbidden"
+    policy(world, 'kinds = ["example.com/Widget"]\n')
+    assert (await world.envelope.judge(drafted(operation))).risk == risk
+
+
+async def test_what_git_keeps_may_be_changed_as_dangerous_where_the_policy_says_so(world: World) -> None:
+    world.cluster.put(
+        deployment(annotations={"meta.helm.sh/release-name": "chat"}, labels={"helm.sh/chart": "vllm-0.1"})
+    )
+    with pytest.raises(RefusedChangeError, match=r"Helm keeps it .release /chat of chart vllm-0.1.+--as git"):
+        await world.propose(set_blocks())
+    policy(world, 'gitops = "dangerous"\n')
+    proposal = await world.propose(set_blocks())
+    assert proposal.preview.risk == "dangerous"
+
+
+async def test_a_plan_can_be_judged_without_keeping_anything(world: World) -> None:
+    judged = await world.envelope.judge(drafted(scale("chat", 0)))
+    assert (judged.risk, judged.operations[0].rule) == ("dangerous", "patch deployments.apps is change")
+    assert judged.operations[0].reasons == ("dangerous: replicas 3 → 0 is beyond the factor 4",)
+    assert "by signature" in judged.needs
+    assert world.envelope.plans() == []
+    assert list(entries(world.envelope.audit.path)) == []
+    outside = await world.envelope.judge(drafted({**scale(), "target": {**CHAT, "namespace": "kube-system"}}))
+    assert (outside.risk, outside.needs) == ("forbidden", "nobody can approve it")
+    proposal = await world.propose()
+    assert (await world.envelope.judge(proposal.plan.id)).risk == "change"

@@ -302,7 +302,8 @@ def _budgets(gone: Gone, space: Surroundings) -> Iterator[str]:
         away = min(gone.at_once, len(held))
         if held and allowed is not None and away > allowed:
             name = budget["metadata"]["name"]
-            yield f"takes {away} pods away at once, and the disruption budget {name} allows {allowed} now"
+            pods = "pod" if away == 1 else "pods"
+            yield f"takes {away} {pods} away at once, and the disruption budget {name} allows {allowed} now"
 
 
 def _autoscalers(step: Step, space: Surroundings) -> Iterator[str]:

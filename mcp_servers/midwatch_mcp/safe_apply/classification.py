@@ -148,7 +148,8 @@ def verdict(verb: str, group: str, kind: str, subresource: str = "") -> Verdict:
     risk = row.of(verb)
     if risk == "forbidden" and verb not in row.forbidden:
         return Verdict(risk, f"{what} is not in the table of what is known")
-    return Verdict(risk, f"{what}: {row.why}" if row.why else what)
+    why = f": {row.why}" if row.why and risk in ("dangerous", "forbidden") else ""
+    return Verdict(risk, f"{what} is {risk}{why}")
 
 
 def _text(name: str) -> str:
