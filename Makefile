@@ -10,7 +10,7 @@ PROGRAMS := $(OUTSIDE)/node_modules/.package-lock.json
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql checklist crash-matrix outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist forbidden crash-matrix outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ contract-promql: $(STAMP) ## the lab's PromQL and its HTTP API beside the origin
 
 checklist: $(STAMP) ## the security checklist of the MCP servers, each line with its guard and without
 	$(BIN)/python -m pytest tests/mcp_servers/checklist --all -q $(ARGS)
+
+forbidden: $(STAMP) ## ways to ask the changes server for a forbidden thing; at the original too, with KUBEBUILDER_ASSETS
+	$(BIN)/python -m pytest tests/safe_apply/forbidden --all -q $(ARGS)
 
 crash-matrix: $(STAMP) ## kill -9 at every step of a change, on the lab and on the original kube-apiserver (needs KUBEBUILDER_ASSETS)
 	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
