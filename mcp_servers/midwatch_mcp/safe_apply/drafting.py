@@ -148,7 +148,7 @@ async def _operation(
     operation = Operation(id=name, op=draft.op, target=target, args=args)
     tried = await try_out(operation, snapshot, api)
     expected = tried.expected
-    shows = kind.proof == "reading" and not kind.pods(parsed)
+    shows = kind.proof == "reading" and not kind.parts(parsed, target)
     if shows and expected.pre_sha256 == expected.post_sha256:
         held = ", ".join(f"{place} is {value[0] if value else 'absent'}" for place, value in touched.items())
         raise RefusedChangeError("no_effect", f"{name} ({draft.op} of {entity}) changes nothing: {held}")

@@ -32,7 +32,7 @@ def pods_to_go(pods: Sequence[Mapping[str, Any]], *, unmanaged: bool) -> ToGo:
     bare: list[str] = []
     for pod in sorted(pods, key=_name):
         metadata = cast("Json", pod["metadata"])
-        owner = _controller(metadata)
+        owner = controller_of(metadata)
         ended = cast("Json", pod.get("status") or {}).get("phase") in _ENDED
         if _MIRROR in cast("Json", metadata.get("annotations") or {}):
             left.append(f"{_name(pod)} (a mirror pod: the node itself makes it)")
@@ -55,7 +55,8 @@ def _name(pod: Mapping[str, Any]) -> str:
     return f"{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}"
 
 
-def _controller(metadata: Mapping[str, Any]) -> Json:
+def controller_of(metadata: Mapping[str, Any]) -> Json:
+    """Return the owner that makes an object again; empty where there is none."""
     owners = cast("list[Json]", metadata.get("ownerReferences") or [])
     return next((owner for owner in owners if owner.get("controller")), Json())
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import KubeTarget, Target
 from midwatch_contracts.times import rfc3339
-from midwatch_mcp.safe_apply.draining import pods_to_go
+from midwatch_mcp.safe_apply.draining import controller_of, pods_to_go
 from midwatch_mcp.safe_apply.errors import RefusedChangeError, TargetError
 from midwatch_mcp.safe_apply.operations.apply import Apply, places
 from midwatch_mcp.safe_apply.operations.base import OperationKind, refuse
@@ -224,8 +224,8 @@ async def as_arguments(pod: Entity, values: Mapping[str, Any], cluster: str, api
     target = KubeTarget(cluster=cluster, apiVersion="v1", kind="Pod", namespace=pod.namespace, name=pod.name)
     found = (await api.read(target)).value
     container = _serving_container(found)
-    owner = _controller(found)
-    if owner is not None and owner["kind"] == "ReplicaSet":
+    owner = controller_of(found["metadata"])
+    if owner.get("kind") == "ReplicaSet":
         named = KubeTarget(
             cluster=cluster,
             apiVersion=owner["apiVersion"],
@@ -233,8 +233,8 @@ async def as_arguments(pod: Entity, values: Mapping[str, Any], cluster: str, api
             namespace=pod.namespace,
             name=owner["name"],
         )
-        owner = _controller((await api.read(named)).value)
-    if owner is None or owner["kind"] not in ("Deployment", "StatefulSet", "DaemonSet"):
+        owner = controller_of((await api.read(named)).value["metadata"])
+    if owner.get("kind") not in ("Deployment", "StatefulSet", "DaemonSet"):
         raise refuse(
             f"{pod} has no /admin/config, and no Deployment, StatefulSet or DaemonSet whose arguments could be changed"
         )
@@ -253,11 +253,6 @@ def _flags(name: str, value: Any) -> Json:
     if isinstance(value, bool):
         return {f"--{word}": True if value else None, f"--no-{word}": None if value else True}
     return {f"--{word}": value}
-
-
-def _controller(value: Mapping[str, Any]) -> Json | None:
-    owners = cast("list[Json]", value["metadata"].get("ownerReferences") or [])
-    return next((owner for owner in owners if owner.get("controller")), None)
 
 
 def _serving_container(pod: Mapping[str, Any]) -> str:

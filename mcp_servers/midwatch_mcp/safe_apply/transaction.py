@@ -7,7 +7,6 @@ is based on, so of two that were sent, one whose answer was lost among them, at 
 there is a state like any other. What no reading shows, such as a command that ran, is known by its answer alone.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,12 +28,8 @@ from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Expected, target_text
 from midwatch_mcp.safe_apply.reading import read_for
 from midwatch_mcp.safe_apply.steps import Step, Where, steps_of, undoing, whole
+from midwatch_mcp.safe_apply.tries import ATTEMPTS, Tries
 from midwatch_mcp.safe_apply.values import changes, cleaned
-
-ATTEMPTS = 8
-"""Tries of one step before it is given up."""
-_BACK_OFF_S = 0.25
-_MAX_BACK_OFF_S = 5.0
 
 T = TypeVar("T")
 
@@ -152,7 +147,7 @@ class Transaction:
                 maybe_written = maybe_written or confirmed
         raise StepFailedError(f"{step.id}: not applied after {ATTEMPTS} tries", written=maybe_written)
 
-    async def _send(self, step: Step, snapshot: Snapshot, tries: "Tries") -> Snapshot | None:
+    async def _send(self, step: Step, snapshot: Snapshot, tries: Tries) -> Snapshot | None:
         """Send one write; None where it was certainly not taken and the target is to be read again.
 
         Raises:
@@ -306,35 +301,6 @@ class Transaction:
             except LostError:
                 await tries.back_off()
         return await call()
-
-
-@dataclass
-class Tries:
-    """How often something was tried, and how long to wait before the next time."""
-
-    clock: Clock
-    patience_s: float = 0.0
-    """For so long a target that asks to come back costs no try."""
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self._patient_until = self.clock.now() + self.patience_s
-
-    @property
-    def left(self) -> bool:
-        """Whether it is worth another try."""
-        return self.count < ATTEMPTS
-
-    async def back_off(self) -> None:
-        """Wait, twice as long each time."""
-        await asyncio.sleep(0)
-        await self.clock.sleep(min(_MAX_BACK_OFF_S, _BACK_OFF_S * 2**self.count))
-        self.count += 1
-
-    async def come_back(self, after_s: float) -> None:
-        """Wait as long as the target asked for."""
-        self.count += self.clock.now() >= self._patient_until
-        await self.clock.sleep(after_s)
 
 
 def _half_way(steps: Sequence[Step], number: int, failure: Exception) -> str:

@@ -122,15 +122,14 @@ class OperationKind(ABC, Generic[ArgsT]):
         del args, target
         return ()
 
-    def pods(self, args: ArgsT) -> int:
-        """Return how many pods it makes go by itself, beside those of a workload that it changes."""
-        del args
-        return 0
-
     def notes(self, args: ArgsT) -> Sequence[str]:
         """Return what a person must know who approves it, from the arguments alone."""
         del args
         return ()
+
+
+class Nothing(Model):
+    """Arguments of an operation that takes none."""
 
 
 WRITTEN_HERE: dict[str, Any] = {"x-written-by": "change_propose"}

@@ -61,8 +61,3 @@ class EvictOperation(OperationKind[Evict]):
             "uid": args.uid,
             "node": cast("dict[str, Any]", value.get("spec") or {}).get("nodeName"),
         }
-
-    def pods(self, args: Evict) -> int:
-        """Return one."""
-        del args
-        return 1

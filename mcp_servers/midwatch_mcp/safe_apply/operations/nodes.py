@@ -7,15 +7,11 @@ from pydantic import Field
 
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import KubeTarget, Target
-from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, OperationKind, Part, Touched, Undo, refuse
+from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, Nothing, OperationKind, Part, Touched, Undo, refuse
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import cleaned, lookup
 
 UNSCHEDULABLE = "/spec/unschedulable"
-
-
-class Nothing(Model):
-    """Takes nothing."""
 
 
 class _SchedulingOperation(OperationKind[Nothing]):
@@ -124,10 +120,6 @@ class DrainOperation(OperationKind[Drain]):
             raise refuse("the target of a drain is a Node")
         cordon = Part("cordon", target, {}, "", {"spec": {}}, {"spec": {"unschedulable": True}})
         return [cordon, *(_eviction(args, pod, target) for pod in args.pods)]
-
-    def pods(self, args: Drain) -> int:
-        """Return how many go."""
-        return len(args.pods)
 
     def notes(self, args: Drain) -> Sequence[str]:
         """Name what is lost and what stays."""

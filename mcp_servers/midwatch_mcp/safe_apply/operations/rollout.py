@@ -7,7 +7,15 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.safe_apply.operations.base import WORKLOADS, WRITTEN_HERE, OperationKind, Touched, Undo, refuse
+from midwatch_mcp.safe_apply.operations.base import (
+    WORKLOADS,
+    WRITTEN_HERE,
+    Nothing,
+    OperationKind,
+    Touched,
+    Undo,
+    refuse,
+)
 from midwatch_mcp.safe_apply.operations.pod_template import TEMPLATE
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import escape, lookup
@@ -54,10 +62,6 @@ class RolloutRestartOperation(OperationKind[RolloutRestart]):
 
 
 _AT = f"{TEMPLATE}/metadata/annotations/{escape(RESTARTED_AT)}"
-
-
-class Nothing(Model):
-    """Takes nothing."""
 
 
 class _PausedOperation(OperationKind[Nothing]):
