@@ -157,7 +157,11 @@ class Journal:
             for target in targets:
                 holder = db.execute("SELECT change_id FROM holds WHERE target = ?", (target,)).fetchone()
                 if holder is not None:
-                    raise RefusedChangeError("busy", f"{target} is held by {holder[0]}, which has not ended yet")
+                    raise RefusedChangeError(
+                        "busy",
+                        f"{target} is held by {holder[0]}, which has not ended: `midwatch change show` says how far it "
+                        "is, and `midwatch change recover` takes it up where its process has died",
+                    )
                 db.execute("INSERT INTO holds VALUES (?, ?)", (target, change.change_id))
             _insert(db, change, now)
             for operation, found in expected.items():

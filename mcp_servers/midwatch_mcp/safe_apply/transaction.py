@@ -274,6 +274,10 @@ class Transaction:
             return [str(failure)]
         undone = back.where(snapshot) == "after" or (back.pre == back.post and back.where(snapshot) == "before")
         if not undone or (not step.kind.absence and step.where(snapshot) != "before"):
+            if self._state(operation) == "undone" and step.where(snapshot) == "elsewhere":
+                # Read as before when it was undone; what is there is neither that nor ours.
+                proofs.append(f"{name} was led back, and somebody else changed it since")
+                return []
             return [f"{operation.id}: the touched values of {name} are not those from before the change"]
         proofs.append(_as_before(name, expected, snapshot))
         return []
@@ -289,7 +293,8 @@ class Transaction:
         except TargetMissingError as error:
             raise StepFailedError(f"{step.id}: {error}", written=written) from error
         except TargetError as error:
-            raise StepFailedError(f"{step.id}: it cannot be read: {error}", written=written) from error
+            name = target_text(step.target)
+            raise StepFailedError(f"{step.id}: {name} cannot be read: {error}", written=written) from error
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         tries = Tries(self.clock)
