@@ -7,46 +7,17 @@ plan. What cannot be listed makes the change `dangerous`, since then nobody know
 import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Blast, Diff, KubeTarget, Operation, Reach, ServiceReach, ServingTarget
 from midwatch_mcp.safe_apply.classify import Judgement, entity_of
-from midwatch_mcp.safe_apply.errors import TargetError
+from midwatch_mcp.safe_apply.pods import Object, carries, is_alive, is_ready, labels_of, selected
 from midwatch_mcp.safe_apply.policy import Limits
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.quotas import quota_refusals
-
-Object = Mapping[str, Any]
-_LISTED = ("Pod", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ResourceQuota")
-
-
-@dataclass
-class Surroundings:
-    """A namespace as it stands. `unknown` names what could not be listed, with the reason."""
-
-    lists: dict[str, Sequence[Object]] = field(default_factory=dict[str, Sequence[Object]])
-    unknown: list[str] = field(default_factory=list[str])
-
-    def of(self, kind: str) -> Sequence[Object]:
-        """Return the objects of a kind."""
-        return self.lists.get(kind, ())
-
-
-async def surroundings(namespace: str, api: TargetApi) -> Surroundings:
-    """List what a change in a namespace may reach."""
-    found = Surroundings()
-
-    async def one(kind: str) -> None:
-        try:
-            found.lists[kind] = await api.objects(kind, namespace)
-        except TargetError as error:
-            found.unknown.append(f"the {kind}s of {namespace} cannot be listed ({error})")
-
-    await asyncio.gather(*map(one, _LISTED))
-    found.unknown.sort()
-    return found
+from midwatch_mcp.safe_apply.surroundings import Surroundings, surroundings
 
 
 @dataclass(frozen=True)
@@ -163,7 +134,7 @@ def _gone(step: Step, namespace: str, space: Surroundings) -> Gone | None:
     spec = cast("dict[str, Any]", value.get("spec") or {})
     if "template" not in spec or not isinstance(spec.get("selector"), dict):
         return _service(step, space) if target.kind == "Service" else None
-    pods = [pod for pod in space.of("Pod") if _alive(pod) and _selected(pod, spec["selector"])]
+    pods = [pod for pod in space.of("Pod") if is_alive(pod) and selected(pod, spec["selector"])]
     return _workload(step, pods, target.kind)
 
 
@@ -180,7 +151,7 @@ def _one_pod(step: Step, space: Surroundings) -> Gone | None:
         return Gone(pods, 1, 1, "the pod goes, and its controller makes another")
     if step.operation.op == "serving.drain":
         return Gone(pods, 0, 1, "the pod takes no new requests")
-    left = [pod for pod in pods if step.after and _labels(pod) != _labels(step.after)]
+    left = [pod for pod in pods if step.after and labels_of(pod) != labels_of(step.after)]
     return Gone(left, 0, 1, "the pod gets other labels") if left else None
 
 
@@ -258,7 +229,7 @@ def _service(step: Step, space: Surroundings) -> Gone | None:
     selector = cast("dict[str, str]", cast("dict[str, Any]", step.before.get("spec") or {}).get("selector") or {})
     if step.after or not selector:
         return None
-    return Gone([pod for pod in space.of("Pod") if _has(pod, selector)], 0, 0, "its name and address go")
+    return Gone([pod for pod in space.of("Pod") if carries(pod, selector)], 0, 0, "its name and address go")
 
 
 # Whom it reaches
@@ -274,7 +245,7 @@ def _shares(step: Step, gone: Gone, space: Surroundings) -> Iterator[ServiceReac
         selector = cast("dict[str, str]", service["spec"].get("selector") or {})
         if not selector or (deleted and entity is not None and name != entity.name):
             continue
-        ready = {pod["metadata"]["name"] for pod in space.of("Pod") if is_ready(pod) and _has(pod, selector)}
+        ready = {pod["metadata"]["name"] for pod in space.of("Pod") if is_ready(pod) and carries(pod, selector)}
         reached = ready & gone_names
         if not reached:
             continue
@@ -285,7 +256,9 @@ def _shares(step: Step, gone: Gone, space: Surroundings) -> Iterator[ServiceReac
 
 def _leaves(step: Step, selector: Mapping[str, str]) -> bool:
     """Say whether the pods that come no longer carry what a Service selects by."""
-    return _has(_template(step.before), selector) and bool(step.after) and not _has(_template(step.after), selector)
+    return (
+        carries(_template(step.before), selector) and bool(step.after) and not carries(_template(step.after), selector)
+    )
 
 
 def _template(value: Object) -> Mapping[str, Any]:
@@ -297,7 +270,7 @@ def _budgets(gone: Gone, space: Surroundings) -> Iterator[str]:
     """Yield the disruption budgets that allow fewer pods to go than do at once."""
     for budget in space.of("PodDisruptionBudget"):
         selector = cast("dict[str, Any]", budget["spec"].get("selector") or {})
-        held = [pod for pod in gone.pods if is_ready(pod) and _selected(pod, selector)]
+        held = [pod for pod in gone.pods if is_ready(pod) and selected(pod, selector)]
         allowed = _number(budget, "status", "disruptionsAllowed")
         away = min(gone.at_once, len(held))
         if held and allowed is not None and away > allowed:
@@ -322,49 +295,3 @@ def _autoscalers(step: Step, space: Surroundings) -> Iterator[str]:
         wanted = _count(new[0], 1)
         beyond = "" if least <= wanted <= most else f", between {least} and {most}, and will set them back"
         yield said + beyond
-
-
-# Pods and labels
-
-
-def is_ready(pod: Object) -> bool:
-    """Say whether a pod takes traffic: Ready, and not about to go."""
-    conditions = cast("list[dict[str, Any]]", cast("dict[str, Any]", pod.get("status") or {}).get("conditions") or [])
-    return _alive(pod) and any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-
-
-def _alive(pod: Object) -> bool:
-    phase = cast("dict[str, Any]", pod.get("status") or {}).get("phase")
-    return not pod["metadata"].get("deletionTimestamp") and phase not in ("Succeeded", "Failed")
-
-
-def _labels(value: Object) -> Mapping[str, str]:
-    metadata = cast("dict[str, Any]", value.get("metadata") or {})
-    return cast("dict[str, str]", metadata.get("labels") or {})
-
-
-def _has(pod: Object, selector: Mapping[str, str]) -> bool:
-    return selector.items() <= _labels(pod).items()
-
-
-def _selected(pod: Object, selector: Mapping[str, Any]) -> bool:
-    """Judge a label selector; an empty one selects everything, an operator that is not known nothing."""
-    labels = _labels(pod)
-    if not _has(pod, cast("dict[str, str]", selector.get("matchLabels") or {})):
-        return False
-    return all(_holds(one, labels) for one in cast("list[dict[str, Any]]", selector.get("matchExpressions") or []))
-
-
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(str(expression.get("key"))), cast("list[str]", expression.get("values") or [])
-    match expression.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case _:
-            return False

@@ -16,6 +16,8 @@ from midwatch_mcp.safe_apply.values import escape
 
 _SHELL = re.compile(r"\$\(|`|&&|\|\||[;|]\s*[\w./]|[<>]\s*/|\n|(^|[\s/])(ba|da|z|k|a)?sh\s+-\w*c")
 """What only a shell would read: substitutions, chains, pipes, redirections, a shell by name."""
+_COMMAND = "that is a command, not a setting"
+_INTERPRETER = re.compile(r"(python|pypy|uv|uvx|pipx)[0-9.]*")
 _SHORTEST = 4
 """Letters of a flag's name from which argparse's abbreviations are taken for the flag."""
 _POD_LISTS = ("containers", "initContainers", "ephemeralContainers")
@@ -170,17 +172,21 @@ def _words(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
     known = {*old["command"], *old["args"]}
     fresh = [word for word in line if word not in known]
     if program in hazards().programs and (fresh or old["command"] != new["command"]):
-        yield Finding(
-            "forbidden", f"{place} runs {program}, which runs what it is given: that is a command, not a setting"
-        )
+        yield Finding("forbidden", f"{place} runs {program}, which runs what it is given: {_COMMAND}")
+    elif _INTERPRETER.fullmatch(program) and any(_is_code(word, line) for word in fresh):
+        yield Finding("forbidden", f"{place} gives {program} other code to run: {_COMMAND}")
     elif old["command"] and old["command"][0] != (new["command"] or [""])[0]:
         yield Finding("dangerous", f"{place} runs another program")
     for word in fresh:
         if _SHELL.search(word):
-            yield Finding(
-                "forbidden", f"{place}: the word {word[:60]!r} is a shell's: that is a command, not a setting"
-            )
+            yield Finding("forbidden", f"{place}: the word {word[:60]!r} is a shell's: {_COMMAND}")
     yield from _flags(place, set(_flag_values(line)) ^ set(_flag_values([*old["command"], *old["args"]])))
+
+
+def _is_code(word: str, line: list[str]) -> bool:
+    """Say whether a word of a Python command line is code, a module or a file of code."""
+    at = line.index(word)
+    return word.startswith("-c") or word == "-" or word.endswith(".py") or (at > 0 and line[at - 1] in ("-c", "-m"))
 
 
 def _texts(value: Any) -> list[str]:

