@@ -13,18 +13,22 @@ the cluster's own log and its objects:
 An attempt that ended before its first write (`superseded`) counts as undone: the judge asks the same of it.
 """
 
+import asyncio
 import copy
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midwatch_contracts.plan import Change
+from midwatch_contracts.plan import Change, Target
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.errors import TargetError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, QUERY, World, scale, set_blocks
+from midwatch_mcp.safe_apply.fuse import Killed
+from midwatch_mcp.safe_apply.ports import Snapshot, Write
 from storm import PERSONS, Storm, StormyApi, StormyReader
 
 pytestmark = pytest.mark.anyio
@@ -72,14 +76,14 @@ def touched(world: World) -> dict[str, Any]:
     }
 
 
-def strange(world: World) -> list[str]:
-    """Return what is not as before and not by the decision of the person, whose numbers are no others'."""
+def strange(world: World, wanted: dict[str, Any]) -> list[str]:
+    """Return what is not as wanted and not by the decision of the person, whose numbers are no others'."""
     now = touched(world)
-    by_person = isinstance(now["Deployment/llm/router"], int) and now["Deployment/llm/router"] in PERSONS
+    by_person = now["Deployment/llm/router"] in PERSONS
     return [
         entity
-        for entity in BEFORE
-        if now[entity] != BEFORE[entity] and not (entity == "Deployment/llm/router" and by_person)
+        for entity in wanted
+        if now[entity] != wanted[entity] and not (entity == "Deployment/llm/router" and by_person)
     ]
 
 
@@ -113,9 +117,10 @@ async def one_apply(world: World, proposal: Proposal, seed: int) -> Change:
     world.metrics.stopped_at = None
     world.metrics.constant(QUERY, 3.0 if storm.rng.random() < 0.3 else 0.2)
     world.approve(proposal)
+    api = StormyApi(world.cluster, storm, world.clock)
     envelope = Envelope(
         state=world.state,
-        api=StormyApi(world.cluster, storm),
+        api=api,
         reader=StormyReader(world.metrics, storm, world.clock),
         clock=world.clock,
         allow_write=True,
@@ -131,6 +136,7 @@ async def one_apply(world: World, proposal: Proposal, seed: int) -> Change:
     try:
         return await carried(envelope, proposal.plan.id)
     finally:
+        await api.quiet()
         await envelope.aclose()
 
 
@@ -140,15 +146,15 @@ def wrong(world: World, change: Change) -> str:
     log = Counter(write.entity for write in world.cluster.writes if write.before_sha256 != write.after_sha256)
     match change.state:
         case "verified":
-            if now != AFTER or any(log[entity] != 1 for entity in AFTER):
+            if strange(world, AFTER) or any(log[entity] != 1 for entity in AFTER):
                 return f"verified, and there is {now} by {dict(log)}"
         case "undone" | "superseded":
-            if strange(world):
+            if strange(world, BEFORE):
                 return f"{change.state}, and there is {now}: {change.note}"
             if any(log[entity] % 2 for entity in BEFORE if now[entity] == BEFORE[entity]):
                 return f"{change.state}, by {dict(log)}"
         case "stuck":
-            unsaid = [entity for entity in strange(world) if entity.rpartition("/")[2] not in change.note]
+            unsaid = [entity for entity in strange(world, BEFORE) if entity.rpartition("/")[2] not in change.note]
             if unsaid or "A person must look: " not in change.note:
                 return f"stuck, and nothing is said of {unsaid}: {change.note}"
         case other:
@@ -172,3 +178,39 @@ async def test_under_any_faults_a_change_ends_verified_undone_or_stuck_and_said(
         print(f"\nfaults: {number} applies: {told}, {len(other)} else")  # noqa: T201 (the figure of this test)
     assert not other, "\n".join(other[:10])
     assert min(ends[end] for end in ("verified", "undone", "stuck")) > 0, "a storm that never changes the end is none"
+
+
+@dataclass
+class DyingApi(StormyApi):
+    """Its process dies while the first write is under way, which arrives half a minute later."""
+
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
+        if dry_run:
+            return await self.cluster.write(target, write, read=read, dry_run=True)
+
+        async def arrive() -> None:
+            await self.clock.sleep(30)
+            await self.cluster.write(target, write, read=read, dry_run=False)
+
+        self.late.append(asyncio.create_task(arrive()))
+        raise Killed("write")
+
+
+@pytest.mark.parametrize("operation", [set_blocks(), CREATE], ids=["set_args", "create"])
+async def test_a_write_that_arrives_after_its_process_died_does_not_outlive_the_undo(
+    world: World, operation: dict[str, Any]
+) -> None:
+    proposal = await world.propose(operation)
+    world.approve(proposal, expires_s=10)
+    before = touched(world)
+    api = DyingApi(world.cluster, Storm(0, world.cluster), world.clock)
+    envelope = Envelope(state=world.state, api=api, reader=world.metrics, clock=world.clock, allow_write=True)
+    with pytest.raises(Killed):
+        await envelope.apply(proposal.plan.id)
+    await envelope.aclose()
+    await world.clock.advance(11)
+    (change,) = await world.open().recover()
+    await api.quiet()
+    assert change.state == "undone", change.note
+    assert len(world.cluster.writes) == 2, "the late one was taken, and undone"
+    assert touched(world) == before

@@ -23,7 +23,9 @@ from midwatch_mcp.safe_apply.errors import (
     TargetError,
     TargetMissingError,
 )
+from midwatch_mcp.safe_apply.in_flight import IN_FLIGHT_S, UNANSWERED, unanswered_at
 from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Expected, target_text
 from midwatch_mcp.safe_apply.reading import read_for
@@ -65,6 +67,7 @@ class Transaction:
 
     def __post_init__(self) -> None:
         self._expected = self.journal.expected(self.change_id)
+        self._fenced: set[str] = set()
 
     def _change(self) -> Change:
         return self.journal.record(self.change_id).change
@@ -77,6 +80,10 @@ class Transaction:
     ) -> None:
         body = ({"note": note} if note else {}) | ({"answer": dict(answer)} if answer else {})
         self.journal.operation(self.change_id, operation.id, state, now=self.clock.now(), body=body)
+
+    def _note_unanswered(self, operation: str) -> None:
+        body = {UNANSWERED: True}
+        self.journal.operation(self.change_id, operation, "applying", now=self.clock.now(), body=body)
 
     async def forward(self) -> Change:
         """Apply every operation that is not applied yet, in order; then the change is `applied`.
@@ -93,7 +100,9 @@ class Transaction:
             against = self.against()
             if against is not None:
                 raise StepFailedError(f"{operation.id}: {against}", written=maybe_written)
-            if not maybe_written:
+            if maybe_written:
+                self._note_unanswered(operation.id)
+            else:
                 self._record(operation, "applying")
             try:
                 answer = await self._apply(operation, maybe_written=maybe_written)
@@ -136,6 +145,7 @@ class Transaction:
             except LostError as error:
                 if step.kind.proof == "answer_once":
                     raise StepFailedError(f"{step.id}: the {_may_have_run(step)}: {error}", written=True) from error
+                self._note_unanswered(step.id)
                 maybe_written = True
                 await tries.back_off()
             except (TargetError, RefusedChangeError) as refusal:
@@ -181,17 +191,11 @@ class Transaction:
         for operation in reversed(self.plan.operations):
             if self._state(operation) in ("pending", "failed", "undone"):
                 continue
-            if not isinstance(operation.undo, Operation):
-                problems += await self._left(operation)
-                continue
-            self._record(operation, "undoing")
-            try:
-                await self._undo(operation, operation.undo)
-            except StepFailedError as failure:
-                problems.append(str(failure))
-                self._record(operation, "unknown", str(failure))
-            else:
-                self._record(operation, "undone")
+            if self._state(operation) == "applying":
+                self._note_unanswered(operation.id)
+            problems += await self._lead_back(operation)
+        for operation in await self._after_the_late_ones():
+            problems += await self._lead_back(operation)
         proofs, doubts = await self._prove()
         problems += doubts
         if problems:
@@ -199,6 +203,31 @@ class Transaction:
             return self.journal.move(self.change_id, "stuck", now=self.clock.now(), note=note)
         note = f"{reason} Undone and read again: {'; '.join(proofs)}"
         return self.journal.move(self.change_id, "undone", now=self.clock.now(), note=note)
+
+    async def _lead_back(self, operation: Operation) -> list[str]:
+        """Undo one operation, and return what stands in the way."""
+        if not isinstance(operation.undo, Operation):
+            return await self._left(operation)
+        self._record(operation, "undoing")
+        try:
+            await self._undo(operation, operation.undo)
+        except StepFailedError as failure:
+            self._record(operation, "unknown", str(failure))
+            return [str(failure)]
+        self._record(operation, "undone")
+        return []
+
+    async def _after_the_late_ones(self) -> list[Operation]:
+        """Wait until no write without an answer can arrive any more, and return the operations that it could undo."""
+        waiting: list[Operation] = []
+        until = 0.0
+        for operation in reversed(self.plan.operations):
+            at = unanswered_at(self.journal, self.change_id, operation.id)
+            if at is not None and self._state(operation) == "undone" and operation.id not in self._fenced:
+                waiting.append(operation)
+                until = max(until, at + IN_FLIGHT_S)
+        await self.clock.sleep(max(0.0, until - self.clock.now()))
+        return waiting
 
     async def _left(self, operation: Operation) -> list[str]:
         """Return what of an operation without an undo stays; nothing where reading shows that it was not done."""
@@ -230,7 +259,10 @@ class Transaction:
                     f"{step.id}: {target_text(step.target)} holds other values than the change left there", written=True
                 )
             try:
-                await self._send(step, snapshot, tries)
+                taken = await self._send(step, snapshot, tries)
+                # Its version has moved, so that an older write is refused; a creation asks for none.
+                if taken is not None and operation_kind(operation.op).verb != "create":
+                    self._fenced.add(operation.id)
             except LostError:
                 await tries.back_off()
             except (TargetError, RefusedChangeError) as refusal:

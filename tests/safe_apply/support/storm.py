@@ -1,9 +1,11 @@
-"""An API server on a bad day: any call may be refused, lost before or after it was carried out.
+"""An API server on a bad day: any call may be refused, lost before or after it was carried out, or come late.
 
 Faults are made as the client meets them, as `KubeError` and `UnreachableError`, and go through the product's own
 reading of them (`target_error`). What was really stored, the fake cluster's own log says.
 """
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +27,8 @@ T = TypeVar("T")
 
 REFUSALS = ("conflict", "throttled", "no connection")
 """The call was certainly not carried out."""
-LOSSES = ("500", "timeout", "reset")
-"""Whether it was carried out, the answer does not tell."""
+LOSSES = ("500", "timeout", "reset", "late")
+"""Whether it was carried out, the answer does not tell; `late`: it is, up to a minute after the caller gave up."""
 KINDS = (*REFUSALS, *LOSSES, "webhook mutates", "webhook denies", "metrics stop", "metrics break", "somebody writes")
 
 PERSONS = range(20, 31)
@@ -93,6 +95,8 @@ class StormyApi:
 
     cluster: FakeCluster
     storm: Storm
+    clock: Clock
+    late: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     async def cluster_uid(self) -> str:
         return await self.cluster.cluster_uid()
@@ -127,9 +131,20 @@ class StormyApi:
         kind = self.storm.draw(*among)
         if kind is None:
             return await call()
-        if kind in LOSSES and self.storm.rng.random() < 0.5:
+        if kind == "late":
+            self.late.append(asyncio.create_task(self._later(call)))
+        elif kind in LOSSES and self.storm.rng.random() < 0.5:
             await call()
         raise error_of(kind, self.storm.rng)
+
+    async def _later(self, call: Callable[[], Awaitable[Any]]) -> None:
+        await self.clock.sleep(self.storm.rng.uniform(1, 59))
+        with contextlib.suppress(TargetError):
+            await call()
+
+    async def quiet(self) -> None:
+        """Wait for what comes late."""
+        await asyncio.gather(*self.late)
 
 
 def _mutate(value: dict[str, Any]) -> None:
