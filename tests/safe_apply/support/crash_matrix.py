@@ -67,7 +67,6 @@ class Whole:
 
     steps: list[str]
     asked: list[tuple[str, str]]
-    recovery: list[str] = field(default_factory=list[str])
 
 
 class Matrix:
