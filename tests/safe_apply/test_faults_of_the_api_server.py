@@ -66,7 +66,7 @@ AFTER: dict[str, Any] = {
 def touched(world: World) -> dict[str, Any]:
     objects = world.cluster.objects_by_entity
     made = objects.get(CREATED)
-    # What a webhook adds beside is none of the plan's.
+    # What a webhook adds beside is none of the plan's; what it makes of what was given is.
     data = None if made is None else {"queue": made["data"].get("queue")}
     return {
         "Deployment/llm/chat": world.args()[1].partition("=")[2],

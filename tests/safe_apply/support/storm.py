@@ -153,7 +153,7 @@ def _mutate(value: dict[str, Any]) -> None:
     if "replicas" in spec:
         spec["replicas"] += 1
     if value["kind"] == "ConfigMap":
-        value.setdefault("data", {})["injected"] = "yes"
+        value["data"] |= {"queue": "1", "injected": "yes"}
 
 
 @dataclass

@@ -52,10 +52,12 @@ class CreateOperation(OperationKind[Create]):
     absence = True
 
     def touched(self, args: Create, value: Mapping[str, Any]) -> Touched:
-        """Return that there is no object, or which: ours by its mark, in an undo any by its content."""
+        """Return that there is no object, or which: ours by mark and what it was given, in an undo by its content."""
         if not value:
             return {"": []}
-        return {"": [cleaned(value) if args.mark is None else mark_of(value)]}
+        if args.mark is None:
+            return {"": [cleaned(value)]}
+        return {"": [mark_of(value), projected(cleaned(value), args.manifest)]}
 
     def request(self, args: Create, value: Mapping[str, Any]) -> Write:
         """Return the object with its mark."""
