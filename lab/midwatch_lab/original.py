@@ -44,7 +44,6 @@ class Original:
     """Of etcd and of kube-apiserver."""
     certificate: Path
     """What it signs with, itself."""
-    service_account_key: Path
 
     def kubeconfig(self, file: Path, user: str = "admin") -> Path:
         """Write a kubeconfig of a user, and return its path."""
@@ -137,7 +136,7 @@ def running(
                     raise OriginalError(f"kube-apiserver did not come up: {(folder / 'log').read_text()[-2000:]}")
                 time.sleep(0.1)
             pids = tuple(process.pid for process in processes)
-            yield Original(url, pids, folder / "certs" / "apiserver.crt", folder / "sa.key")
+            yield Original(url, pids, folder / "certs" / "apiserver.crt")
         finally:
             for process in reversed(processes):
                 process.kill()

@@ -17,6 +17,13 @@ from midwatch_mcp.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine may take its time; the limit has a test of its own."""
+    monkeypatch.setattr(completion_module, "WAIT_S", 60.0)
+
+
 OBJECT, TRIAGE, METRIC = (
     PromptReference(type="ref/prompt", name=name) for name in ("explain_object", "triage_incident", "explain_metric")
 )

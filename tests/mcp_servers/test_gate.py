@@ -224,7 +224,7 @@ async def test_a_client_that_asks_for_progress_hears_of_a_call_that_runs_on(
     assert not plain.is_error
     assert [total for _, total, _ in heard[:3]] == [30.0] * 3
     assert [progress for progress, _, _ in heard] == sorted({progress for progress, _, _ in heard})
-    assert heard[0][2] == "echo_once_called has run for 0 s; it is stopped after 30"
+    assert all(str(message).startswith("echo_once_called has run for ") for _, _, message in heard)
 
 
 async def test_a_cancelled_call_leaves_its_audit_line(echo: Caller, tmp_path: Path, room: Room) -> None:

@@ -100,7 +100,9 @@ def test_input_from_a_file_is_served_too(settings: ServerSettings, world: World,
     asked = tmp_path / "asked"
     asked.write_bytes(message(1, "initialize", HELLO))
     with asked.open("rb") as stream:
-        done = subprocess.run(command_line(settings, "metrics"), stdin=stream, capture_output=True, check=True)
+        done = subprocess.run(
+            command_line(settings, "metrics"), stdin=stream, capture_output=True, check=True, timeout=60
+        )
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
 
 

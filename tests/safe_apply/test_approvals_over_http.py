@@ -3,8 +3,6 @@
 import json
 import stat
 import sys
-import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 
 from midwatch_contracts.canonical import canonical_bytes
@@ -37,6 +34,7 @@ from midwatch_mcp.safe_apply.receiving import ApprovalInbox
 from midwatch_mcp.safe_apply.remote import RemoteServer, shown
 from midwatch_mcp.server import new_server
 from midwatch_mcp.settings import ServerSettings
+from midwatch_mcp.testing.world import served as on_loopback
 from midwatch_mcp.tool_server import ToolServer
 from safe_apply_desk import Desk, Terminal
 
@@ -243,16 +241,8 @@ def listening(desk: Desk) -> Generator[str]:
     settings = ServerSettings(state=world.state)
     server = changes_server(settings, LazyRoom(desk))
     app = application(world, server, ApprovalInbox(settings))
-    web = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=web.run, daemon=True)
-    thread.start()
-    while not web.started and thread.is_alive():
-        time.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}/mcp"
-    finally:
-        web.should_exit = True
-        thread.join(10)
+    with on_loopback(app, lifespan="on") as port:
+        yield f"http://127.0.0.1:{port}/mcp"
 
 
 @pytest.fixture

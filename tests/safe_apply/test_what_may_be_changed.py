@@ -359,7 +359,7 @@ async def test_what_git_keeps_may_be_changed_as_dangerous_where_the_policy_says_
     world.cluster.put(
         deployment(annotations={"meta.helm.sh/release-name": "chat"}, labels={"helm.sh/chart": "vllm-0.1"})
     )
-    with pytest.raises(RefusedChangeError, match=r"Helm keeps it .release /chat of chart vllm-0.1.+--as git"):
+    with pytest.raises(RefusedChangeError, match=r"Helm keeps it .release /chat of chart vllm-0.1.+change it in Git"):
         await world.propose(set_blocks())
     policy(world, 'gitops = "dangerous"\n')
     proposal = await world.propose(set_blocks())

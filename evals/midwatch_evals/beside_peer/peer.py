@@ -46,6 +46,8 @@ def fetched(folder: Path) -> Path:
         if member is None:
             raise CommandError(f"{_URL} holds no {_MEMBER}")
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(member.read())
-    file.chmod(0o755)
-    return file
+        # Under its name only once it is whole, for a file of that name is not looked into again.
+        draft = file.with_suffix(".part")
+        draft.write_bytes(member.read())
+    draft.chmod(0o755)
+    return draft.replace(file)

@@ -13,7 +13,7 @@ from midwatch_lab.bench.sides import NAMESPACE, Side, fill
 
 PODS: Final = 1_000
 _EACH: Final = 83
-"""Every so-manieth pod is sick."""
+"""One pod in so many is sick."""
 
 
 def _waiting(reason: str) -> dict[str, Any]:

@@ -141,5 +141,5 @@ def _broken(found: Backends, now: float) -> list[Trouble]:
 def _summary(data: KubeTopologyData, broken: int) -> str:
     said = f"{data.service}: {data.ready} of {data.total} pods ready, owned by {', '.join(data.workloads) or 'none'}."
     if broken:
-        said += f" Broken: {broken} places, the first: {data.broken[0]}."
+        said += f" Broken: {broken} place{'' if broken == 1 else 's'}, the first: {data.broken[0]}."
     return said + (f" Mentioned: {len(data.mentioned)} bounds." if data.mentioned else "")

@@ -77,14 +77,14 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if preview.risk == "forbidden":
         _deny(plan, sha256, settings, journal, "the plan is forbidden")
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
-    longest = load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
-    if parse_duration(arguments.expires) > longest.approvals.max_age_s:
+    policy = load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
+    if parse_duration(arguments.expires) > policy.approvals.max_age_s:
         raise CommandError(
-            f"--expires {arguments.expires} is longer than the policy's {longest.approvals.max_age_s:g} s"
+            f"--expires {arguments.expires} is longer than the policy's {policy.approvals.max_age_s:g} s"
         )
-    needed = longest.approvals.rule(preview.risk).people
+    needed = policy.approvals.rule(preview.risk).people
     consents = Consents(settings.state, journal, _audit(settings, journal), WallClock(), settings.lab)
-    names = approvers_of(consents.signed(plan, longest).on(sha256))
+    names = approvers_of(consents.signed(plan, policy).on(sha256))
     if names or needed > 1:
         show(f"approved so far by {', '.join(names) or 'nobody'}; {needed} must approve")
     signer, yes = _answered(arguments, plan, settings)

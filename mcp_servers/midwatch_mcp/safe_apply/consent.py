@@ -171,10 +171,8 @@ class Consents:
         Raises:
             RefusedChangeError: the answer is no, or the question is not open.
         """
-        if reply.key is None or reply.outcome == "not_asked":
-            return None
-        if reply.outcome == "timeout":
-            # The call that asked was the only one that could bring an answer, and it is about to end.
+        if reply.key is None or reply.outcome in ("not_asked", "timeout"):
+            # The call that asked was the only one that could bring an answer, and after a time-out it is about to end.
             return None
         now = self.clock.now()
         question = Questions(self.journal).answer(plan.id, reply.key, reply.principal, reply.outcome, now=now)

@@ -12,12 +12,12 @@ from typing import Any, cast
 from midwatch_contracts.canonical import canonical_bytes
 from midwatch_contracts.plan import Risk
 from midwatch_mcp.safe_apply.classification import Hazard, hazards
+from midwatch_mcp.safe_apply.command_lines import is_python, may_be_code, program, python_code, unwrapped
 from midwatch_mcp.safe_apply.values import escape
 
 _SHELL = re.compile(r"\$\(|`|&&|\|\||[;|]\s*[\w./]|[<>]\s*/|\n|(^|[\s/])(ba|da|z|k|a)?sh\s+-\w*c")
 """What only a shell would read: substitutions, chains, pipes, redirections, a shell by name."""
 _COMMAND = "that is a command, not a setting"
-_INTERPRETER = re.compile(r"(python|pypy|uv|uvx|pipx)[0-9.]*")
 _SHORTEST = 4
 """Letters of a flag's name from which argparse's abbreviations are taken for the flag."""
 _POD_LISTS = ("containers", "initContainers", "ephemeralContainers")
@@ -167,26 +167,23 @@ def _words(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
     new = {which: _texts(now.get(which)) for which in ("command", "args")}
     if old == new:
         return
-    line = [*new["command"], *new["args"]]
-    program = line[0].rsplit("/", 1)[-1] if line and (new["command"] or not old["command"]) else ""
     known = {*old["command"], *old["args"]}
-    fresh = [word for word in line if word not in known]
-    if program in hazards().programs and (fresh or old["command"] != new["command"]):
-        yield Finding("forbidden", f"{place} runs {program}, which runs what it is given: {_COMMAND}")
-    elif _INTERPRETER.fullmatch(program) and any(_is_code(word, line) for word in fresh):
-        yield Finding("forbidden", f"{place} gives {program} other code to run: {_COMMAND}")
-    elif old["command"] and old["command"][0] != (new["command"] or [""])[0]:
+    fresh = [word for side in new.values() for word in side if word not in known]
+    before, line = (unwrapped([*words["command"], *words["args"]]) for words in (old, new))
+    # Without a command the image's own entrypoint runs, and the first word may be an argument of it.
+    name = program(line) if new["command"] or not old["command"] else ""
+    if name in hazards().programs and (fresh or before != line):
+        yield Finding("forbidden", f"{place} runs {name}, which runs what it is given: {_COMMAND}")
+    elif is_python(name) and python_code(before) != python_code(line):
+        yield Finding("forbidden", f"{place} gives {name} other code to run: {_COMMAND}")
+    elif old["command"] and before[:1] != line[:1]:
         yield Finding("dangerous", f"{place} runs another program")
+    elif not new["command"] and any(may_be_code(word) for word in fresh):
+        yield Finding("dangerous", f"{place} has words that are code, if the image's entrypoint is an interpreter")
     for word in fresh:
         if _SHELL.search(word):
             yield Finding("forbidden", f"{place}: the word {word[:60]!r} is a shell's: {_COMMAND}")
-    yield from _flags(place, set(_flag_values(line)) ^ set(_flag_values([*old["command"], *old["args"]])))
-
-
-def _is_code(word: str, line: list[str]) -> bool:
-    """Say whether a word of a Python command line is code, a module or a file of code."""
-    at = line.index(word)
-    return word.startswith("-c") or word == "-" or word.endswith(".py") or (at > 0 and line[at - 1] in ("-c", "-m"))
+    yield from _flags(place, set(_flag_values(line)) ^ set(_flag_values(before)))
 
 
 def _texts(value: Any) -> list[str]:

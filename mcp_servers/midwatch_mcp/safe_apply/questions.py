@@ -14,7 +14,7 @@ from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 
 Method = Literal["elicitation", "policy"]
-Answered = Literal["yes", "no", "cancelled", "timeout"]
+Answered = Literal["yes", "no", "cancelled"]
 
 
 class Asked(NamedTuple):

@@ -22,7 +22,6 @@ from midwatch_mcp.kubernetes.connection import Bounds
 STARTED_S = 60.0
 SELF_SIGNED = Bounds(insecure_skip_tls_verify=True)
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-CONNECTIONS = frozenset({"exec", "attach", "portforward"})
 
 Json = dict[str, Any]
 

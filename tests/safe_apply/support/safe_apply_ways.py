@@ -438,8 +438,8 @@ PATCHES = [
         "Argo CD",
         change=_by_argo,
     ),
-    Way("what Argo CD keeps", draft(op("scale", replicas=4)), "application chat.+--as git", change=_by_argo),
-    Way("what Helm keeps", draft(op("scale", replicas=4)), "release llm/chat.+--as git", change=_by_helm),
+    Way("what Argo CD keeps", draft(op("scale", replicas=4)), "application chat.+change it in Git", change=_by_argo),
+    Way("what Helm keeps", draft(op("scale", replicas=4)), "release llm/chat.+change it in Git", change=_by_helm),
     Way(
         "an injected sidecar by annotation",
         draft(merge({"spec": {"template": {"metadata": {"annotations": {"sidecar.istio.io/inject": "true"}}}}})),

@@ -1,0 +1,67 @@
+"""Which words of a container's command line are code: what an operation on flags must not reach."""
+
+from typing import Any
+
+import pytest
+
+from midwatch_contracts.plan import RISKS, Risk
+from midwatch_mcp.safe_apply.hazards import findings
+
+PYTHON = ["python3", "-u", "-m", "vllm.entrypoints.openai.api_server", "--max-num-seqs", "4"]
+TINI = ["tini", "-g", "--", "vllm", "serve", "m", "--max-num-seqs=4"]
+
+
+def worst(before: dict[str, Any], after: dict[str, Any]) -> Risk:
+    old, new = ({"spec": {"containers": [{"name": "engine", "image": "x", **words}]}} for words in (before, after))
+    return max((finding.risk for finding in findings(old, new)), key=RISKS.index, default="change")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (PYTHON, [*PYTHON[:-1], "8"]),
+        (PYTHON, [*PYTHON, "--max-num-batched-tokens", "512"]),
+        (
+            ["/usr/bin/python3.12", "-W", "ignore", "serve.py", "--slots", "1"],
+            ["/usr/bin/python3.12", "-W", "ignore", "serve.py", "--slots", "2"],
+        ),
+        (TINI, [*TINI[:-1], "--max-num-seqs=8"]),
+        (["gosu", "nobody", "vllm", "serve", "m"], ["gosu", "nobody", "vllm", "serve", "m", "--max-num-seqs=8"]),
+    ],
+    ids=" ".join,
+)
+def test_a_setting_is_a_change(before: list[str], after: list[str]) -> None:
+    assert worst({"command": before}, {"command": after}) == "change"
+    assert worst({"args": before}, {"args": after}) == "change"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        ["python3", "-mhttp.server"],
+        ["python3", "-Im", "http.server"],
+        ["python3", "-uc", "__import__('os').system('id')"],
+        ["python3", "/tmp/evil"],
+        ["python3", "-"],
+        ["python3", "-W", "x", "-m", "x"],
+        ["python3", "-Xutf8", "-m", "x", *PYTHON[2:]],
+        ["tini", "--", "bash", "/tmp/x"],
+        ["dumb-init", "-c", "perl", "x"],
+        ["gosu", "root", "nsenter", "-t", "1"],
+        ["uvx", "evil-pkg"],
+        ["torchrun", "evil.py"],
+    ],
+    ids=" ".join,
+)
+def test_other_code_is_forbidden(after: list[str]) -> None:
+    assert worst({"command": PYTHON}, {"command": after}) == "forbidden"
+    assert worst({"command": TINI}, {"command": after}) == "forbidden"
+
+
+def test_words_that_an_unknown_entrypoint_might_run_need_a_person() -> None:
+    assert worst({"args": ["--slots", "1"]}, {"args": ["-c", "import os"]}) == "dangerous"
+    assert worst({"args": ["--slots", "1"]}, {"args": ["--slots", "2"]}) == "change"
+
+
+def test_another_program_behind_the_same_wrapper_is_dangerous() -> None:
+    assert worst({"command": TINI}, {"command": ["tini", "-g", "--", "ollama", "serve"]}) == "dangerous"
