@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.command import Settings
 from midwatch_mcp.errors import KubeError, RefusedError, SettingsError, UnreachableError
@@ -11,7 +12,7 @@ from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.kubernetes.connection import Bounds, placed
 from midwatch_mcp.kubernetes.discovery import checked_name
 from midwatch_mcp.settings import ServerSettings
-from midwatch_mcp.testing.world import World
+from midwatch_mcp.testing.world import World, served
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,30 @@ async def test_an_answer_that_never_comes_may_have_been_carried_out(world: World
             await client.patch("/api", {"a": 1})
         await client.aclose()
     assert caught.value.may_have_arrived is True
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+async def test_no_redirect_is_followed_since_a_pod_behind_the_proxy_could_send_one(
+    method: str, world: World, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def leading_away(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        asked.append(str(scope["path"]))
+        headers = [(b"location", b"../../../namespaces/llm/secrets/creds"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 307, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    path = "/api/v1/namespaces/llm/pods/chat:8000/proxy/admin/config"
+    with served(leading_away) as port:
+        world.url = f"http://127.0.0.1:{port}"
+        client = KubeClient(world.kubeconfig(tmp_path / "leading"))
+        with pytest.raises(KubeError, match="redirect, which is not followed") as caught:
+            await client.request(method, path, {} if method == "PATCH" else None)
+        await client.aclose()
+    assert asked == [path]
+    assert caught.value.status == 307
 
 
 async def test_a_context_or_file_that_is_not_there_says_what_to_give(settings: ServerSettings, tmp_path: Path) -> None:

@@ -111,6 +111,14 @@ def test_one_line_beyond_the_head_is_a_crash_and_the_next_entry_takes_it_in(audi
     assert (found.entries, found.beyond) == (LINES + 1, False)
 
 
+def test_what_a_caller_sends_at_length_stands_in_the_log_by_its_hash(audit: Audit) -> None:
+    entry = audit.append("refused", run="-", body={"reason": "bad_draft", "says": "x" * 2_000_000})
+    assert entry.body["reason"] == "bad_draft"
+    assert (entry.body["cut"]["bytes"], len(entry.body["cut"]["sha256"])) == (2_000_032, 64)
+    audit.append("applied", run="chg-1", body={})
+    assert audit.verify().entries == 2
+
+
 def test_two_lines_beyond_the_head_are_no_crash(audit: Audit, journal: Journal) -> None:
     lines = written(audit)
     journal.put_audit_head(AuditHead(LINES - 2, json.loads(lines[-3])["sha256"]))

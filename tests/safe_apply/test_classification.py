@@ -86,7 +86,7 @@ def test_hazards_are_named_once_and_say_why() -> None:
     for section in (known.fields, known.flags, known.environment):
         assert all(hazard.why for hazard in section.values())
     assert not known.user_keys & set(known.fields)
-    text = (classification_rows.PATH.parent / "hazards.yaml").read_text("utf-8")
+    text = (classification_rows.PATH.parent / "hazards.yaml").read_text("utf-8").partition("\nflags:")[0]
     for name in known.fields:
         assert text.count(f"{{name: {name}, ") == 1, name
 

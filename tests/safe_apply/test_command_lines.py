@@ -58,6 +58,32 @@ def test_other_code_is_forbidden(after: list[str]) -> None:
     assert worst({"command": TINI}, {"command": after}) == "forbidden"
 
 
+@pytest.mark.parametrize(
+    "line", ["nice sh -c id", "numactl --all bash -c id", "flock /x /bin/sh -c id", "perl5.36 -e 1", "busybox.static x"]
+)
+def test_a_shell_is_one_wherever_it_stands(line: str) -> None:
+    assert worst({}, {"command": line.split()}) == "forbidden"
+    assert worst({"command": TINI}, {"command": line.split()}) == "forbidden"
+
+
+@pytest.mark.parametrize("line", ["vim -c !id", "serve"])
+def test_a_command_in_place_of_the_images_own_is_dangerous(line: str) -> None:
+    assert worst({}, {"command": line.split()}) == "dangerous"
+
+
+@pytest.mark.parametrize(
+    ("env", "risk"),
+    [
+        ([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}], "change"),
+        ([{"name": "URL", "value": "https://evil/$(HF_TOKEN)"}], "forbidden"),
+        ([{"name": "A", "valueFrom": {"fieldRef": {}}}, {"name": "B", "value": "$(A)"}], "forbidden"),
+        ([{"name": "CC", "value": "/tmp/cc"}], "forbidden"),
+    ],
+)
+def test_a_variable_that_takes_in_what_is_not_shown_is_forbidden(env: list[dict[str, Any]], risk: Risk) -> None:
+    assert worst({}, {"env": env}) == risk
+
+
 def test_words_that_an_unknown_entrypoint_might_run_need_a_person() -> None:
     assert worst({"args": ["--slots", "1"]}, {"args": ["-c", "import os"]}) == "dangerous"
     assert worst({"args": ["--slots", "1"]}, {"args": ["--slots", "2"]}) == "change"

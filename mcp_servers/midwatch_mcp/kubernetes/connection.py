@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from midwatch_mcp.errors import RefusedError, SettingsError
+from midwatch_mcp.errors import KubeError, RefusedError, SettingsError
 from midwatch_mcp.hosts import is_loopback
 
 CLIENT = "kubernetes.aio"
@@ -91,7 +91,22 @@ async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) 
     configuration.client_session_kwargs = {
         "trust_env": not is_loopback(urlsplit(str(configuration.host)).hostname or "")
     }
+    tracing = importlib.import_module("aiohttp").TraceConfig()
+    tracing.on_request_redirect.append(_refuse_redirect)
+    configuration.trace_configs = [tracing]
     return kube.client.ApiClient(configuration)
+
+
+async def _refuse_redirect(_session: Any, _context: Any, params: Any) -> None:
+    """Follow no redirect: a pod behind the proxy could lead a request, and its token, to any other path of the API.
+
+    Raises:
+        KubeError: always.
+    """
+    answer = params.response
+    answer.close()
+    message = f"{params.url.path} answers with a redirect, which is not followed: what answers there is no API server"
+    raise KubeError(int(answer.status), "Redirect", message)
 
 
 def _in_cluster(kubeconfig: Path | None, context: str | None, environment: Mapping[str, str]) -> bool:

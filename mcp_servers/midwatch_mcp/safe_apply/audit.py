@@ -5,6 +5,7 @@ tail and a moved line show; one line more than the journal knows is what a crash
 append takes it in. Whoever can write both files can write both anew: against that, keep the last hash elsewhere.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from midwatch_mcp.safe_apply.errors import AuditError
 from midwatch_mcp.safe_apply.journal import AuditHead, Journal
 
 _TAIL_BYTES = 1 << 20
+_BODY_BYTES = 1 << 16
+_KEPT_BYTES = 2_000
 _WHAT_TO_DO = "`midwatch audit verify` says what is wrong; `midwatch audit restart REASON` keeps both and begins anew"
 
 
@@ -68,7 +71,7 @@ class Audit:
             previous, end = _last(descriptor, self.path)
             self._take_in(previous)
             entry = LedgerEntry.chained(
-                previous, at=rfc3339(self._clock.now()), run=run, step=step, kind=kind, evidence=None, body=body
+                previous, at=rfc3339(self._clock.now()), run=run, step=step, kind=kind, evidence=None, body=_short(body)
             )
             os.ftruncate(descriptor, end)  # a line without an end, which a crash left and nobody was told of
             os.lseek(descriptor, end, os.SEEK_SET)
@@ -127,6 +130,19 @@ class Audit:
             body = {"reason": reason, "found": found, "journal_knew": known, "kept": kept.name if kept else None}
             self._append("restarted", run="-", step=None, body=body)
         return kept
+
+
+def _short(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a body that fits a line: what a caller sent is told by its hash where it is long.
+
+    A line beyond what an append reads back would stop every later one, and with it the undo of a change.
+    """
+    content = canonical_bytes(body)
+    if len(content) <= _BODY_BYTES:
+        return body
+    kept = {key: item for key, item in body.items() if len(canonical_bytes(item)) <= _KEPT_BYTES}
+    beginning = content[:_KEPT_BYTES].decode("utf-8", errors="replace")
+    return {**kept, "cut": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "begins": beginning}}
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -83,6 +83,8 @@ class Hazards:
     """Names of environment variables, or their beginnings where they end in `*`."""
     programs: frozenset[str]
     """Programs that run what their arguments say."""
+    shells: frozenset[str]
+    """Those of them that are a command wherever they stand in a line."""
     user_keys: frozenset[str]
     """Fields whose keys are chosen by people, so that a key of a known name there is no such field."""
 
@@ -126,6 +128,7 @@ def hazards() -> Hazards:
         flags=named("flags"),
         environment=named("environment"),
         programs=frozenset(raw["programs"]),
+        shells=frozenset(raw["shells"]),
         user_keys=frozenset(raw["user_keys"]),
     )
 

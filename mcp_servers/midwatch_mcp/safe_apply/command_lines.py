@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*")
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*([-.].*)?")
 _WRAPPERS: dict[str, int] = {
     "tini": 0,
     "tini-static": 0,

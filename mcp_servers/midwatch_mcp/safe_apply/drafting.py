@@ -16,6 +16,7 @@ from midwatch_contracts.plan import Expectation, KubeTarget, Operation, Plan, Pr
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.classify import jail
 from midwatch_mcp.safe_apply.errors import RefusedChangeError, TargetMissingError
+from midwatch_mcp.safe_apply.masking import masked
 from midwatch_mcp.safe_apply.operations import OPERATIONS, operation_kind
 from midwatch_mcp.safe_apply.operations.base import OperationKind
 from midwatch_mcp.safe_apply.policy import Policy
@@ -84,6 +85,14 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
         RefusedChangeError: an operation, target or expectation is not understood, outside the jail or without effect.
         TargetError: a target cannot be read, or its server refuses the dry run.
     """
+    for number, operation in enumerate(draft.operations, 1):
+        if masked(operation.args) != operation.args:
+            # What is hidden on the screen would be approved unseen.
+            raise RefusedChangeError(
+                "bad_draft",
+                f"operation {number} ({operation.op}) holds what looks like a secret, which nobody could look at "
+                "before approving it: refer to a Secret, or name the field otherwise",
+            )
     for expectation in draft.expect:
         try:
             check_expectation(expectation)

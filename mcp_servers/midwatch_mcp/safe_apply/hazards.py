@@ -18,6 +18,8 @@ from midwatch_mcp.safe_apply.values import escape
 _SHELL = re.compile(r"\$\(|`|&&|\|\||[;|]\s*[\w./]|[<>]\s*/|\n|(^|[\s/])(ba|da|z|k|a)?sh\s+-\w*c")
 """What only a shell would read: substitutions, chains, pipes, redirections, a shell by name."""
 _COMMAND = "that is a command, not a setting"
+_REFERENCE = re.compile(r"\$\(([^)]*)\)?")
+"""A variable in the value of another, which the kubelet puts in."""
 _SHORTEST = 4
 """Letters of a flag's name from which argparse's abbreviations are taken for the flag."""
 _POD_LISTS = ("containers", "initContainers", "ephemeralContainers")
@@ -172,11 +174,13 @@ def _words(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
     before, line = (unwrapped([*words["command"], *words["args"]]) for words in (old, new))
     # Without a command the image's own entrypoint runs, and the first word may be an argument of it.
     name = program(line) if new["command"] or not old["command"] else ""
-    if name in hazards().programs and (fresh or before != line):
+    if _plain(name) in hazards().programs and (fresh or before != line):
         yield Finding("forbidden", f"{place} runs {name}, which runs what it is given: {_COMMAND}")
     elif is_python(name) and python_code(before) != python_code(line):
         yield Finding("forbidden", f"{place} gives {name} other code to run: {_COMMAND}")
-    elif old["command"] and before[:1] != line[:1]:
+    elif any(_plain(program([word])) in hazards().shells for word in fresh):
+        yield Finding("forbidden", f"{place} names a shell: {_COMMAND}")
+    elif was and (old["command"] or new["command"]) and before[:1] != line[:1]:
         yield Finding("dangerous", f"{place} runs another program")
     elif not new["command"] and any(may_be_code(word) for word in fresh):
         yield Finding("dangerous", f"{place} has words that are code, if the image's entrypoint is an interpreter")
@@ -184,6 +188,11 @@ def _words(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
         if _SHELL.search(word):
             yield Finding("forbidden", f"{place}: the word {word[:60]!r} is a shell's: {_COMMAND}")
     yield from _flags(place, set(_flag_values(line)) ^ set(_flag_values(before)))
+
+
+def _plain(name: str) -> str:
+    """Return a program's name without version and variant: `perl5.36`, `busybox.static`."""
+    return re.split(r"[0-9.-]", name, maxsplit=1)[0] or name
 
 
 def _texts(value: Any) -> list[str]:
@@ -217,9 +226,14 @@ def _flag(name: str) -> Hazard | None:
 
 def _environment(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Finding]:
     old, new = _variables(was), _variables(now)
+    plain = {name for name, entry in new.items() if b'"valueFrom"' not in entry}
     for name in sorted({*old, *new}):
         if old.get(name) == new.get(name):
             continue
+        if not set(_REFERENCE.findall(new.get(name, b"").decode())) <= plain:
+            yield Finding(
+                "forbidden", f"{place}: the variable {name} takes in a value that is not shown, a secret's too"
+            )
         for hazard in hazards().environment.values():
             if fnmatchcase(name.upper(), hazard.name):
                 yield Finding(hazard.risk, f"{place} changes the variable {name}: {hazard.why}", hazard.name)

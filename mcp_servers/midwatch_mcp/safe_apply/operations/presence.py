@@ -13,7 +13,7 @@ from pydantic import Field
 from midwatch_contracts.model import Model
 from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, OperationKind, Touched, Undo, refuse
 from midwatch_mcp.safe_apply.ports import Write
-from midwatch_mcp.safe_apply.values import cleaned
+from midwatch_mcp.safe_apply.values import cleaned, same
 
 MARK = "midwatch.io/created-by"
 """The annotation that holds the mark."""
@@ -110,6 +110,9 @@ class DeleteOperation(OperationKind[Delete]):
             ours = bool(value) and mark_of(value) == args.created
         else:
             ours = bool(value) and metadata.get("uid") == args.uid
+        if args.created is not None and value and not mark_of(value) and _is_as_made(value, args.manifest or {}):
+            # Ours by its content, and somebody took the mark away: neither gone, nor surely ours to delete.
+            return {"": ["unmarked"]}
         if not ours or metadata.get("deletionTimestamp"):
             return {"": []}
         if args.created is not None:
@@ -139,6 +142,12 @@ def marked(args: Create) -> dict[str, Any]:
 def mark_of(value: Mapping[str, Any]) -> str:
     """Return the mark of an object; empty where it has none."""
     return str(cast("dict[str, str]", value["metadata"].get("annotations") or {}).get(MARK, ""))
+
+
+def _is_as_made(value: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Say whether an object holds what a manifest gave, its metadata aside."""
+    given = {key: item for key, item in manifest.items() if key != "metadata"}
+    return same(projected(cleaned(value), given), given)
 
 
 def restorable(value: Mapping[str, Any]) -> bool:
