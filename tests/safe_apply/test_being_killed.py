@@ -99,7 +99,7 @@ async def one_run(folder: Path, at: int | None, *, good: bool) -> tuple[World, F
     return world, fuse, died
 
 
-@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.slow), 9])
+@pytest.mark.parametrize("stride", [pytest.param(3, marks=pytest.mark.slow), 9])
 @pytest.mark.parametrize("end", ["verified", "undone"])
 async def test_killed_at_any_step_the_change_is_finished_or_undone(tmp_path: Path, end: str, stride: int) -> None:
     good = end == "verified"

@@ -149,13 +149,13 @@ async def all_kills(folder: Path, plan: Drafts, stride: int, *, final: str | Non
     return kills
 
 
-@pytest.mark.parametrize("stride", [pytest.param(7, marks=pytest.mark.slow), 31])
+@pytest.mark.parametrize("stride", [pytest.param(13, marks=pytest.mark.slow), 31])
 @pytest.mark.parametrize("what", LEADING_BACK)
 async def test_operations_with_an_undo_end_verified_or_undone(tmp_path: Path, what: str, stride: int) -> None:
     assert await all_kills(tmp_path, LEADING_BACK[what], stride) >= 40 // stride
 
 
-@pytest.mark.parametrize("stride", [pytest.param(7, marks=pytest.mark.slow), 29])
+@pytest.mark.parametrize("stride", [pytest.param(13, marks=pytest.mark.slow), 29])
 @pytest.mark.parametrize("final", ENDING)
 async def test_what_has_no_undo_is_done_once_or_not_at_all_or_said(tmp_path: Path, final: str, stride: int) -> None:
     assert await all_kills(tmp_path, ENDING[final], stride, final=final) >= 40 // stride
