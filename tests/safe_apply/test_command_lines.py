@@ -13,7 +13,8 @@ TINI = ["tini", "-g", "--", "vllm", "serve", "m", "--max-num-seqs=4"]
 
 def worst(before: dict[str, Any], after: dict[str, Any]) -> Risk:
     old, new = ({"spec": {"containers": [{"name": "engine", "image": "x", **words}]}} for words in (before, after))
-    return max((finding.risk for finding in findings(old, new)), key=RISKS.index, default="change")
+    found: list[Risk] = [finding.risk for finding in findings(old, new)]
+    return max(found, key=RISKS.index) if found else "change"
 
 
 @pytest.mark.parametrize(
@@ -71,16 +72,17 @@ def test_a_command_in_place_of_the_images_own_is_dangerous(line: str) -> None:
     assert worst({}, {"command": line.split()}) == "dangerous"
 
 
-@pytest.mark.parametrize(
-    ("env", "risk"),
-    [
-        ([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}], "change"),
-        ([{"name": "URL", "value": "https://evil/$(HF_TOKEN)"}], "forbidden"),
-        ([{"name": "A", "valueFrom": {"fieldRef": {}}}, {"name": "B", "value": "$(A)"}], "forbidden"),
-        ([{"name": "CC", "value": "/tmp/cc"}], "forbidden"),
-    ],
-)
-def test_a_variable_that_takes_in_what_is_not_shown_is_forbidden(env: list[dict[str, Any]], risk: Risk) -> None:
+ENVIRONMENTS: dict[str, tuple[list[dict[str, Any]], Risk]] = {
+    "of a plain one": ([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)"}], "change"),
+    "of one not named here": ([{"name": "URL", "value": "https://evil/$(HF_TOKEN)"}], "forbidden"),
+    "of one from elsewhere": ([{"name": "A", "valueFrom": {}}, {"name": "B", "value": "$(A)"}], "forbidden"),
+    "none, but a program's name": ([{"name": "CC", "value": "/tmp/cc"}], "forbidden"),
+}
+
+
+@pytest.mark.parametrize("which", ENVIRONMENTS)
+def test_a_variable_that_takes_in_what_is_not_shown_is_forbidden(which: str) -> None:
+    env, risk = ENVIRONMENTS[which]
     assert worst({}, {"env": env}) == risk
 
 

@@ -142,7 +142,7 @@ async def test_a_command_runs_once_and_its_output_is_kept_without_secrets(
     lab: Json, admin: KubeClient, applier: Applier
 ) -> None:
     target = {"kind": "Pod", "namespace": NAMESPACE, "name": (await pods(admin))[0]["metadata"]["name"]}
-    line = "echo one; echo two >&2; echo password=hunter2hunter2"
+    line = "echo one; echo two >&2; printf pass; echo word=hunter2hunter2"
     seen = len(await writes(lab))
     change = await applier.applied([op("exec", target, argv=["sh", "-c", line])], THERE)
     assert change.state == "verified", change.note
