@@ -29,7 +29,7 @@ from midwatch_mcp.safe_apply.fakes import FakeCluster, FakeMetrics
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
 from midwatch_mcp.safe_apply.ports import Kind, Snapshot, View, Write
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 NAMES = ("ant", "bee", "cat", "dog", "emu")
 APPLIERS = 20

@@ -23,7 +23,7 @@ from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import Caller, answer_text
 from safe_apply_ways import CHAT, WAYS, Way, draft, sentences
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CLUSTER_WIDE = (
     *("Node", "Namespace", "ClusterRoleBinding", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
