@@ -21,6 +21,7 @@ from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.servers import build
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import ERAS, Era, answer_text
+from safe_apply_lab import running_lab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -41,24 +42,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Generator[Json]:
-    folder = tmp_path_factory.mktemp("lab")
-    words = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (
-        (folder / "stderr").open("wb") as errors,
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "stderr").read_text("utf-8")
-            yield json.loads(line)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
+    with running_lab(tmp_path_factory.mktemp("lab")) as facts:
+        yield facts
 
 
 @dataclass

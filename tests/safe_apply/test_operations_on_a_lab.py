@@ -1,8 +1,5 @@
 """The operations that need a running pod, against a real lab; its own audit is the witness."""
 
-import json
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 from midwatch_contracts.clock import WallClock
 from midwatch_mcp.kubernetes.client import KubeClient
 from safe_apply_applier import Applier
+from safe_apply_lab import running_lab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -32,24 +30,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Generator[Json]:
-    folder = tmp_path_factory.mktemp("lab")
-    words = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (
-        (folder / "stderr").open("wb") as errors,
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "stderr").read_text("utf-8")
-            yield json.loads(line)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
+    with running_lab(tmp_path_factory.mktemp("lab")) as facts:
+        yield facts
 
 
 def manifest() -> Json:

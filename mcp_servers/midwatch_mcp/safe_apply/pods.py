@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from midwatch_mcp.kubernetes.labels import matches
+
 Object = Mapping[str, Any]
 
 
@@ -31,22 +33,4 @@ def carries(pod: Object, selector: Mapping[str, str]) -> bool:
 
 def selected(pod: Object, selector: Mapping[str, Any]) -> bool:
     """Judge a label selector; an empty one selects everything, an operator that is not known nothing."""
-    labels = labels_of(pod)
-    if not carries(pod, cast("dict[str, str]", selector.get("matchLabels") or {})):
-        return False
-    return all(_holds(one, labels) for one in cast("list[dict[str, Any]]", selector.get("matchExpressions") or []))
-
-
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(str(expression.get("key"))), cast("list[str]", expression.get("values") or [])
-    match expression.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case _:
-            return False
+    return matches(selector, labels_of(pod))

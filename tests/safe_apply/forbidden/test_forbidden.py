@@ -123,12 +123,12 @@ async def test_it_is_refused_with_a_reason_and_nothing_is_written(
 
 
 LATE: dict[str, str] = {
-    "an apply without an approval": "missing",
+    "an apply without an approval": "has no approval",
     "an apply of a plan by another's beginning": "no plan",
-    "an approval that nobody signed": "unsigned",
-    "an approval of a policy that nobody gave": "unsigned",
-    "an approval in the arguments": "approval",
-    "a forged cause at a level that approves by policy": "missing",
+    "an approval that nobody signed": "carries no signature",
+    "an approval of a policy that nobody gave": "carries no signature",
+    "an approval in the arguments": "unknown arguments of change_apply: approval",
+    "a forged cause at a level that approves by policy": "has no approval",
 }
 
 
@@ -146,30 +146,30 @@ async def test_what_is_asked_for_later_is_refused_before_the_first_write(
     plan = draft({**scale("chat", 4), "target": CHAT}, **(forged if "forged" in how else {}))
     proposed = await door.caller.call("change_propose", {"plan": plan})
     before = door.seen()
-    arguments: dict[str, Any] = {"plan_id": "0" * 8}
-    if not proposed.is_error:
-        assert proposed.structured_content is not None
-        data = proposed.structured_content["data"]
-        arguments = {"plan_id": data["plan"]["id"]}
-        unsigned = Approval(
-            plan_id=data["plan"]["id"],
-            preview_sha256=data["preview_sha256"],
-            approver="alice",
-            method="policy" if "policy" in how else "terminal",
-            attested="policy" if "policy" in how else "key",
-            issued="1970-01-01T00:00:00.000Z",
-            expires="1970-01-01T00:10:00.000Z",
-            nonce="0" * 32,
-            signature=None,
-        )
-        if "approval" in how and "arguments" not in how and "without" not in how:
-            put_approval(tmp_path, unsigned)
-        if "arguments" in how:
-            arguments["approval"] = unsigned.model_dump(mode="json", by_alias=True)
-        if "beginning" in how:
-            arguments["plan_id"] = "f" * 8 if arguments["plan_id"][0] != "f" else "0" * 8
+    assert not proposed.is_error, answer_text(proposed)
+    assert proposed.structured_content is not None
+    data = proposed.structured_content["data"]
+    arguments: dict[str, Any] = {"plan_id": data["plan"]["id"]}
+    unsigned = Approval(
+        plan_id=data["plan"]["id"],
+        preview_sha256=data["preview_sha256"],
+        approver="alice",
+        method="policy" if "policy" in how else "terminal",
+        attested="policy" if "policy" in how else "key",
+        issued="1970-01-01T00:00:00.000Z",
+        expires="1970-01-01T00:10:00.000Z",
+        nonce="0" * 32,
+        signature=None,
+    )
+    if "approval" in how and "arguments" not in how and "without" not in how:
+        put_approval(tmp_path, unsigned)
+    if "arguments" in how:
+        arguments["approval"] = unsigned.model_dump(mode="json", by_alias=True)
+    if "beginning" in how:
+        arguments["plan_id"] = "f" * 8 if arguments["plan_id"][0] != "f" else "0" * 8
     answer = await door.caller.call("change_apply", arguments)
     assert answer.is_error, answer.structured_content
+    assert re.search(LATE[how], answer_text(answer)), answer_text(answer)
     assert door.seen() == before
     tally["through"].discard(how)
 
