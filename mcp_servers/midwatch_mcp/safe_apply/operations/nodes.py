@@ -1,58 +1,38 @@
 """`cordon`, `uncordon` and `drain`: whether a node takes pods, and those it has."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import KubeTarget, Target
-from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, Nothing, OperationKind, Part, Touched, Undo, refuse
+from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, Nothing, OperationKind, Part, Touched, refuse
+from midwatch_mcp.safe_apply.operations.switch import SwitchOperation
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import cleaned, lookup
 
 UNSCHEDULABLE = "/spec/unschedulable"
 
 
-class _SchedulingOperation(OperationKind[Nothing]):
-    """Set `spec.unschedulable`."""
-
-    kinds = ("Node",)
-    example: ClassVar[dict[str, Any]] = {}
-    arguments = Nothing
-    wanted: ClassVar[bool]
-    opposite: ClassVar[str]
-
-    def touched(self, args: Nothing, value: Mapping[str, Any]) -> Touched:
-        """Return whether the node is cordoned; absent is false."""
-        del args
-        return {UNSCHEDULABLE: [lookup(value, UNSCHEDULABLE) == [True]]}
-
-    def request(self, args: Nothing, value: Mapping[str, Any]) -> Write:
-        """Return a merge patch of the one field."""
-        del args, value
-        return Write("merge", {"spec": {"unschedulable": True if self.wanted else None}})
-
-    def undo(self, args: Nothing, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
-        """Return the opposite."""
-        del args, before, after
-        return self.opposite, {}
-
-
-class CordonOperation(_SchedulingOperation):
+class CordonOperation(SwitchOperation):
     """Let a node take no new pods."""
 
     name = "cordon"
+    kinds = ("Node",)
+    field = "unschedulable"
     about = "let a node take no new pods"
     undone_by = "uncordon"
     wanted = True
     opposite = "uncordon"
 
 
-class UncordonOperation(_SchedulingOperation):
+class UncordonOperation(SwitchOperation):
     """Let a node take pods again."""
 
     name = "uncordon"
+    kinds = ("Node",)
+    field = "unschedulable"
     about = "let a node take pods again"
     undone_by = "cordon"
     wanted = False

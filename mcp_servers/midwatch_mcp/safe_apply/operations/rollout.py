@@ -10,13 +10,13 @@ from midwatch_contracts.model import Model
 from midwatch_mcp.safe_apply.operations.base import (
     WORKLOADS,
     WRITTEN_HERE,
-    Nothing,
     OperationKind,
     Touched,
     Undo,
     refuse,
 )
 from midwatch_mcp.safe_apply.operations.pod_template import TEMPLATE
+from midwatch_mcp.safe_apply.operations.switch import SwitchOperation
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import escape, lookup
 
@@ -64,45 +64,24 @@ class RolloutRestartOperation(OperationKind[RolloutRestart]):
 _AT = f"{TEMPLATE}/metadata/annotations/{escape(RESTARTED_AT)}"
 
 
-class _PausedOperation(OperationKind[Nothing]):
-    """Set `spec.paused`."""
-
-    kinds = ("Deployment",)
-    example: ClassVar[dict[str, Any]] = {}
-    arguments = Nothing
-    wanted: ClassVar[bool]
-    opposite: ClassVar[str]
-
-    def touched(self, args: Nothing, value: Mapping[str, Any]) -> Touched:
-        """Return whether it is paused; absent is false."""
-        del args
-        return {PAUSED: [lookup(value, PAUSED) == [True]]}
-
-    def request(self, args: Nothing, value: Mapping[str, Any]) -> Write:
-        """Return a merge patch of the one field."""
-        del args, value
-        return Write("merge", {"spec": {"paused": True if self.wanted else None}})
-
-    def undo(self, args: Nothing, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
-        """Return the opposite."""
-        del args, before, after
-        return self.opposite, {}
-
-
-class RolloutPauseOperation(_PausedOperation):
+class RolloutPauseOperation(SwitchOperation):
     """Stop a rollout where it is."""
 
     name = "rollout_pause"
+    kinds = ("Deployment",)
+    field = "paused"
     about = "stop the rollout of a Deployment where it is"
     undone_by = "rollout_resume"
     wanted = True
     opposite = "rollout_resume"
 
 
-class RolloutResumeOperation(_PausedOperation):
+class RolloutResumeOperation(SwitchOperation):
     """Let a rollout go on."""
 
     name = "rollout_resume"
+    kinds = ("Deployment",)
+    field = "paused"
     about = "let a paused rollout go on"
     undone_by = "rollout_pause"
     wanted = False
