@@ -17,9 +17,10 @@ from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
 from midwatch_mcp.safe_apply.audit import Audit, audit_path, entries, verify_log
+from midwatch_mcp.safe_apply.audit_book import AuditBook, AuditHead
 from midwatch_mcp.safe_apply.errors import AuditError, JournalError
 from midwatch_mcp.safe_apply.fake_world import World, deployment, set_blocks
-from midwatch_mcp.safe_apply.journal import AuditHead, Journal
+from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.schema import VERSION
 from safe_apply_desk import Desk
 
@@ -87,7 +88,7 @@ def test_whatever_is_done_to_the_log_is_found_and_its_line_named(
         with closing(Journal(tmp_path / "changes.sqlite")) as journal:
             written(Audit(tmp_path, VirtualClock(), journal))
     with closing(Journal(tmp_path / "changes.sqlite")) as journal:
-        head = journal.audit_head()
+        head = AuditBook(journal).head()
     lines = path.read_bytes().splitlines(keepends=True)
     content = how(lines, data)
     other = tmp_path / "tampered"
@@ -104,7 +105,7 @@ def test_whatever_is_done_to_the_log_is_found_and_its_line_named(
 def test_one_line_beyond_the_head_is_a_crash_and_the_next_entry_takes_it_in(audit: Audit, journal: Journal) -> None:
     lines = written(audit)
     before = AuditHead(LINES - 1, json.loads(lines[-2])["sha256"])
-    journal.put_audit_head(before)
+    AuditBook(journal).keep(before)
     assert audit.verify().beyond
     audit.append("applied", run="-", body={})
     found = audit.verify()
@@ -121,7 +122,7 @@ def test_what_a_caller_sends_at_length_stands_in_the_log_by_its_hash(audit: Audi
 
 def test_two_lines_beyond_the_head_are_no_crash(audit: Audit, journal: Journal) -> None:
     lines = written(audit)
-    journal.put_audit_head(AuditHead(LINES - 2, json.loads(lines[-3])["sha256"]))
+    AuditBook(journal).keep(AuditHead(LINES - 2, json.loads(lines[-3])["sha256"]))
     with pytest.raises(AuditError, match=f"has {LINES} lines, and the journal knows of {LINES - 2}"):
         audit.verify()
 
@@ -265,7 +266,7 @@ def test_a_journal_of_version_1_is_brought_forward_and_loses_nothing(old: Path) 
         approval = record.change.approval
         assert approval is not None
         assert journal.spent_by(approval.nonce) == record.change.change_id
-        assert journal.audit_head() is None
+        assert AuditBook(journal).head() is None
         assert not Audit(old, VirtualClock(), journal).verify().known
     with closing(Journal(old / "changes.sqlite")) as again:
         assert len(again.plans()) == 3

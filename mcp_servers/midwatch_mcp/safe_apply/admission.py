@@ -15,6 +15,7 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import TargetApi
@@ -132,23 +133,22 @@ class Admission:
             refuse_forbidden(rehearsed)
             approvals = self._consents.chosen(plan, rehearsed, policy, given)
             change = _approved(change, approvals, rehearsed.sha256)
-            self._audit.append(
-                "applying",
-                run=change.change_id,
-                body={
-                    "plan": plan.id,
-                    "preview_sha256": rehearsed.sha256,
-                    "approvers": list(approvers_of(approvals)),
-                    "attested": approvals[0].attested,
-                },
-            )
+            body = {
+                "plan": plan.id,
+                "preview_sha256": rehearsed.sha256,
+                "approvers": list(approvers_of(approvals)),
+                "attested": approvals[0].attested,
+            }
+            self._audit.check()
             self._journal.begin(
                 change,
                 now=self._clock.now(),
                 nonces=[approval.nonce for approval in approvals],
                 targets=[f"{'/'.join(clusters_of(plan))} {target_text(one.target)}" for one in plan.operations],
                 expected=rehearsed.expected,
+                line=Line("applying", change.change_id, body),
             )
+            self._audit.tell(change.change_id)
             return change.change_id
 
     def _refuse_unapproved(self, plan: Plan, found: Sifted, policy: Policy, why: str) -> NoReturn:

@@ -21,12 +21,13 @@ from midwatch_contracts.times import parse_duration
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.safe_apply.approvals import approvers_of, clusters_of, put_approval, signed_approval, withdraw
 from midwatch_mcp.safe_apply.audit import Audit
-from midwatch_mcp.safe_apply.consent import Consents, note_approved
+from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import KeyFileError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
 from midwatch_mcp.safe_apply.opening import open_envelope
+from midwatch_mcp.safe_apply.owed import Line, approved_line
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.remote import RemoteServer
 from midwatch_mcp.safe_apply.render import plan_text
@@ -91,7 +92,9 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if not yes:
         return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
     approval = _signed(arguments, plan, sha256, signer)
-    note_approved(_audit(settings, journal), approval)
+    # Told before the approval can count: one that nobody was told of must not be used.
+    line = approved_line(approval)
+    _audit(settings, journal).append(line.kind, run=line.run, body=line.body)
     put_approval(settings.state, approval)
     names = tuple(dict.fromkeys([*names, signer.name]))
     decided = Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}", names, needed)
@@ -214,8 +217,9 @@ def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: st
         operations=tuple(OperationState(id=operation.id, state="pending") for operation in plan.operations),
         note=f"{why[0].upper()}{why[1:]}. Nothing was written.",
     )
-    journal.end_before_apply(change, now=WallClock().now())
-    _audit(settings, journal).append("denied", run=plan.id, body={"why": why, "withdrawn": withdrawn})
+    line = Line("denied", plan.id, {"why": why, "withdrawn": withdrawn})
+    journal.end_before_apply(change, now=WallClock().now(), line=line)
+    _audit(settings, journal).tell(plan.id)
     return Decided(plan, sha256, None, why)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.expectations import Reader, judge
-from midwatch_contracts.plan import TERMINAL_STATES, ChangeState
+from midwatch_contracts.plan import ChangeState
 from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.safe_apply.admission import Admission
 from midwatch_mcp.safe_apply.audit import Audit
@@ -42,7 +42,7 @@ class Attempts:
                 await transaction.back(against)
             else:
                 await self._forward(transaction)
-        self._note_end(transaction)
+        self.audit.tell(transaction.change_id)
 
     async def _forward(self, transaction: Transaction) -> None:
         change_id = transaction.change_id
@@ -56,8 +56,6 @@ class Attempts:
                 )
             else:
                 await transaction.back(f"Not applied: {failure}.")
-        else:
-            self.audit.append("applied", run=change_id, body={"plan": transaction.plan.id})
 
     def _against_finishing(self, change_id: str) -> str | None:
         """Return why a change that was cut off is undone rather than finished, or None."""
@@ -96,9 +94,4 @@ class Attempts:
             self.journal.move(change_id, "verified", now=self.clock.now())
         else:
             await transaction.back(f"Not verified: {'; '.join(failed)}.")
-        self._note_end(transaction)
-
-    def _note_end(self, transaction: Transaction) -> None:
-        change = self.journal.record(transaction.change_id).change
-        if change.state in TERMINAL_STATES:
-            self.audit.append(change.state, run=change.change_id, body={"plan": change.plan_id, "note": change.note})
+        self.audit.tell(transaction.change_id)

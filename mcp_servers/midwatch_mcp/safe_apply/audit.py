@@ -2,13 +2,16 @@
 
 The journal keeps how many lines there are and the hash of the last, written after each line. So a changed byte, a cut
 tail and a moved line show; one line more than the journal knows is what a crash between the two leaves, and the next
-append takes it in. Whoever can write both files can write both anew: against that, keep the last hash elsewhere.
+append takes it in. A line of a step that the journal made is owed by it (owed.py) and written before any other; where
+another process than the step's writes it, it says when the step was. Whoever can write both files can write both anew:
+against that, keep the last hash elsewhere.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ from midwatch_contracts.clock import Clock
 from midwatch_contracts.evidence import GENESIS, LedgerEntry
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.files import locked
+from midwatch_mcp.safe_apply.audit_book import AuditBook, AuditHead
 from midwatch_mcp.safe_apply.errors import AuditError
-from midwatch_mcp.safe_apply.journal import AuditHead, Journal
+from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.owed import Line, Owed
 
 _TAIL_BYTES = 1 << 20
 _BODY_BYTES = 1 << 16
@@ -44,6 +49,8 @@ class Verified:
     """Whether a crash left one line that the journal does not know of yet."""
     known: bool = True
     """Whether the journal knows how long the log is: not yet, where both are from an earlier Midwatch."""
+    owed: int = 0
+    """Lines of steps that the journal made and that a crash kept out of the log; the next entry brings them."""
 
 
 class Audit:
@@ -53,7 +60,7 @@ class Audit:
         self.path = audit_path(state)
         self._lock = state / "locks" / "audit.lock"
         self._clock = clock
-        self._journal = journal
+        self._book = AuditBook(journal)
 
     def append(self, kind: str, *, run: str, step: str | None = None, body: Mapping[str, Any]) -> LedgerEntry:
         """Add one entry, on disk before this returns. `run` is the change's or the plan's id.
@@ -63,28 +70,68 @@ class Audit:
                 go on.
         """
         with locked(self._lock, wait=True):
-            return self._append(kind, run=run, step=step, body=body)
+            self._tell(None)
+            return self._append(Line(kind, run, body), step=step)
 
-    def _append(self, kind: str, *, run: str, step: str | None, body: Mapping[str, Any]) -> LedgerEntry:
+    def tell(self, run: str | None = None) -> None:
+        """Write the lines that the journal owes. Those of `run` are the caller's own, the others come late.
+
+        Raises:
+            AuditError: as `append`; the lines stay owed.
+        """
+        with locked(self._lock, wait=True):
+            self._tell(run)
+
+    def check(self) -> None:
+        """Check that the log is the one that the journal knows, where a line is to follow a step that counts at once.
+
+        Raises:
+            AuditError: it is not; the step must not be made.
+        """
+        with locked(self._lock, wait=True), self._opened() as descriptor:
+            self._take_in(_last(descriptor, self.path)[0])
+
+    def _tell(self, run: str | None) -> None:
+        if not self._book.owed():
+            return
+        with self._opened() as descriptor:
+            # A crash may have come after the line of the first of them: that one is owed no more.
+            self._take_in(_last(descriptor, self.path)[0])
+        for owed in self._book.owed():
+            line = owed.line if owed.line.run == run else _late(owed)
+            self._append(line, paid=(owed,))
+
+    @contextlib.contextmanager
+    def _opened(self) -> Generator[int]:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _append(self, line: Line, *, step: str | None = None, paid: Sequence[Owed] = ()) -> LedgerEntry:
+        with self._opened() as descriptor:
             previous, end = _last(descriptor, self.path)
             self._take_in(previous)
             entry = LedgerEntry.chained(
-                previous, at=rfc3339(self._clock.now()), run=run, step=step, kind=kind, evidence=None, body=_short(body)
+                previous,
+                at=rfc3339(self._clock.now()),
+                run=line.run,
+                step=step,
+                kind=line.kind,
+                evidence=None,
+                body=_short(line.body),
             )
             os.ftruncate(descriptor, end)  # a line without an end, which a crash left and nobody was told of
             os.lseek(descriptor, end, os.SEEK_SET)
             _write_all(descriptor, canonical_bytes(entry) + b"\n")
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._journal.put_audit_head(_head(entry))
+        self._book.keep(_head(entry), paid)
         return entry
 
     def _take_in(self, last: LedgerEntry | None) -> None:
         """Make the journal know the last line of the log, if that is what a crash or an older Midwatch left."""
-        head, found = self._journal.audit_head(), _head(last)
+        head, found = self._book.head(), _head(last)
         if head == found:
             return
         if head is not None and (last is None or not _follows(last, head)):
@@ -94,7 +141,7 @@ class Audit:
             )
         if head is None:
             verify_log(self.path, None, self.path.stat().st_size)
-        self._journal.put_audit_head(found)
+        self._book.keep(found, [owed for owed in self._book.owed()[:1] if last is not None and _tells(last, owed)])
 
     def verify(self) -> Verified:
         """Check every line, the chain, and the length.
@@ -103,9 +150,11 @@ class Audit:
             AuditError: names the first line that does not fit, and what is wrong with it.
         """
         with locked(self._lock, wait=True):
-            head = self._journal.audit_head()
+            head = self._book.head()
             size = self.path.stat().st_size if self.path.exists() else 0
-        return verify_log(self.path, head, size)
+            owed = len(self._book.owed())
+        found = verify_log(self.path, head, size)
+        return replace(found, owed=max(0, owed - found.beyond))
 
     def restart(self, reason: str) -> Path | None:
         """Move the log aside and begin a new one, whose first line tells the reason and what was there.
@@ -113,7 +162,7 @@ class Audit:
         Returns where the old one is, or None where there was none.
         """
         with locked(self._lock, wait=True):
-            head = self._journal.audit_head()
+            head = self._book.head()
             size = self.path.stat().st_size if self.path.exists() else 0
             try:
                 found = f"{verify_log(self.path, head, size).entries} lines, intact"
@@ -125,10 +174,10 @@ class Audit:
                 # A second one within a millisecond must not take the place of the first.
                 os.link(self.path, aside)
                 self.path.unlink()
-            self._journal.put_audit_head(AuditHead(0, GENESIS))
+            self._book.keep(AuditHead(0, GENESIS))
             known = None if head is None else {"entries": head.entries, "sha256": head.sha256}
             body = {"reason": reason, "found": found, "journal_knew": known, "kept": kept.name if kept else None}
-            self._append("restarted", run="-", step=None, body=body)
+            self._append(Line("restarted", "-", body))
         return kept
 
 
@@ -143,6 +192,17 @@ def _short(body: Mapping[str, Any]) -> Mapping[str, Any]:
     kept = {key: item for key, item in body.items() if len(canonical_bytes(item)) <= _KEPT_BYTES}
     beginning = content[:_KEPT_BYTES].decode("utf-8", errors="replace")
     return {**kept, "cut": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "begins": beginning}}
+
+
+def _late(owed: Owed) -> Line:
+    """Return a line that says when what it tells of happened."""
+    return owed.line._replace(body={**owed.line.body, "late": {"at": rfc3339(owed.at)}})
+
+
+def _tells(entry: LedgerEntry, owed: Owed) -> bool:
+    """Say whether an entry is the line that is owed."""
+    forms = [_short(line.body) for line in (owed.line, _late(owed))]
+    return (entry.kind, entry.run) == owed.line[:2] and entry.body in forms
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

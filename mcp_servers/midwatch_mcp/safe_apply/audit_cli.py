@@ -27,12 +27,14 @@ def _verify(arguments: Namespace, settings: Settings) -> int:
             answer(arguments, {"intact": False, "why": str(error), "line": error.line, "file": str(path)}, "")
         raise CommandError(str(error), Exit.STUCK) from error
     data = {"intact": True, "entries": found.entries, "sha256": found.sha256, "file": str(path)}
-    data |= {"beyond": found.beyond, "known": found.known}
+    data |= {"beyond": found.beyond, "known": found.known, "owed": found.owed}
     said = f"{path}: {found.entries} entries, intact; the last is {found.sha256}"
     if found.beyond:
         said += (
             "\nthe last line is one more than the journal knows: a crash came between the two; the next entry mends it"
         )
+    if found.owed:
+        said += f"\n{found.owed} of what happened is not told yet, since a crash came between: the next entry brings it"
     if not found.known:
         said += "\nboth are from an earlier Midwatch: whether the tail is whole is known from the next entry on"
     answer(arguments, data, said)

@@ -23,6 +23,7 @@ from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import principals
+from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.preview import Rehearsed
 from midwatch_mcp.safe_apply.questions import (
@@ -119,7 +120,8 @@ class Consents:
         questions = Questions(self.journal)
         questions.put(question)
         questions.answer(plan.id, question.nonce, principal, "yes", now=now)
-        return self._approved(unsigned_approval(question, now=now))
+        self.audit.tell(plan.id)
+        return unsigned_approval(question, now=now)
 
     # Asking
 
@@ -159,10 +161,9 @@ class Consents:
             )
         now = self.clock.now()
         question = Asked(nonce, "elicitation", asker.principal, plan.id, sha256, text, now, now + ASK_S, None)
-        Questions(self.journal).put(question)
-        self.audit.append(
-            "asked", run=plan.id, body={"principal": asker.principal, "nonce": nonce, "preview_sha256": sha256}
-        )
+        body = {"principal": asker.principal, "nonce": nonce, "preview_sha256": sha256}
+        Questions(self.journal).put(question, line=Line("asked", plan.id, body))
+        self.audit.tell(plan.id)
         return _as_question(question)
 
     def settled(self, plan: Plan, reply: Reply) -> Approval | None:
@@ -176,15 +177,12 @@ class Consents:
             return None
         now = self.clock.now()
         question = Questions(self.journal).answer(plan.id, reply.key, reply.principal, reply.outcome, now=now)
+        self.audit.tell(plan.id)
         if reply.outcome == "yes":
-            return self._approved(unsigned_approval(question, now=now))
+            return unsigned_approval(question, now=now)
         if reply.outcome == "no":
             raise RefusedChangeError("denied", f"{reply.principal} was asked and said no")
         return None
-
-    def _approved(self, approval: Approval) -> Approval:
-        note_approved(self.audit, approval)
-        return approval
 
 
 def _as_question(question: Asked) -> Question:
@@ -199,10 +197,3 @@ def not_by_host(preview: Preview, policy: Policy) -> str | None:
     if not rule.host:
         return f"the policy lets no client answer for a plan of the class {preview.risk}"
     return None
-
-
-def note_approved(audit: Audit, approval: Approval) -> None:
-    """Write to the audit who approved what."""
-    fields = ("preview_sha256", "approver", "method", "attested", "nonce", "expires")
-    body = {name: getattr(approval, name) for name in fields}
-    audit.append("approved", run=approval.plan_id, body=body)

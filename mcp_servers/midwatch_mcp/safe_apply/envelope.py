@@ -22,15 +22,15 @@ from midwatch_mcp.safe_apply.attempt import Attempts
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.journal import Journal, Record
+from midwatch_mcp.safe_apply.journal import Journal, Proposer, Record
 from midwatch_mcp.safe_apply.judged import Judged
+from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
-from midwatch_mcp.safe_apply.unattended import note_proposer
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +111,9 @@ class Envelope:
             plan = await draft_plan(parsed, self._api, policy, now=self._clock.now())
             rehearsed = await rehearse(plan, self._api, policy)
             refuse_forbidden(rehearsed)
-            self.journal.put_plan(plan, self._clock.now())
-            note_proposer(self.journal, plan.id, principal, by_code=by_code)
             body = {"title": plan.title, "risk": rehearsed.preview.risk, "principal": principal, "by_code": by_code}
-            self.audit.append("proposed", run=plan.id, body=body)
+            line = Line("proposed", plan.id, body)
+            self.journal.put_plan(plan, self._clock.now(), Proposer(principal, by_code), line=line)
             return self._keep(plan, rehearsed)
 
     async def preview(self, plan_id: str) -> Proposal:
@@ -141,8 +140,9 @@ class Envelope:
         return Judged.of(await rehearse(plan, self._api, policy), policy)
 
     def _keep(self, plan: Plan, rehearsed: Rehearsed) -> Proposal:
-        self.journal.put_preview(rehearsed.preview, self._clock.now())
-        self.audit.append("previewed", run=plan.id, body={"preview_sha256": rehearsed.sha256})
+        line = Line("previewed", plan.id, {"preview_sha256": rehearsed.sha256})
+        self.journal.put_preview(rehearsed.preview, self._clock.now(), line=line)
+        self.audit.tell(plan.id)
         text = plan_text(plan, rehearsed.preview, rehearsed.sha256)
         return Proposal(plan, rehearsed.preview, rehearsed.sha256, text)
 
@@ -189,6 +189,7 @@ class Envelope:
         """Take up one change, or all that are under way, and carry each to its end, verifying included."""
         if not self._allow_write:
             raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
+        self.audit.tell()
         records = [self.journal.record(change_id)] if change_id else self.journal.under_way()
         ended: list[Change] = []
         for record in records:

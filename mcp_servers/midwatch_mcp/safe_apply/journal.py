@@ -2,8 +2,8 @@
 
 Every method that writes is one transaction with `synchronous=FULL`: when it returns, the disk has it. Tables: plans and
 their previews, changes (the current state) with what each operation must find, the objects that a running change
-holds, questions that were asked and spent nonces, every step in order, what was observed while verifying, and how far
-the audit log is.
+holds, questions that were asked and spent nonces, every step in order, what was observed while verifying, how far the
+audit log is, and the lines that it is owed.
 """
 
 import json
@@ -26,6 +26,7 @@ from midwatch_contracts.plan import (
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
+from midwatch_mcp.safe_apply.owed import Line, owe, state_line
 from midwatch_mcp.safe_apply.preview import Expected
 from midwatch_mcp.safe_apply.schema import migrate
 
@@ -49,11 +50,11 @@ class Record(NamedTuple):
     ended: float | None
 
 
-class AuditHead(NamedTuple):
-    """How far the audit log is: its number of lines, and the hash of the last (64 zeros for none)."""
+class Proposer(NamedTuple):
+    """Who drafted a plan, and whether that was code alone."""
 
-    entries: int
-    sha256: str
+    principal: str
+    by_code: bool
 
 
 class Journal:
@@ -95,10 +96,13 @@ class Journal:
 
     # Plans
 
-    def put_plan(self, plan: Plan, now: float) -> None:
-        """Keep a plan; one with the same content is the same plan."""
+    def put_plan(self, plan: Plan, now: float, proposer: Proposer | None = None, *, line: Line | None = None) -> None:
+        """Keep a plan and who drafted it; one with the same content is the same plan."""
         with self.transaction("put_plan") as db:
             db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?)", (plan.id, _dump(plan), now))
+            if proposer is not None:
+                db.execute("INSERT OR IGNORE INTO proposers VALUES (?, ?, ?)", (plan.id, *proposer))
+            owe(db, line, now)
 
     def plan(self, plan_id: str) -> Plan:
         """Return a plan by its id or the first eight and more characters of it.
@@ -123,10 +127,11 @@ class Journal:
         rows = self._db.execute("SELECT body, at FROM plans ORDER BY at, id").fetchall()
         return [(Plan.model_validate_json(body), at) for body, at in rows]
 
-    def put_preview(self, preview: Preview, now: float) -> None:
+    def put_preview(self, preview: Preview, now: float, *, line: Line | None = None) -> None:
         """Keep the newest preview of a plan."""
         with self.transaction("put_preview") as db:
             db.execute("INSERT OR REPLACE INTO previews VALUES (?, ?, ?)", (preview.plan_id, _dump(preview), now))
+            owe(db, line, now)
 
     def preview(self, plan_id: str) -> tuple[Preview, str] | None:
         """Return a plan's newest preview and the hash over it as it is stored, or None."""
@@ -146,6 +151,7 @@ class Journal:
         nonces: Sequence[str],
         targets: Iterable[str],
         expected: Mapping[str, Expected],
+        line: Line | None = None,
     ) -> None:
         """Start a change: its nonces are spent, its objects are held, and it is `applying`, all in one transaction.
 
@@ -169,9 +175,12 @@ class Journal:
                 db.execute("INSERT INTO expected VALUES (?, ?, ?)", row)
             _step(db, change.change_id, now, "approved", {"nonces": list(nonces)})
             _step(db, change.change_id, now, change.state, {})
+            owe(db, line, now)
 
-    def end_before_apply(self, change: Change, *, now: float, nonces: Sequence[str] = ()) -> None:
-        """Record an attempt that ended before anything was written."""
+    def end_before_apply(
+        self, change: Change, *, now: float, nonces: Sequence[str] = (), line: Line | None = None
+    ) -> None:
+        """Record an attempt that ended before anything was written; without a `line` the audit tells of its state."""
         if change.state not in TERMINAL_STATES:
             raise JournalError(f"{change.change_id} is {change.state}, which is no end")
         with self.transaction("end_before_apply") as db:
@@ -179,6 +188,7 @@ class Journal:
             _insert(db, change, now)
             db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change.change_id))
             _step(db, change.change_id, now, change.state, {"note": change.note})
+            owe(db, line or state_line(change), now)
 
     def move(self, change_id: str, state: ChangeState, *, now: float, note: str | None = None) -> Change:
         """Put a change into its next state; an end gives its objects free.
@@ -198,6 +208,7 @@ class Journal:
                 db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change_id))
                 db.execute("DELETE FROM holds WHERE change_id = ?", (change_id,))
             _step(db, change_id, now, state, {} if note is None else {"note": note})
+            owe(db, state_line(moved), now)
         return moved
 
     def operation(
@@ -268,18 +279,6 @@ class Journal:
             "SELECT body FROM observations WHERE change_id = ? ORDER BY seq DESC LIMIT ?", (change_id, limit)
         ).fetchall()
         return [Observation.model_validate_json(body) for (body,) in reversed(rows)]
-
-    # The audit log
-
-    def audit_head(self) -> AuditHead | None:
-        """Return how far the audit log is; None where the file is from before this was kept."""
-        entries, sha256 = self._db.execute("SELECT entries, sha256 FROM audit_head").fetchone()
-        return None if entries is None else AuditHead(entries, sha256)
-
-    def put_audit_head(self, head: AuditHead) -> None:
-        """Keep how far the audit log is."""
-        with self.transaction("audit_head") as db:
-            db.execute("UPDATE audit_head SET entries = ?, sha256 = ?", head)
 
 
 def _dump(model: Plan | Preview | Change | Approval) -> str:

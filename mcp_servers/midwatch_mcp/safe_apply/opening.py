@@ -1,13 +1,17 @@
 """The envelope over a real cluster, as the changes server and the command line open it."""
 
+import logging
 from dataclasses import dataclass
 
 from midwatch_contracts.clock import Clock, WallClock
 from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.metrics.client import PrometheusClient
 from midwatch_mcp.safe_apply.envelope import Envelope
+from midwatch_mcp.safe_apply.errors import AuditError
 from midwatch_mcp.safe_apply.targets import KubeTargets, LiveReader
 from midwatch_mcp.settings import ServerSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,4 +43,10 @@ def open_envelope(settings: ServerSettings, *, allow_write: bool, clock: Clock |
         lab=settings.lab,
         allow_write=allow_write,
     )
+    if allow_write:
+        try:
+            envelope.audit.tell()
+        except AuditError as error:
+            # Who only looks is not kept from it; whatever would write meets the same error and stops there.
+            log.warning("%s", error)
     return OpenEnvelope(envelope, kube, metrics)

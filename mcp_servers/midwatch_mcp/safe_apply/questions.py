@@ -12,6 +12,7 @@ from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.approvals import EXPIRES_S
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
+from midwatch_mcp.safe_apply.owed import Line, approved_line, owe
 
 Method = Literal["elicitation", "policy"]
 Answered = Literal["yes", "no", "cancelled"]
@@ -37,11 +38,12 @@ class Questions:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def put(self, question: Asked) -> None:
+    def put(self, question: Asked, *, line: Line | None = None) -> None:
         """Write a question down before it is asked; the texts of those whose time is over are dropped."""
         with self._journal.transaction("question") as db:
             db.execute("UPDATE questions SET text = '' WHERE expires < ?", (question.at,))
             db.execute("INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", question)
+            owe(db, line, question.at)
 
     def newest(self, plan_id: str, principal: str) -> Asked | None:
         """Return the newest question about a plan that was put to a principal."""
@@ -69,6 +71,7 @@ class Questions:
             if question.plan_id != plan_id:
                 raise RefusedChangeError("other_plan", f"the answer is about plan {question.plan_id[:12]}: ask anew")
             db.execute("UPDATE questions SET answer = ? WHERE nonce = ?", (answer, nonce))
+            owe(db, _answer_line(question, answer, now), now)
         return question
 
 
@@ -88,6 +91,13 @@ def still_open(question: Asked | None, principal: str, *, now: float) -> Asked:
         late = now - question.expires
         raise RefusedChangeError("expired", f"the answer came {late:.0f} s after the question ended: ask anew")
     return question
+
+
+def _answer_line(question: Asked, answer: Answered, now: float) -> Line:
+    if answer == "yes":
+        return approved_line(unsigned_approval(question, now=now))
+    body = {"answer": answer, "principal": question.principal, "nonce": question.nonce}
+    return Line("answered", question.plan_id, body)
 
 
 def new_nonce() -> str:

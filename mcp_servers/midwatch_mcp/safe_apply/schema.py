@@ -40,7 +40,12 @@ CREATE TABLE proposers (plan_id TEXT NOT NULL REFERENCES plans, principal TEXT N
 """
 """A file from before has no head: the log's next line adopts what it finds there, once its chain holds."""
 
-STEPS = (_CHANGES, _APPROVALS_AND_AUDIT)
+_OWED = """
+CREATE TABLE owed (seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, run TEXT NOT NULL,
+  body TEXT NOT NULL);
+"""
+
+STEPS = (_CHANGES, _APPROVALS_AND_AUDIT, _OWED)
 VERSION = len(STEPS)
 
 

@@ -186,7 +186,7 @@ class Transaction:
         """
         if self._change().state != "undoing":
             self.journal.move(self.change_id, "undoing", now=self.clock.now(), note=reason)
-        self.audit.append("undoing", run=self.change_id, body={"plan": self.plan.id, "reason": reason})
+            self.audit.tell(self.change_id)
         problems: list[str] = []
         for operation in reversed(self.plan.operations):
             if self._state(operation) in ("pending", "failed", "undone"):

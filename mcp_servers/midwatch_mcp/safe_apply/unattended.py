@@ -69,12 +69,6 @@ def drafted_by_code(journal: Journal, plan_id: str) -> bool:
     return bool(found) and all(by_code for (by_code,) in found)
 
 
-def note_proposer(journal: Journal, plan_id: str, principal: str, *, by_code: bool) -> None:
-    """Keep who drafted a plan."""
-    with journal.transaction("proposer") as db:
-        db.execute("INSERT OR IGNORE INTO proposers VALUES (?, ?, ?)", (plan_id, principal, by_code))
-
-
 def _tried(tried: Sequence[Change]) -> str | None:
     return f"it was tried before ({tried[-1].change_id} is {tried[-1].state})" if tried else None
 
