@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.plan import Approval, Change, OperationState, Plan
+from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Target
 from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.asking import Asker, Question, Reply
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
+from midwatch_mcp.safe_apply.guards import entity_of, outside, protecting
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
-from midwatch_mcp.safe_apply.ports import TargetApi
+from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text
 from midwatch_mcp.safe_apply.reading import unmet
 
@@ -65,6 +66,17 @@ class Admission:
         except PolicyError as error:
             return str(error)
         return None if frozen is None else f"changes are frozen: {frozen}"
+
+    def against(self, target: Target, found: Snapshot | None = None) -> str | None:
+        """Return why nothing new may be written to a target now, as it was read if it was; None where it may."""
+        frozen = self.frozen()
+        if frozen is not None:
+            return frozen
+        entity, policy = entity_of(target), self.policy()
+        if entity is None:
+            return "the target is not understood"
+        marks = [] if found is None else protecting(entity, found.holder, policy)
+        return "; ".join([*outside(entity.namespace, policy), *marks]) or None
 
     async def question(self, plan: Plan, asker: Asker) -> Question | str:
         """Return what a person is to be asked before a plan is applied, or why nobody is asked.

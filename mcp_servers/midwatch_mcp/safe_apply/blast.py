@@ -12,9 +12,10 @@ from typing import Any, cast
 
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Blast, Diff, KubeTarget, Operation, Reach, ServiceReach, ServingTarget
-from midwatch_mcp.safe_apply.classify import Judgement, entity_of
+from midwatch_mcp.safe_apply.classify import Judgement
+from midwatch_mcp.safe_apply.guards import entity_of, protecting
 from midwatch_mcp.safe_apply.pods import Object, carries, is_alive, is_ready, labels_of, selected
-from midwatch_mcp.safe_apply.policy import Limits
+from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.quotas import quota_refusals
 from midwatch_mcp.safe_apply.surroundings import Surroundings, surroundings
@@ -41,7 +42,7 @@ class Gone:
     how: str
 
 
-async def blast(steps: Sequence[Step], api: TargetApi, limits: Limits, judged: Judgement) -> tuple[Blast, list[str]]:
+async def blast(steps: Sequence[Step], api: TargetApi, policy: Policy, judged: Judgement) -> tuple[Blast, list[str]]:
     """Return the blast radius of a plan and what a person should know; raises the class in `judged` beyond a limit."""
     names = sorted({name for step in steps for name in _namespaces(step)})
     around = dict(zip(names, await asyncio.gather(*(surroundings(name, api) for name in names)), strict=True))
@@ -54,7 +55,8 @@ async def blast(steps: Sequence[Step], api: TargetApi, limits: Limits, judged: J
             gone = _gone(step, name, space)
             if gone is not None:
                 reached.append(_reach(step, gone, space))
-                _judge(judged, reached[-1], gone, space, limits)
+                _judge(judged, reached[-1], gone, space, policy)
+    limits = policy.limits
     restarted = sum(one.restarted for one in reached)
     total = sum(max(one.pods, one.restarted) for one in reached)
     if restarted > limits.max_pods_restarted:
@@ -83,10 +85,15 @@ def _reach(step: Step, gone: Gone, space: Surroundings) -> Reach:
     )
 
 
-def _judge(judged: Judgement, reach: Reach, gone: Gone, space: Surroundings, limits: Limits) -> None:
+def _judge(judged: Judgement, reach: Reach, gone: Gone, space: Surroundings, policy: Policy) -> None:
     """Raise the class by what a step reaches."""
+    limits = policy.limits
     if (gone.restarted or gone.at_once) and space.unknown:
         judged.at_least("dangerous", f"{reach.operation} reaches pods, and {'; '.join(space.unknown)}")
+    for pod in gone.pods if gone.restarted or gone.at_once else ():
+        entity = Entity("Pod", str(pod["metadata"].get("namespace", "")), str(pod["metadata"]["name"]))
+        for reason in protecting(entity, pod, policy):
+            judged.at_least("forbidden", f"{reach.operation} reaches pods, and {reason}")
     for share in reach.services:
         if share.share > limits.max_traffic_share:
             judged.at_least(

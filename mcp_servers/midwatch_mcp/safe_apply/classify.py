@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from midwatch_contracts.entity import Entity
-from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, ServingTarget, Target
+from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, Target
 from midwatch_mcp.safe_apply.classification import Verdict, known, verdict
 from midwatch_mcp.safe_apply.git_owners import ADVICE, git_managers, git_source, tool_of
+from midwatch_mcp.safe_apply.guards import Reason, entity_of, group_of, outside
 from midwatch_mcp.safe_apply.hazards import Finding, embeds_pods, findings, serving_findings
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
@@ -43,30 +43,19 @@ class Judgement:
         return [f"{risk}: {reason}" for risk, reason in self.reasons]
 
 
-def entity_of(target: Target) -> Entity | None:
-    """Return what a target is about, or None where it is not a Kubernetes entity."""
-    if isinstance(target, ServingTarget):
-        return Entity.parse(target.serving)
-    return target.entity if isinstance(target, KubeTarget) else None
-
-
 def jail(operation: str, target: Target, policy: Policy) -> list[str]:
     """Return why an operation on a target is outside the jail, with the mend; empty when it is inside."""
     entity = entity_of(target)
     if entity is None:
         return ["the target is not understood"]
-    group = _group(target)
-    outside: list[str] = []
+    group = group_of(target)
+    found: list[str] = []
     if operation not in policy.operations:
-        outside.append(f"the policy does not allow the operation {operation} (its list `operations`)")
+        found.append(f"the policy does not allow the operation {operation} (its list `operations`)")
     if not policy.has_kind(group, entity.kind):
         name = entity.kind if known(group, entity.kind) else f"{group}/{entity.kind}"
-        outside.append(f"the policy does not allow changes of the kind {name} (its list `kinds`)")
-    if entity.namespace and not policy.namespaces.has(entity.namespace):
-        outside.append(
-            f"the policy does not allow changes in the namespace {entity.namespace} (its table `namespaces`)"
-        )
-    return outside
+        found.append(f"the policy does not allow changes of the kind {name} (its list `kinds`)")
+    return found + outside(entity.namespace, policy)
 
 
 def judge_operation(
@@ -77,6 +66,7 @@ def judge_operation(
     diff: Diff,
     said: Sequence[str],
     owners: Iterable[Owner],
+    guards: Iterable[Reason],
     policy: Policy,
 ) -> Judgement:
     """Judge one operation by what its dry run shows. `said` are the pointers that the operation says it changes.
@@ -89,13 +79,13 @@ def judge_operation(
         judged.at_least("forbidden", "the target is not understood")
         return judged
     kind = operation_kind(operation.op)
-    found = _base((kind.verb, kind.subresource), _group(operation.target), entity.kind, {**before, **after}, policy)
+    found = _base((kind.verb, kind.subresource), group_of(operation.target), entity.kind, {**before, **after}, policy)
     judged.rule = found.why
     judged.at_least(found.risk, found.why if found.risk in ("dangerous", "forbidden") else "")
     for reason in jail(operation.op, operation.target, policy):
         judged.at_least("forbidden", reason)
-    for reason in policy.protection(cast("dict[str, Any]", before.get("metadata") or {})):
-        judged.at_least("forbidden", f"{entity} carries {reason}")
+    for risk, reason in guards:
+        judged.at_least(risk, reason)
     if isinstance(operation.target, KubeTarget):
         _judge_object(judged, operation.target, (before, after), diff, policy)
         _judge_owners(judged, kind.verb, before, owners, policy)
@@ -123,11 +113,6 @@ def _parts(pointer: str, before: Any, after: Any) -> Iterable[str]:
     """Return the places of a change: a map that comes or goes as a whole, by its leaves."""
     whole = after if before is None else before if after is None else None
     return leaves(whole, pointer) if isinstance(whole, dict) else (pointer,)
-
-
-def _group(target: Target) -> str:
-    api_version = target.apiVersion if isinstance(target, KubeTarget) else ""
-    return api_version.rpartition("/")[0]
 
 
 def _base(request: tuple[str, str], group: str, kind: str, value: Mapping[str, Any], policy: Policy) -> Verdict:

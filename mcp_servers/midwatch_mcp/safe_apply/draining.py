@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.operations.nodes import DrainedPod
+from midwatch_mcp.safe_apply.pods import controller_of
 
 _MIRROR = "kubernetes.io/config.mirror"
 _ENDED = ("Succeeded", "Failed")
@@ -53,12 +54,6 @@ def pods_to_go(pods: Sequence[Mapping[str, Any]], *, unmanaged: bool) -> ToGo:
 
 def _name(pod: Mapping[str, Any]) -> str:
     return f"{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}"
-
-
-def controller_of(metadata: Mapping[str, Any]) -> Json:
-    """Return the owner that makes an object again; empty where there is none."""
-    owners = cast("list[Json]", metadata.get("ownerReferences") or [])
-    return next((owner for owner in owners if owner.get("controller")), Json())
 
 
 def _drained(pod: Mapping[str, Any]) -> DrainedPod:

@@ -301,7 +301,7 @@ class Envelope:
             else:
                 recovering = True
             transaction = Transaction(
-                change_id, plan, self.journal, self._api, self._clock, self.audit, against=self._admission.frozen
+                change_id, plan, self.journal, self._api, self._clock, self.audit, against=self._admission.against
             )
             if recovering and self._attempts.state(change_id) not in TERMINAL_STATES | {"applied", "verifying"}:
                 self.audit.append("recovering", run=change_id, body={"state": self._attempts.state(change_id)})

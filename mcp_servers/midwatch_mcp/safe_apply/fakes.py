@@ -198,16 +198,17 @@ class FakeCluster:
         metadata = found["metadata"]
         if not isinstance(target, ServingTarget):
             return Snapshot(metadata["uid"], metadata["resourceVersion"], copy.deepcopy(found))
+        pod = copy.deepcopy(found)
         if view == "process":
-            return Snapshot(metadata["uid"], "", {})
+            return Snapshot(metadata["uid"], "", {}, pod=pod)
         if entity not in (self.configs if view == "state" else self.backends):
             raise TargetMissingError(f"the backend of {entity} does not offer its {view}")
         if view == "state":
             config = copy.deepcopy(self.configs[entity])
-            return Snapshot(metadata["uid"], f'"{config["version"]}"', config)
+            return Snapshot(metadata["uid"], f'"{config["version"]}"', config, pod=pod)
         held = copy.deepcopy(self.backends[entity])
         names = ("draining", "grace_s") if view == "drain" else (view,)
-        return Snapshot(metadata["uid"], "", {name: held[name] for name in names})
+        return Snapshot(metadata["uid"], "", {name: held[name] for name in names}, pod=pod)
 
     def _create(self, entity: str, write: Write, dry_run: bool) -> Snapshot:  # noqa: FBT001 (private)
         new = copy.deepcopy(cast("dict[str, Any]", write.body))

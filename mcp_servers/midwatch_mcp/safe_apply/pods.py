@@ -20,6 +20,26 @@ def is_alive(pod: Object) -> bool:
     return not pod["metadata"].get("deletionTimestamp") and phase not in ("Succeeded", "Failed")
 
 
+def controller_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the owner that makes an object again; empty where there is none."""
+    owners = cast("list[dict[str, Any]]", metadata.get("ownerReferences") or [])
+    return next((owner for owner in owners if owner.get("controller")), dict[str, Any]())
+
+
+def serving_port(pod: Object) -> tuple[Mapping[str, Any], int | None]:
+    """Return (container, port) of the serving backend: the container port named `http`, or else the first.
+
+    Without any port the first container serves; a pod without containers has an empty one.
+    """
+    containers = cast("list[dict[str, Any]]", pod["spec"].get("containers") or [])
+    ports = [(one, port) for one in containers for port in cast("list[dict[str, Any]]", one.get("ports") or [])]
+    named = [pair for pair in ports if pair[1].get("name") == "http"]
+    if not ports:
+        return (containers or [{}])[0], None
+    container, port = (named or ports)[0]
+    return container, int(port["containerPort"])
+
+
 def labels_of(value: Object) -> Mapping[str, str]:
     """Return an object's labels."""
     metadata = cast("dict[str, Any]", value.get("metadata") or {})

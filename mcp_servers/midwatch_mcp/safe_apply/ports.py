@@ -28,6 +28,13 @@ class Snapshot:
     value: dict[str, Any]
     answer: dict[str, Any] = field(default_factory=dict[str, Any])
     """What a write answered beside the state that it left: the output of a command, how many requests were cut."""
+    pod: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The pod behind a serving backend; empty for an object, and for what a write returns."""
+
+    @property
+    def holder(self) -> dict[str, Any]:
+        """The object whose labels, annotations and owners protect the target: itself, or the pod of a backend."""
+        return self.pod or self.value
 
     @property
     def absent(self) -> bool:

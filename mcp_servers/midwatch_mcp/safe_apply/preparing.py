@@ -5,14 +5,14 @@ asked for, what a generated name is (CONTRACTS §5).
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import KubeTarget, Target
 from midwatch_contracts.times import rfc3339
-from midwatch_mcp.safe_apply.draining import controller_of, pods_to_go
+from midwatch_mcp.safe_apply.draining import pods_to_go
 from midwatch_mcp.safe_apply.errors import RefusedChangeError, TargetError
 from midwatch_mcp.safe_apply.operations.apply import Apply, places
 from midwatch_mcp.safe_apply.operations.base import OperationKind, refuse
@@ -22,6 +22,7 @@ from midwatch_mcp.safe_apply.operations.patch import below
 from midwatch_mcp.safe_apply.operations.presence import Create, Delete, mark_of, restorable
 from midwatch_mcp.safe_apply.operations.rollout_undo import RolloutUndo, template_of
 from midwatch_mcp.safe_apply.operations.serving_calls import Cancel
+from midwatch_mcp.safe_apply.pods import controller_of, serving_port
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi, Write
 from midwatch_mcp.safe_apply.values import changes, cleaned
@@ -223,7 +224,7 @@ async def as_arguments(pod: Entity, values: Mapping[str, Any], cluster: str, api
     """
     target = KubeTarget(cluster=cluster, apiVersion="v1", kind="Pod", namespace=pod.namespace, name=pod.name)
     found = (await api.read(target)).value
-    container = _serving_container(found)
+    container = str(serving_port(found)[0].get("name", ""))
     owner = controller_of(found["metadata"])
     if owner.get("kind") == "ReplicaSet":
         named = KubeTarget(
@@ -253,11 +254,3 @@ def _flags(name: str, value: Any) -> Json:
     if isinstance(value, bool):
         return {f"--{word}": True if value else None, f"--no-{word}": None if value else True}
     return {f"--{word}": value}
-
-
-def _serving_container(pod: Mapping[str, Any]) -> str:
-    """Return the container that serves: the one with a port, the one named `http` first."""
-    containers = cast("Sequence[Json]", pod["spec"].get("containers") or [])
-    ports = [(one, port) for one in containers for port in cast("list[Json]", one.get("ports") or [])]
-    named = [one for one, port in ports if port.get("name") == "http"]
-    return str((named or [one for one, _ in ports] or list(containers))[0]["name"])

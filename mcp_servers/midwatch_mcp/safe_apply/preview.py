@@ -24,6 +24,7 @@ from midwatch_mcp.safe_apply.blast import Step, blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.git_owners import git_source
+from midwatch_mcp.safe_apply.guards import Guards
 from midwatch_mcp.safe_apply.masking import masked, masked_changes
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.base import OperationKind, Part, Undo
@@ -100,6 +101,7 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     judgements: dict[str, Judgement] = {}
     warnings: list[str] = []
     steps: list[Step] = []
+    guards = Guards(api, policy)
     for operation in plan.operations:
         kind = operation_kind(operation.op)
         tried = await try_out(operation, await read_for(api, kind, operation.target), api)
@@ -113,6 +115,7 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
             diff=diff,
             said=kind.pointers(kind.parse(operation.args), snapshot.value),
             owners=owned,
+            guards=await guards.against(operation, snapshot),
             policy=policy,
         )
         judgements[operation.id] = one
@@ -127,7 +130,7 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
         warnings += _warnings(operation, snapshot.value, diff)
     if len(plan.operations) > policy.limits.max_objects:
         judged.at_least("dangerous", f"{len(plan.operations)} objects are more than {policy.limits.max_objects}")
-    radius, more = await blast(steps, api, policy.limits, judged)
+    radius, more = await blast(steps, api, policy, judged)
     preview = Preview(
         plan_id=plan.id,
         diffs=tuple(diffs),

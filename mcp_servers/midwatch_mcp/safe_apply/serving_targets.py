@@ -10,6 +10,7 @@ from midwatch_mcp.kubernetes.client import JSON, KubeClient
 from midwatch_mcp.kubernetes.discovery import Resource
 from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.errors import RejectedError, TargetMissingError
+from midwatch_mcp.safe_apply.pods import serving_port
 from midwatch_mcp.safe_apply.ports import Snapshot, View, Write
 
 _PATHS: dict[View, str] = {
@@ -39,7 +40,7 @@ class ServingBackends:
         pod, root = await self._pod(target)
         uid = str(pod["metadata"]["uid"])
         if view == "process":
-            return Snapshot(uid, "", {})
+            return Snapshot(uid, "", {}, pod=pod)
         try:
             answer = await self._client.request("GET", root + _PATHS[view])
         except KubeError as error:
@@ -51,7 +52,7 @@ class ServingBackends:
             raise RejectedError(f"the backend of {target.serving} answers {_PATHS[view]} with no object")
         found = cast("Json", body)
         shape = {"adapters": _adapters, "requests": _requests}.get(view)
-        return Snapshot(uid, answer.headers.get("etag", ""), found if shape is None else shape(found))
+        return Snapshot(uid, answer.headers.get("etag", ""), found if shape is None else shape(found), pod=pod)
 
     async def write(self, target: ServingTarget, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
         """Change the configuration under its ETag, or make a call, which knows neither condition nor dry run."""
@@ -78,7 +79,10 @@ class ServingBackends:
         """Return a pod, and the path of its backend behind the proxy."""
         entity = Entity.parse(target.serving)
         pod = await self._client.get(self._pods.path(entity.namespace, entity.name))
-        return pod, self._pods.path(entity.namespace, f"{entity.name}:{_port(pod)}", "proxy")
+        _, port = serving_port(pod)
+        if port is None:
+            raise RejectedError(f"pod {entity.name} names no port, so its backend cannot be reached")
+        return pod, self._pods.path(entity.namespace, f"{entity.name}:{port}", "proxy")
 
 
 def _said(content: bytes, decoded: Any) -> Json:
@@ -101,13 +105,3 @@ def _requests(body: Mapping[str, Any]) -> Json:
     listed = body.get("requests")
     rows = cast("list[Json]", listed if isinstance(listed, list) else [])
     return {"requests": {str(one.get("id")): str(one.get("state")) for one in rows}}
-
-
-def _port(pod: Mapping[str, Any]) -> int:
-    """Return the port of the serving backend: the container port named `http`, or else the first."""
-    containers = cast("list[Json]", pod["spec"].get("containers") or [])
-    ports = [port for container in containers for port in cast("list[Json]", container.get("ports") or [])]
-    if not ports:
-        raise RejectedError(f"pod {pod['metadata']['name']} names no port, so its backend cannot be reached")
-    named = [port for port in ports if port.get("name") == "http"]
-    return int((named or ports)[0]["containerPort"])

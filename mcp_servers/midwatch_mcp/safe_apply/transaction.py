@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.plan import Change, Operation, Plan
+from midwatch_contracts.plan import Change, Operation, Plan, Target
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.errors import (
     BusyError,
@@ -62,8 +62,9 @@ class Transaction:
     api: TargetApi
     clock: Clock
     audit: Audit
-    against: Callable[[], str | None] = lambda: None
-    """Returns why nothing new may be written, or None; asked before each operation, never before an undo."""
+    against: Callable[[Target, Snapshot | None], str | None] = lambda _target, _found: None
+    """Returns why nothing new may be written to a target, or None; asked before each operation and each write of it,
+    never before an undo."""
 
     def __post_init__(self) -> None:
         self._expected = self.journal.expected(self.change_id)
@@ -97,7 +98,7 @@ class Transaction:
                 continue
             # A step that the journal holds as begun may have been written: only the target knows.
             maybe_written = state == "applying"
-            against = self.against()
+            against = self.against(operation.target, None)
             if against is not None:
                 raise StepFailedError(f"{operation.id}: {against}", written=maybe_written)
             if maybe_written:
@@ -140,6 +141,7 @@ class Transaction:
                 return {}
             if where != "before" or confirmed:
                 raise StepFailedError(_elsewhere(step, where), written=maybe_written, stale=not confirmed)
+            self._refuse_where_protected(step, snapshot, written=maybe_written)
             try:
                 result = await self._send(step, snapshot, tries)
             except LostError as error:
@@ -156,6 +158,11 @@ class Transaction:
                 confirmed = result is not None
                 maybe_written = maybe_written or confirmed
         raise StepFailedError(f"{step.id}: not applied after {ATTEMPTS} tries", written=maybe_written)
+
+    def _refuse_where_protected(self, step: Step, snapshot: Snapshot, *, written: bool) -> None:
+        against = self.against(step.target, snapshot)
+        if against is not None:
+            raise StepFailedError(f"{step.id}: {against}", written=written)
 
     async def _send(self, step: Step, snapshot: Snapshot, tries: Tries) -> Snapshot | None:
         """Send one write; None where it was certainly not taken and the target is to be read again.
