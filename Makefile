@@ -10,7 +10,7 @@ PROGRAMS := $(OUTSIDE)/node_modules/.package-lock.json
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql checklist forbidden crash-matrix outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist forbidden crash-matrix outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-change bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,11 @@ bench-mcp: $(STAMP) ## the kubernetes server beside kubernetes-mcp-server, fetch
 	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
 	[ -x "$$assets/kube-apiserver" ] || { echo "make: no kube-apiserver found; name the folder that has it and etcd in KUBEBUILDER_ASSETS (setup-envtest, https://book.kubebuilder.io/reference/envtest, fetches one)" >&2; exit 2; }; \
 	KUBEBUILDER_ASSETS="$$assets" $(BIN)/midwatch bench mcp $(ARGS)
+
+bench-change: $(STAMP) ## a change of five objects beside kubectl diff and kubectl apply of the same (needs KUBEBUILDER_ASSETS)
+	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
+	[ -x "$$assets/kube-apiserver" ] || { echo "make: no kube-apiserver found; name the folder that has it, etcd and kubectl in KUBEBUILDER_ASSETS (setup-envtest, https://book.kubebuilder.io/reference/envtest, fetches one)" >&2; exit 2; }; \
+	KUBEBUILDER_ASSETS="$$assets" $(BIN)/midwatch bench change $(ARGS)
 
 docs: $(STAMP) ## write the generated documents again (schemas, command help, tool tables)
 	$(BIN)/python docs/generate.py

@@ -65,6 +65,25 @@ def _bench_mcp(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _bench_change(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rounds", type=int, default=7, metavar="N", help="changes by each way, in turns (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=1,
+        metavar="N",
+        help="rounds before that do not count (default: %(default)s)",
+    )
+    parser.add_argument("--kubectl", type=Path, metavar="PATH", help="default: the one in KUBEBUILDER_ASSETS")
+
+
+bench_change = Command(
+    summary="a change of five objects beside kubectl diff and apply of the same, on the original API server",
+    target="midwatch_evals.beside_kubectl.measuring:main",
+    configure=_bench_change,
+)
 bench_mcp = Command(
     summary="the kubernetes server beside kubernetes-mcp-server 0.0.67, on the original API (in KUBEBUILDER_ASSETS)",
     target="midwatch_evals.beside_peer.measuring:main",

@@ -10,7 +10,7 @@ return the same text, and a caller may make that call twice: whoever asks keeps 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import anyio
 from mcp import MCPError
@@ -22,40 +22,10 @@ from pydantic import BaseModel, Field
 from midwatch_contracts.errors import ContractError
 from midwatch_mcp.call_log import principal
 from midwatch_mcp.errors import ServersError
+from midwatch_mcp.questions import Asker, Question, Reply
 
 _STATELESS = "2026-07-28"
 """The first revision without requests from server to client."""
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who would be asked."""
-
-    principal: str
-    can_be_asked: bool
-    """Whether the client says that it can show a form to its user."""
-    again: bool
-    """Whether the call was made again with what a question of before gave out."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to ask. `text` must be the same each time that the same question is asked."""
-
-    key: str
-    text: str
-    seconds: float
-    """How long to wait for the answer."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came of it. `key` is that of the question, None where none was asked; `why` says why it is no answer."""
-
-    outcome: Literal["yes", "no", "cancelled", "timeout", "not_asked"]
-    principal: str
-    key: str | None = None
-    why: str = ""
 
 
 AskFor = Callable[..., Awaitable[Question | str]]

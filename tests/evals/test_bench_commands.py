@@ -70,5 +70,5 @@ def test_picking_figures_and_naming_a_benchmark_exclude_each_other(
 def test_ours_are_there() -> None:
     parser = argparse.ArgumentParser()
     commands.bench.configure(parser)
-    for name in ("serve", "simulator"):
+    for name in ("serve", "simulator", "change"):
         assert isinstance(parser.parse_args([name]).benchmark, Command)

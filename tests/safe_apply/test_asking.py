@@ -23,10 +23,11 @@ from mcp.types import (
     UrlElicitationCapability,
 )
 
-from midwatch_mcp.asking import Asker, Question, Reply, can_be_asked
+from midwatch_mcp.asking import can_be_asked
 from midwatch_mcp.evidence import EvidenceStore
 from midwatch_mcp.http.app import build_app
 from midwatch_mcp.http.listening import Listen
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply import consent
 from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.consent import ASK_S, question_text

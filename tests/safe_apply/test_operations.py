@@ -428,3 +428,9 @@ async def test_two_operations_on_two_objects_still_change_together(world: World)
     change = await applied(world, set_blocks(), REVERSIBLE["create"], REVERSIBLE["delete"], REVERSIBLE["serving.drain"])
     assert change.state == "undone"
     assert state_of(world) == before
+
+
+async def test_an_apply_of_what_is_so_already_is_refused_as_without_effect(world: World) -> None:
+    with pytest.raises(RefusedChangeError, match="changes nothing") as refusal:
+        await world.propose(op("apply", CHAT, manifest={"spec": {"replicas": 3}}))
+    assert refusal.value.reason == "no_effect"

@@ -5,7 +5,7 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from midwatch_contracts.plan import Change
-from midwatch_mcp.asking import Asker, Asks, Question, Reply
+from midwatch_mcp.asking import Asks
 from midwatch_mcp.call_log import principal
 from midwatch_mcp.changes.completing import completions
 from midwatch_mcp.changes.shapes import (
@@ -17,6 +17,7 @@ from midwatch_mcp.changes.shapes import (
     ProposedPlan,
 )
 from midwatch_mcp.evidence import EvidenceStore
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.consent import ASK_S
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.errors import Reason, RefusedChangeError

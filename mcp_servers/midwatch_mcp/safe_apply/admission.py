@@ -9,8 +9,9 @@ from typing import NoReturn
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Target
 from midwatch_contracts.times import unix_seconds
-from midwatch_mcp.asking import Asker, Question, Reply
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
+from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
@@ -20,7 +21,7 @@ from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
-from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse, target_text
+from midwatch_mcp.safe_apply.preview import Previewed, preview_plan, target_text
 from midwatch_mcp.safe_apply.reading import unmet
 
 
@@ -98,12 +99,12 @@ class Admission:
             if await self._stale(plan) is not None:
                 return "the plan is out of date"
 
-            async def rehearsed() -> Rehearsed:
-                found = await rehearse(plan, self._api, policy)
+            async def previewed() -> Previewed:
+                found = await preview_plan(plan, self._api, policy)
                 refuse_forbidden(found)
                 return found
 
-            return await self._consents.question(plan, policy, asker, rehearsed)
+            return await self._consents.question(plan, policy, asker, previewed)
 
     def settled(self, plan: Plan, reply: Reply) -> Approval | None:
         """Take the reply to a question; returns the approval that it stands for, if any.
@@ -141,13 +142,13 @@ class Admission:
             stale = await self._stale(plan)
             if stale is not None:
                 return self._superseded(change, stale, found.valid or ((given,) if given else ()))
-            rehearsed = await rehearse(plan, self._api, policy)
-            refuse_forbidden(rehearsed)
-            approvals = self._consents.chosen(plan, rehearsed, policy, given)
-            change = _approved(change, approvals, rehearsed.sha256)
+            previewed = await preview_plan(plan, self._api, policy)
+            refuse_forbidden(previewed)
+            approvals = self._consents.chosen(plan, previewed, policy, given)
+            change = _approved(change, approvals, previewed.sha256)
             body = {
                 "plan": plan.id,
-                "preview_sha256": rehearsed.sha256,
+                "preview_sha256": previewed.sha256,
                 "approvers": list(approvers_of(approvals)),
                 "attested": approvals[0].attested,
             }
@@ -157,7 +158,7 @@ class Admission:
                 now=self._clock.now(),
                 nonces=[approval.nonce for approval in approvals],
                 targets=[f"{'/'.join(clusters_of(plan))} {target_text(one.target)}" for one in plan.operations],
-                expected=rehearsed.expected,
+                expected=previewed.expected,
                 line=Line("applying", change.change_id, body),
             )
             self._audit.tell(change.change_id)
@@ -193,8 +194,8 @@ class Admission:
 
     async def _stale(self, plan: Plan) -> str | None:
         """Return which precondition no longer holds, or None."""
-        for operation in plan.operations:
-            why = await unmet(self._api, operation)
+        found = await at_once(unmet(self._api, operation) for operation in plan.operations)
+        for operation, why in zip(plan.operations, found, strict=True):
             if why is not None:
                 return f"{operation.id}: {target_text(operation.target)}: {why}"
         return None
@@ -207,10 +208,10 @@ def _approved(change: Change, approvals: Sequence[Approval], preview_sha256: str
     return change.model_copy(update={"approval": first, "further": further, "preview_sha256": preview_sha256})
 
 
-def refuse_forbidden(rehearsed: Rehearsed) -> None:
+def refuse_forbidden(previewed: Previewed) -> None:
     """Refuse what nobody can approve."""
-    if rehearsed.preview.risk == "forbidden":
-        raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(rehearsed.reasons)}")
+    if previewed.preview.risk == "forbidden":
+        raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(previewed.reasons)}")
 
 
 def level(policy: Policy) -> str:

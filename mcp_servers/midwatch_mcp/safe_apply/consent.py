@@ -10,7 +10,7 @@ from pathlib import Path
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.plan import Approval, Plan, Preview
-from midwatch_mcp.asking import Asker, Question, Reply
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.approvals import (
     Sifted,
     approvals_for,
@@ -25,7 +25,7 @@ from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import principals
 from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import Policy
-from midwatch_mcp.safe_apply.preview import Rehearsed
+from midwatch_mcp.safe_apply.preview import Previewed
 from midwatch_mcp.safe_apply.questions import (
     Asked,
     Questions,
@@ -86,37 +86,37 @@ class Consents:
         """Say whether the policy may approve a plan by itself, its risk aside."""
         return against_unattended(plan, policy, self.journal, self.state) is None
 
-    def chosen(self, plan: Plan, rehearsed: Rehearsed, policy: Policy, given: Approval | None) -> tuple[Approval, ...]:
+    def chosen(self, plan: Plan, previewed: Previewed, policy: Policy, given: Approval | None) -> tuple[Approval, ...]:
         """Return the approvals that an attempt at a plan is made with, all of them to be spent by it.
 
         Raises:
             RefusedChangeError: there are too few.
         """
-        risk, needed = rehearsed.preview.risk, policy.approvals.rule(rehearsed.preview.risk).people
+        risk, needed = previewed.preview.risk, policy.approvals.rule(previewed.preview.risk).people
         try:
-            return enough(self.signed(plan, policy), plan, rehearsed.sha256, needed)
+            return enough(self.signed(plan, policy), plan, previewed.sha256, needed)
         except RefusedChangeError:
             if given is not None:
-                self._check_given(given, rehearsed, policy)
+                self._check_given(given, previewed, policy)
                 return (given,)
             if against_risk(risk, policy) is not None or not self.could_do_without(plan, policy):
                 raise
-        return (self._by_policy(plan, rehearsed, policy),)
+        return (self._by_policy(plan, previewed, policy),)
 
-    def _check_given(self, given: Approval, rehearsed: Rehearsed, policy: Policy) -> None:
-        if given.preview_sha256 != rehearsed.sha256:
+    def _check_given(self, given: Approval, previewed: Previewed, policy: Policy) -> None:
+        if given.preview_sha256 != previewed.sha256:
             raise RefusedChangeError(
                 "other_preview",
                 f"what was shown is the preview {given.preview_sha256[:12]}, but the plan would now do "
-                f"{rehearsed.sha256[:12]}: ask anew",
+                f"{previewed.sha256[:12]}: ask anew",
             )
-        why = not_by_host(rehearsed.preview, policy)
+        why = not_by_host(previewed.preview, policy)
         if why is not None:
             raise RefusedChangeError("missing", why)
 
-    def _by_policy(self, plan: Plan, rehearsed: Rehearsed, policy: Policy) -> Approval:
+    def _by_policy(self, plan: Plan, previewed: Previewed, policy: Policy) -> Approval:
         principal, now = policy_principal(policy), self.clock.now()
-        question = Asked(new_nonce(), "policy", principal, plan.id, rehearsed.sha256, "", now, now + ASK_S, None)
+        question = Asked(new_nonce(), "policy", principal, plan.id, previewed.sha256, "", now, now + ASK_S, None)
         questions = Questions(self.journal)
         questions.put(question)
         questions.answer(plan.id, question.nonce, principal, "yes", now=now)
@@ -135,7 +135,7 @@ class Consents:
         return _as_question(still_open(question, asker.principal, now=self.clock.now()))
 
     async def question(
-        self, plan: Plan, policy: Policy, asker: Asker, rehearse: Callable[[], Awaitable[Rehearsed]]
+        self, plan: Plan, policy: Policy, asker: Asker, look: Callable[[], Awaitable[Previewed]]
     ) -> Question | str:
         """Return what to ask about a plan, in the journal, or why nobody is asked."""
         if not asker.can_be_asked:
@@ -144,8 +144,8 @@ class Consents:
         found = self.signed(plan, policy)
         if kept is not None and len(approvers_of(found.on(kept[1]))) >= policy.approvals.rule(kept[0].risk).people:
             return "it is approved already"
-        rehearsed = await rehearse()
-        preview, sha256 = rehearsed.preview, rehearsed.sha256
+        previewed = await look()
+        preview, sha256 = previewed.preview, previewed.sha256
         self.journal.put_preview(preview, self.clock.now())
         if against_risk(preview.risk, policy) is None and self.could_do_without(plan, policy):
             return "the policy approves it"

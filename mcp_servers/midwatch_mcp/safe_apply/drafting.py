@@ -14,6 +14,7 @@ from midwatch_contracts.expectations import check_expectation
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Expectation, KubeTarget, Operation, Plan, Precondition, ServingTarget, Target
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.classify import jail
 from midwatch_mcp.safe_apply.errors import RefusedChangeError, TargetMissingError
 from midwatch_mcp.safe_apply.masking import masked
@@ -100,12 +101,11 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
             raise RefusedChangeError("bad_draft", f"an expectation cannot be judged: {error}") from error
     refuse_dependent([(one.op, one.target.model_dump(), one.args) for one in draft.operations])
     cluster = await api.cluster_uid()
-    wanted = [await _rewritten(operation, cluster, api, policy) for operation in draft.operations]
+    wanted = await at_once(_rewritten(operation, cluster, api, policy) for operation in draft.operations)
     wanted = [one for at, one in enumerate(wanted) if one is draft.operations[at] or one not in wanted[:at]]
-    operations = [
-        await _operation(f"op{number}", operation, cluster, api, (policy, now))
-        for number, operation in enumerate(wanted, 1)
-    ]
+    operations = await at_once(
+        _operation(f"op{number}", operation, cluster, api, (policy, now)) for number, operation in enumerate(wanted, 1)
+    )
     refuse_same_object(operations)
     refuse_order(operations)
     try:

@@ -14,8 +14,8 @@ from typing import Any
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.expectations import Observation, Reader
 from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, ChangeState, Plan, Preview
-from midwatch_mcp.asking import Asker, Question, Reply
 from midwatch_mcp.files import locked
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
 from midwatch_mcp.safe_apply.approvals import approvals_for
 from midwatch_mcp.safe_apply.attempt import Attempts
@@ -27,7 +27,7 @@ from midwatch_mcp.safe_apply.judged import Judged
 from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi
-from midwatch_mcp.safe_apply.preview import Rehearsed, rehearse
+from midwatch_mcp.safe_apply.preview import Previewed, preview_plan
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
@@ -109,12 +109,12 @@ class Envelope:
                 raise RefusedChangeError("autonomy", f"{level(policy)} drafts no plans: raise autonomy in the policy")
             parsed = draft if isinstance(draft, Draft) else parse_draft(draft)
             plan = await draft_plan(parsed, self._api, policy, now=self._clock.now())
-            rehearsed = await rehearse(plan, self._api, policy)
-            refuse_forbidden(rehearsed)
-            body = {"title": plan.title, "risk": rehearsed.preview.risk, "principal": principal, "by_code": by_code}
+            previewed = await preview_plan(plan, self._api, policy)
+            refuse_forbidden(previewed)
+            body = {"title": plan.title, "risk": previewed.preview.risk, "principal": principal, "by_code": by_code}
             line = Line("proposed", plan.id, body)
             self.journal.put_plan(plan, self._clock.now(), Proposer(principal, by_code), line=line)
-            return self._keep(plan, rehearsed)
+            return self._keep(plan, previewed)
 
     async def preview(self, plan_id: str) -> Proposal:
         """Try a plan by dry run again, and keep what it would do now."""
@@ -122,7 +122,7 @@ class Envelope:
         with self._admission.audited("preview", plan.id):
             await self._admission.refuse_other_cluster(plan)
             await self._admission.refuse_stale(plan)
-            return self._keep(plan, await rehearse(plan, self._api, self._admission.policy()))
+            return self._keep(plan, await preview_plan(plan, self._api, self._admission.policy()))
 
     async def judge(self, subject: str | Mapping[str, Any]) -> Judged:
         """Say the class of a plan, by its id, or of a draft, and what decides it. Keeps nothing."""
@@ -137,14 +137,14 @@ class Envelope:
                 if refusal.reason != "forbidden":
                     raise
                 return Judged.refused(str(refusal))
-        return Judged.of(await rehearse(plan, self._api, policy), policy)
+        return Judged.of(await preview_plan(plan, self._api, policy), policy)
 
-    def _keep(self, plan: Plan, rehearsed: Rehearsed) -> Proposal:
-        line = Line("previewed", plan.id, {"preview_sha256": rehearsed.sha256})
-        self.journal.put_preview(rehearsed.preview, self._clock.now(), line=line)
+    def _keep(self, plan: Plan, previewed: Previewed) -> Proposal:
+        line = Line("previewed", plan.id, {"preview_sha256": previewed.sha256})
+        self.journal.put_preview(previewed.preview, self._clock.now(), line=line)
         self.audit.tell(plan.id)
-        text = plan_text(plan, rehearsed.preview, rehearsed.sha256)
-        return Proposal(plan, rehearsed.preview, rehearsed.sha256, text)
+        text = plan_text(plan, previewed.preview, previewed.sha256)
+        return Proposal(plan, previewed.preview, previewed.sha256, text)
 
     async def draft_undo(self, change_id: str, *, principal: str = "-") -> Proposal:
         """Draft the plan that undoes a verified change. It needs an approval of its own."""

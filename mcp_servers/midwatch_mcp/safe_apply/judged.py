@@ -5,7 +5,7 @@ from typing import Self
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Risk
 from midwatch_mcp.safe_apply.policy import Policy, approval_sentence
-from midwatch_mcp.safe_apply.preview import Rehearsed
+from midwatch_mcp.safe_apply.preview import Previewed
 
 _WORDS: dict[Risk, str] = {"read": "change", "change": "change", "dangerous": "dangerous change"}
 
@@ -30,20 +30,20 @@ class Judged(Model):
     """What its approval takes."""
 
     @classmethod
-    def of(cls, rehearsed: Rehearsed, policy: Policy) -> Self:
+    def of(cls, previewed: Previewed, policy: Policy) -> Self:
         """Return it from a dry run."""
         operations = tuple(
             JudgedOperation(operation=name, risk=one.risk, rule=one.rule, reasons=tuple(one.said()))
-            for name, one in rehearsed.judgements.items()
+            for name, one in previewed.judgements.items()
         )
-        own = {f"{risk}: {name} {said}" for name, one in rehearsed.judgements.items() for risk, said in one.reasons}
-        risk = rehearsed.preview.risk
+        own = {f"{risk}: {name} {said}" for name, one in previewed.judgements.items() for risk, said in one.reasons}
+        risk = previewed.preview.risk
         needs = (
             "nobody can approve it"
             if risk == "forbidden"
             else approval_sentence(_WORDS[risk], policy.approvals.rule(risk))
         )
-        rest = tuple(reason for reason in rehearsed.reasons if reason not in own)
+        rest = tuple(reason for reason in previewed.reasons if reason not in own)
         return cls(risk=risk, operations=operations, reasons=rest, needs=needs)
 
     @classmethod

@@ -20,6 +20,7 @@ from midwatch_contracts.plan import (
     Target,
     preview_sha256,
 )
+from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.blast import Step, blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
@@ -56,7 +57,7 @@ class Expected(Model):
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class Previewed:
     """A preview, its hash, and what each operation must find."""
 
     preview: Preview
@@ -87,7 +88,7 @@ def unified(before: Mapping[str, Any], after: Mapping[str, Any], title: str) -> 
     return "".join(difflib.unified_diff(old, new, f"{title} (as it is)", f"{title} (as it would be)"))
 
 
-async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
+async def preview_plan(plan: Plan, api: TargetApi, policy: Policy) -> Previewed:
     """Try every operation by dry run. Nothing is stored in the cluster.
 
     Raises:
@@ -102,9 +103,9 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
     warnings: list[str] = []
     steps: list[Step] = []
     guards = Guards(api, policy)
-    for operation in plan.operations:
+    tries = await at_once(_read_and_tried(operation, api) for operation in plan.operations)
+    for operation, tried in zip(plan.operations, tries, strict=True):
         kind = operation_kind(operation.op)
-        tried = await try_out(operation, await read_for(api, kind, operation.target), api)
         snapshot = tried.snapshot
         diff, expectation = tried.diff, tried.expected
         owned = _owners(operation, diff, snapshot.value)
@@ -139,7 +140,11 @@ async def rehearse(plan: Plan, api: TargetApi, policy: Policy) -> Rehearsed:
         blast=radius,
         warnings=(*judged.said(), *more, *warnings),
     )
-    return Rehearsed(preview, preview_sha256(preview), expected, tuple(judged.said()), judgements)
+    return Previewed(preview, preview_sha256(preview), expected, tuple(judged.said()), judgements)
+
+
+async def _read_and_tried(operation: Operation, api: TargetApi) -> "Tried":
+    return await try_out(operation, await read_for(api, operation_kind(operation.op), operation.target), api)
 
 
 @dataclass(frozen=True)

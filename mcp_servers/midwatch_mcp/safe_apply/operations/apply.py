@@ -59,10 +59,11 @@ class ApplyOperation(OperationKind[Apply]):
         del value
         return Write("apply", args.manifest)
 
-    def undo(self, args: Apply, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
-        """Return a merge patch from the dry run's result back to the object as it was."""
+    def undo(self, args: Apply, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo | None:
+        """Return a merge patch from the dry run's result back to the object as it was; None where both are the same."""
         del args
-        return "patch", {"type": "merge", "patch": merge_patch(cleaned(after), cleaned(before))}
+        back = merge_patch(cleaned(after), cleaned(before))
+        return ("patch", {"type": "merge", "patch": back}) if back else None
 
 
 def places(manifest: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Place]:

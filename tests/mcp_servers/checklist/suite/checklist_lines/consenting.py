@@ -11,7 +11,7 @@ from mcp.types import CallToolResult
 
 from checklist_lines.line import Scene, line
 from midwatch_mcp import tool as tool_module
-from midwatch_mcp.asking import Asker, Question, Reply
+from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply import consent as consent_module
 from midwatch_mcp.safe_apply import journal as journal_module
 from midwatch_mcp.safe_apply import questions as questions_module
