@@ -7,8 +7,9 @@ import yaml
 
 from midwatch_contracts.command import CommandError
 from midwatch_contracts.exit_codes import Exit
-from midwatch_mcp.safe_apply.object_writes import FIELD_MANAGER
 
+_FIELD_MANAGER: Final = "midwatch"
+"""The name by which the changes server owns fields."""
 OURS: Final = "ours"
 THEIRS: Final = "theirs"
 _NAME: Final = "chat"
@@ -104,7 +105,7 @@ async def make(http: httpx2.AsyncClient) -> None:
     media = {"Content-Type": "application/apply-patch+yaml"}
     for one in manifests(OURS, 0):
         answer = await http.patch(
-            f"{_path(one)}?fieldManager={FIELD_MANAGER}", content=yaml.safe_dump(one), headers=media
+            f"{_path(one)}?fieldManager={_FIELD_MANAGER}", content=yaml.safe_dump(one), headers=media
         )
         answer.raise_for_status()
 
