@@ -19,6 +19,7 @@ from opentelemetry import trace
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_contracts.errors import CanonicalError
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.os_user import os_user
 from midwatch_mcp.redact import harmless
 
 Outcome = Literal["ok", "error", "timeout", "too_large", "refused", "asked", "cancelled"]
@@ -88,7 +89,7 @@ def principal() -> str:
     """Return who calls: the name behind the bearer token, or the user that started the server."""
     token = get_access_token()
     if token is None:
-        return f"uid:{os.getuid()}"
+        return os_user()
     return str(harmless(f"token:{token.client_id}" if token.subject is None else f"sub:{token.subject}"))[:200]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from midwatch_contracts.plan import TERMINAL_STATES
 from midwatch_contracts.times import rfc3339
-from midwatch_mcp.asking import Asker, Reply
+from midwatch_mcp.questions import Asker, Reply
 from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.audit_book import AuditBook
 from midwatch_mcp.safe_apply.errors import AuditError, RefusedChangeError

@@ -1,21 +1,23 @@
 import getpass
 import io
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
-from midwatch_mcp.safe_apply import approving
+from midwatch_mcp.safe_apply import approving, plans_cli
 from midwatch_mcp.safe_apply.approvals import approval_folder
 from midwatch_mcp.safe_apply.audit import audit_path, entries
 from midwatch_mcp.safe_apply.envelope import Envelope
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.fake_world import deployment, set_blocks, set_flags
+from midwatch_mcp.safe_apply.fake_world import EXPECT, deployment, scale, set_blocks, set_flags
 from midwatch_mcp.safe_apply.keys import key_folder, new_key
 from midwatch_mcp.safe_apply.opening import OpenEnvelope
 from midwatch_mcp.safe_apply.policy import Policy
@@ -281,6 +283,50 @@ def test_a_preview_that_is_out_of_date_is_made_again_and_what_differs_is_said(
     assert json.loads(out)["preview_sha256"] != proposal.preview_sha256
     change = desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id))
     assert change.state in ("applied", "verifying", "verified")
+
+
+def test_the_key_of_a_lab_can_be_taken_back(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = desk.start_lab(desk.world.cluster.uid)
+    proposal = desk.propose()
+    with pytest.raises(CommandError, match="no lab is running"):
+        desk.run(commands.keys, "revoke", "lab")
+    assert desk.run(commands.change, "approve", proposal.plan.id, "--yes", settings=settings) == 0
+    assert desk.run(commands.keys, "revoke", "lab", settings=settings) == 0
+    assert "a lab that is started anew has another key" in capsys.readouterr().out
+    with pytest.raises(RefusedChangeError, match="lab is no approver here"):
+        desk.on_envelope(lambda envelope: envelope.apply(proposal.plan.id), lab=desk.lab)
+    with pytest.raises(CommandError, match="the key of this lab was revoked"):
+        desk.run(commands.change, "approve", proposal.plan.id, "--yes", settings=settings)
+    with pytest.raises(CommandError, match="lab is no approver here"):
+        desk.run(commands.keys, "revoke", "lab", settings=settings)
+    capsys.readouterr()
+    assert desk.run(commands.keys, "new", "bob", settings=settings) == 0
+    assert desk.run(commands.keys, "list", "--json", settings=settings) == 0
+    out = capsys.readouterr().out
+    assert '"alice"' in out
+    assert '"lab"' not in out
+
+
+def test_an_approver_is_revoked_also_where_the_files_of_a_lab_are_broken(desk: Desk) -> None:
+    settings = desk.start_lab(desk.world.cluster.uid)
+    (desk.lab / "lab.pub").write_text("no key")
+    assert desk.run(commands.keys, "revoke", "alice", settings=settings) == 0
+
+
+def test_a_plan_of_the_command_line_is_told_with_the_user_who_drafted_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(_settings: Any, *, allow_write: bool) -> OpenEnvelope:
+        return cast("OpenEnvelope", Here(desk.world.open(allow_write=allow_write)))
+
+    monkeypatch.setattr(plans_cli, "open_envelope", here)
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(yaml.safe_dump({"title": "Scale", "operations": [scale()], "expect": [EXPECT]}))
+    assert desk.run(commands.change, "propose", str(draft)) == 0
+    told = [entry.body["principal"] for entry in entries(audit_path(desk.state)) if entry.kind == "proposed"]
+    assert told == [f"uid:{os.getuid()}"]
+    ((who,),) = desk.world.envelope.journal.rows("SELECT principal FROM proposers")
+    assert who == told[0]
 
 
 @dataclass

@@ -349,7 +349,7 @@ async def test_a_custom_resource_is_let_in_by_its_group_and_is_at_least_what_it_
     metadata = {"name": "chat", "namespace": "llm"}
     world.cluster.put({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata, "spec": spec})
     operation = patch({"spec": {"size": 4}}) | {"target": {**CHAT, "kind": "Widget"}}
-    policy(world, 'kinds = ["Widget"]\n')
+    policy(world, 'kinds = ["other.example.com/Widget"]\n')
     assert (await world.envelope.judge(drafted(operation))).risk == "forbidden"
     policy(world, 'kinds = ["example.com/Widget"]\n')
     assert (await world.envelope.judge(drafted(operation))).risk == risk

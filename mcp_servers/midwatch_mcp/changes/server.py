@@ -240,8 +240,8 @@ async def change_list(room: Room) -> Answer[ChangeList]:
     """Return changes and waiting plans."""
     changes = [record.change for record in room.envelope.changes()][-_SHOWN_CHANGES:]
     plans = [
-        PlanLine(plan_id=status.plan.id, title=status.plan.title, state=status.state, created=status.plan.created)
-        for status in room.envelope.plans()[-_SHOWN_CHANGES:]
+        PlanLine(plan_id=one.plan.id, title=one.plan.title, state=one.state, says=one.says, created=one.plan.created)
+        for one in room.envelope.plans()[-_SHOWN_CHANGES:]
     ]
     under_way = sum(change.state in {"approved", "applying", "applied", "verifying", "undoing"} for change in changes)
     summary = f"{len(changes)} changes, {under_way} under way; {len(plans)} plans wait."

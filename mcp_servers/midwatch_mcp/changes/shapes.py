@@ -39,11 +39,13 @@ class ChangeStatusAnswer(Model):
 
 
 class PlanLine(Model):
-    """A plan that no change was made of yet."""
+    """A plan that waits: no change was made of it, or it was approved again."""
 
     plan_id: str
     title: str = Field(json_schema_extra=UNTRUSTED)
     state: ChangeState
+    says: str = Field(json_schema_extra=UNTRUSTED)
+    """Who approved it and what is missing, where the state alone does not say it."""
     created: str
 
 

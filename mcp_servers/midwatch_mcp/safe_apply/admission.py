@@ -23,6 +23,7 @@ from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Previewed, preview_plan, target_text
 from midwatch_mcp.safe_apply.reading import unmet
+from midwatch_mcp.safe_apply.waiting import WaitingPlan, waiting_plans
 
 
 class Admission:
@@ -50,6 +51,10 @@ class Admission:
     def policy(self) -> Policy:
         """Read the policy as it is now."""
         return load(self._policy_path, required=self._policy_given)
+
+    def waiting(self) -> list[WaitingPlan]:
+        """Return the plans that wait, with how far their approval is."""
+        return waiting_plans(self._consents, self.policy)
 
     @contextlib.contextmanager
     def audited(self, what: str, run: str) -> Generator[None]:

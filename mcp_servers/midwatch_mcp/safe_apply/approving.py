@@ -25,9 +25,10 @@ from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import KeyFileError, RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, private_key
+from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, principals, private_key
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.owed import Line, approved_line
+from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.remote import RemoteServer
 from midwatch_mcp.safe_apply.render import plan_text
@@ -78,14 +79,13 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if preview.risk == "forbidden":
         _deny(plan, sha256, settings, journal, "the plan is forbidden")
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
-    policy = load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
+    policy = policy_of(settings)
     if parse_duration(arguments.expires) > policy.approvals.max_age_s:
         raise CommandError(
             f"--expires {arguments.expires} is longer than the policy's {policy.approvals.max_age_s:g} s"
         )
     needed = policy.approvals.rule(preview.risk).people
-    consents = Consents(settings.state, journal, _audit(settings, journal), WallClock(), settings.lab)
-    names = approvers_of(consents.signed(plan, policy).on(sha256))
+    names = approvers_of(consents_of(settings, journal).signed(plan, policy).on(sha256))
     if names or needed > 1:
         show(f"approved so far by {', '.join(names) or 'nobody'}; {needed} must approve")
     signer, yes = _answered(arguments, plan, settings)
@@ -100,6 +100,16 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     decided = Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}", names, needed)
     left = f"; {decided.missing} more must approve" if decided.missing else ""
     return replace(decided, why=decided.why + left)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Read the policy as it is now."""
+    return load(policy_path(settings.state, settings.policy), required=settings.policy is not None)
+
+
+def consents_of(settings: Settings, journal: Journal) -> Consents:
+    """Return what was consented to in the state folder."""
+    return Consents(settings.state, journal, _audit(settings, journal), WallClock(), settings.lab)
 
 
 def _as_it_is_now(plan: Plan, kept: tuple[Preview, str], settings: Settings) -> tuple[Preview, str]:
@@ -242,6 +252,11 @@ def _lab_signer(plan: Plan, settings: Settings) -> Signer:
     if settings.lab is None or not _lab_matches(plan, settings.lab):
         raise CommandError(
             "--yes is for plans on a running lab; for this cluster a person answers on a terminal", Exit.NOT_APPROVED
+        )
+    if LAB not in principals(settings.state, settings.lab):
+        raise CommandError(
+            "the key of this lab was revoked (`midwatch keys revoke lab`): sign with a key of your own",
+            Exit.NOT_APPROVED,
         )
     return Signer(LAB, private_key(settings.lab / "lab.key"))
 

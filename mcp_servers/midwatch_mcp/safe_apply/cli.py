@@ -1,15 +1,16 @@
 """`midwatch change`. The answer goes to standard output, what a person looks at to standard error."""
 
 from argparse import Namespace
+from contextlib import closing
 
 from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply import plans_cli
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
-from midwatch_mcp.safe_apply.approvals import approvals_for
-from midwatch_mcp.safe_apply.approving import decide, decide_remotely
+from midwatch_mcp.safe_apply.approving import consents_of, decide, decide_remotely, policy_of
 from midwatch_mcp.safe_apply.render import one_line, plan_text
+from midwatch_mcp.safe_apply.waiting import waiting_plans
 
 
 def change(arguments: Namespace, settings: Settings) -> int:
@@ -32,28 +33,27 @@ def change(arguments: Namespace, settings: Settings) -> int:
 
 
 def _list(arguments: Namespace, settings: Settings) -> int:
-    journal = open_journal(settings)
-    records = journal.records()
-    tried = {record.change.plan_id for record in records}
-    waiting = [
-        (plan, "approved" if approvals_for(settings.state, plan.id) else "previewed")
-        for plan, _ in journal.plans()
-        if plan.id not in tried
-    ]
-    titles = {plan.id: plan.title for plan, _ in journal.plans()}
+    with closing(open_journal(settings)) as journal:
+        waiting = waiting_plans(consents_of(settings, journal), lambda: policy_of(settings))
+        records = journal.records()
+        titles = {plan.id: plan.title for plan, _ in journal.plans()}
     lines = [f"{'plan':12}  {'change':20}  {'state':10}  title"]
-    lines += [f"{plan.id[:12]:12}  {'-':20}  {state:10}  {one_line(plan.title)}" for plan, state in waiting]
-    lines += [
-        f"{one.change.plan_id[:12]:12}  {one.change.change_id:20}  {one.change.state:10}  "
-        f"{one_line(titles.get(one.change.plan_id, ''))}"
-        for one in records
-    ]
+    lines += [_line(one.plan.id, "-", one.state, one.plan.title, one.says) for one in waiting]
+    changes = [record.change for record in records]
+    lines += [_line(one.plan_id, one.change_id, one.state, titles.get(one.plan_id, "")) for one in changes]
     data = {
-        "plans": [{"plan_id": plan.id, "title": plan.title, "state": state} for plan, state in waiting],
-        "changes": [one.change.model_dump(mode="json", by_alias=True) for one in records],
+        "plans": [
+            {"plan_id": one.plan.id, "title": one.plan.title, "state": one.state, "says": one.says} for one in waiting
+        ],
+        "changes": [dump(one) for one in changes],
     }
     answer(arguments, data, "\n".join(lines) if len(lines) > 1 else "no plans and no changes")
     return Exit.OK
+
+
+def _line(plan_id: str, change_id: str, state: str, title: str, says: str = "") -> str:
+    said = f" ({one_line(says)})" if says else ""
+    return f"{plan_id[:12]:12}  {change_id:20}  {state:10}  {one_line(title)}{said}"
 
 
 def _show(arguments: Namespace, settings: Settings) -> int:

@@ -13,11 +13,10 @@ from typing import Any
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.expectations import Observation, Reader
-from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, ChangeState, Plan, Preview
+from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, Plan, Preview
 from midwatch_mcp.files import locked
 from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
-from midwatch_mcp.safe_apply.approvals import approvals_for
 from midwatch_mcp.safe_apply.attempt import Attempts
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
@@ -31,6 +30,7 @@ from midwatch_mcp.safe_apply.preview import Previewed, preview_plan
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
+from midwatch_mcp.safe_apply.waiting import WaitingPlan
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +46,6 @@ class Proposal:
     preview: Preview
     preview_sha256: str
     text: str
-
-
-@dataclass(frozen=True)
-class PlanStatus:
-    """A plan and how far it is, where no change of it is newer."""
-
-    plan: Plan
-    state: ChangeState
-    at: float
 
 
 class Envelope:
@@ -232,16 +223,9 @@ class Envelope:
         """Return all changes, oldest first."""
         return self.journal.records()
 
-    def plans(self) -> list[PlanStatus]:
-        """Return the plans that no change was made of, oldest first."""
-        tried = {record.change.plan_id for record in self.journal.records()}
-        found: list[PlanStatus] = []
-        for plan, at in self.journal.plans():
-            if plan.id in tried:
-                continue
-            state: ChangeState = "proposed" if self.journal.preview(plan.id) is None else "previewed"
-            found.append(PlanStatus(plan, "approved" if approvals_for(self.state, plan.id) else state, at))
-        return found
+    def plans(self) -> list[WaitingPlan]:
+        """Return the plans that wait, oldest first."""
+        return self._admission.waiting()
 
     # Carrying a change
 

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -84,7 +84,7 @@ def new_key(state: Path, name: str, passphrase: str | None = None) -> Principal:
         raise KeyFileError(f"{name!r} cannot name a principal: use lower-case letters, digits, dots, and not {LAB!r}")
     key = Ed25519PrivateKey.generate()
     with locked(state / "locks" / "approvers.lock", wait=True):
-        known = approvers(state)
+        known, revoked = _read(state)
         if name in known:
             raise KeyFileError(f"there is an approver {name} already: choose another name, or remove the old one")
         try:
@@ -94,30 +94,51 @@ def new_key(state: Path, name: str, passphrase: str | None = None) -> Principal:
         except FileExistsError as error:
             raise KeyFileError(f"there is a key {name} already in {key_folder(state)}") from error
         principal = Principal(name, key.public_key())
-        _write(state, [*known.values(), principal])
+        _write(state, [*known.values(), principal], revoked)
     return principal
 
 
-def revoke(state: Path, name: str) -> Path | None:
+@dataclass(frozen=True)
+class Revoked:
+    """Whose signature counts no more, and where the private key was put aside, if it lay here."""
+
+    principal: Principal
+    aside: Path | None
+
+
+def revoke(state: Path, name: str, lab: Path | None = None) -> Revoked:
     """Take a principal out of the list of approvers: what it signed counts no more, the unused included.
 
-    Its private key, if it lies here, is put aside so that the name is free again; returns where.
+    Its private key, if it lies here, is put aside so that the name is free again. The key of a running `lab` stands in
+    the lab's own folder: it is listed as revoked, and counts here no more; a lab that is started anew makes another.
 
     Raises:
         KeyFileError: there is no such principal.
     """
     with locked(state / "locks" / "approvers.lock", wait=True):
-        known = approvers(state)
-        if name not in known:
-            raise KeyFileError(f"{name} is no approver here: {', '.join(known) or 'nobody is'}")
-        _write(state, [principal for principal in known.values() if principal.name != name])
+        known, revoked = _read(state)
+        listed = known if name != LAB else known | _counting(lab_principal(lab), revoked)
+        if name not in listed:
+            there = "no lab is running that this state folder knows" if name == LAB else ", ".join(known) or "nobody is"
+            raise KeyFileError(f"{name} is no approver here: {there}")
+        principal = listed[name]
+        if name == LAB:
+            _write(state, list(known.values()), [*revoked, principal.key_text])
+            return Revoked(principal, None)
+        _write(state, [one for one in known.values() if one.name != name], revoked)
         key = key_folder(state) / f"{name}.key"
         aside = key.with_suffix(f".revoked-{secrets.token_hex(4)}")
-        return key.rename(aside) if key.exists() else None
+        return Revoked(principal, key.rename(aside) if key.exists() else None)
 
 
-def _write(state: Path, principals: list[Principal]) -> None:
-    lines = ["# Who may approve changes: public keys only. Written by `midwatch keys new`."]
+def _counting(found: Mapping[str, Principal], revoked: Sequence[str]) -> dict[str, Principal]:
+    return {name: one for name, one in found.items() if one.key_text not in revoked}
+
+
+def _write(state: Path, principals: Sequence[Principal], revoked: Sequence[str]) -> None:
+    lines = ["# Who may approve changes: public keys only. Written by `midwatch keys`."]
+    if revoked:
+        lines += ["# Keys of labs that count here no more.", f"revoked = {json.dumps(list(revoked))}"]
     for principal in principals:
         lines += ["", "[[principal]]", f'name = "{principal.name}"', f'public_key = "{principal.key_text}"']
         lines += [f'cluster = "{principal.cluster}"'] if principal.cluster else []
@@ -130,20 +151,28 @@ def approvers(state: Path) -> dict[str, Principal]:
     Raises:
         KeyFileError: the file does not fit. Then nobody is an approver.
     """
+    return _read(state)[0]
+
+
+def _read(state: Path) -> tuple[dict[str, Principal], list[str]]:
+    """Return what `approvers.toml` holds: the principals by name, and keys of labs that were revoked."""
     path = approvers_path(state)
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        return {}
+        return {}, []
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise KeyFileError(f"{path} cannot be read: {error}") from error
+    revoked = raw.get("revoked", [])
+    if not isinstance(revoked, list) or not all(isinstance(key, str) for key in cast("list[Any]", revoked)):
+        raise KeyFileError(f"{path}: revoked is a list of public keys")
     found: dict[str, Principal] = {}
     for entry in cast("list[dict[str, Any]]", raw.get("principal", [])):
         principal = _principal(entry, path)
         if principal.name in found:
             raise KeyFileError(f"{path} names {principal.name} twice: one principal has one key")
         found[principal.name] = principal
-    return found
+    return found, cast("list[str]", revoked)
 
 
 def _principal(entry: dict[str, Any], path: Path) -> Principal:
@@ -222,7 +251,8 @@ def principals(state: Path, lab: Path | None) -> dict[str, Principal]:
     Raises:
         KeyFileError: a file does not fit, or two principals have one key. Then nobody's signature counts.
     """
-    found = approvers(state) | lab_principal(lab)
+    known, revoked = _read(state)
+    found = known | _counting(lab_principal(lab), revoked)
     owners: dict[str, str] = {}
     for principal in found.values():
         other = owners.setdefault(principal.key_text, principal.name)

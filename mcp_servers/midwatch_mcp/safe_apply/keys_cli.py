@@ -10,7 +10,7 @@ from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_mcp.safe_apply.answering import answer, open_journal, run_verb
 from midwatch_mcp.safe_apply.audit import Audit
-from midwatch_mcp.safe_apply.keys import new_key, principals, revoke
+from midwatch_mcp.safe_apply.keys import LAB, new_key, principals, revoke
 
 
 def main(arguments: Namespace, settings: Settings) -> int:
@@ -37,12 +37,13 @@ def _new_passphrase() -> str:
 
 
 def _revoke(arguments: Namespace, settings: Settings) -> int:
-    known = principals(settings.state, settings.lab)
-    aside = revoke(settings.state, arguments.name)
-    data = {"name": arguments.name, "private_key": None if aside is None else str(aside)}
-    _note(settings, "key_revoked", {"name": arguments.name, "public_key": known[arguments.name].key_text})
-    kept = "" if aside is None else f"; its private key was put aside as {aside}"
-    answer(arguments, data, f"{arguments.name} may approve no more, and what it signed counts no more{kept}")
+    name = arguments.name
+    revoked = revoke(settings.state, name, settings.lab)
+    data = {"name": name, "private_key": None if revoked.aside is None else str(revoked.aside)}
+    _note(settings, "key_revoked", {"name": name, "public_key": revoked.principal.key_text})
+    kept = "" if revoked.aside is None else f"; its private key was put aside as {revoked.aside}"
+    again = "; a lab that is started anew has another key, which counts" if name == LAB else ""
+    answer(arguments, data, f"{name} may approve no more, and what it signed counts no more{kept}{again}")
     return Exit.OK
 
 

@@ -1,19 +1,19 @@
 """`midwatch change propose|preview|apply|recover|undo|operations`: what is done with a plan over the cluster."""
 
 import asyncio
-import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
 
-from midwatch_contracts.command import CommandError, Settings
+from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.plan import Change, ChangeState
+from midwatch_mcp.os_user import os_user
 from midwatch_mcp.safe_apply.answering import answer, dump
 from midwatch_mcp.safe_apply.approving import show
+from midwatch_mcp.safe_apply.draft_files import read_draft
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.operations import operation_kind
@@ -31,13 +31,16 @@ _ENDS: dict[ChangeState, Exit] = {
     "expired": Exit.NOT_APPROVED,
     "superseded": Exit.UNSETTLED,
 }
-_DRAFT_BYTES = 1_000_000
 
 
 def propose(arguments: Namespace, settings: Settings) -> int:
     """Draft a plan from a file."""
-    draft = _read_draft(arguments.file)
-    return _proposal(arguments, _with_envelope(settings, lambda envelope: envelope.propose(draft)))
+    draft = read_draft(arguments.file)
+
+    async def use(envelope: Envelope) -> Proposal:
+        return await envelope.propose(draft, principal=os_user())
+
+    return _proposal(arguments, _with_envelope(settings, use))
 
 
 def preview(arguments: Namespace, settings: Settings) -> int:
@@ -47,7 +50,11 @@ def preview(arguments: Namespace, settings: Settings) -> int:
 
 def undo(arguments: Namespace, settings: Settings) -> int:
     """Draft the plan that undoes a change."""
-    return _proposal(arguments, _with_envelope(settings, lambda envelope: envelope.draft_undo(arguments.change)))
+
+    async def use(envelope: Envelope) -> Proposal:
+        return await envelope.draft_undo(arguments.change, principal=os_user())
+
+    return _proposal(arguments, _with_envelope(settings, use))
 
 
 def apply(arguments: Namespace, settings: Settings) -> int:
@@ -109,26 +116,6 @@ def _entry_lines(one: OperationEntry) -> list[str]:
         "  example",
         *(f"    {line}" for line in yaml.safe_dump(one.example, sort_keys=False).splitlines()),
     ]
-
-
-def _read_draft(name: str) -> dict[str, Any]:
-    """Read a draft, YAML or JSON, from a file or standard input.
-
-    Raises:
-        CommandError: it cannot be read, or is no mapping; names the line.
-    """
-    try:
-        text = sys.stdin.read(_DRAFT_BYTES + 1) if name == "-" else Path(name).read_text("utf-8")
-        found: Any = yaml.safe_load(text) if len(text) <= _DRAFT_BYTES else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CommandError(f"the draft {name} cannot be read: {error}", Exit.BAD_INPUT) from error
-    if not isinstance(found, dict):
-        raise CommandError(
-            f"the draft {name} is no mapping with title, operations and expect (or longer than {_DRAFT_BYTES} "
-            "characters): `midwatch change operations` lists what operations there are",
-            Exit.BAD_INPUT,
-        )
-    return {str(key): value for key, value in cast("dict[Any, Any]", found).items()}
 
 
 def _with_envelope(settings: Settings, use: Callable[[Envelope], Awaitable[T]]) -> T:

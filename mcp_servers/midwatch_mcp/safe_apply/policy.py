@@ -11,14 +11,13 @@ from midwatch_contracts.plan import Risk
 from midwatch_mcp.safe_apply.classification import known
 from midwatch_mcp.safe_apply.freeze import Freeze
 from midwatch_mcp.safe_apply.operations import OPERATIONS
+from midwatch_mcp.safe_apply.policy_names import HazardName, KindName, OperationName
 
 LEVELS = ("observe", "diagnose", "propose", "assist", "act", "keep watch")
 """Autonomy levels 0 to 5."""
 PROPOSE, ASSIST, ACT = 2, 3, 4
 
 Glob = Annotated[str, Field(min_length=1)]
-KindName = Annotated[str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Z][A-Za-z0-9]*$")]
-"""`Deployment` for a kind of Kubernetes itself, `example.com/Widget` for a custom one."""
 
 
 class Namespaces(Model):
@@ -93,7 +92,7 @@ class Policy(Model):
         "Node",
     )
     """Kinds that may be changed, those that live in no namespace too."""
-    operations: tuple[str, ...] = tuple(name for name in OPERATIONS if name != "exec")
+    operations: tuple[OperationName, ...] = tuple(name for name in OPERATIONS if name != "exec")
     """`exec` runs anything at all: who wants it writes it down."""
     protected_labels: dict[str, Glob] = Field(default_factory=lambda: {"midwatch.io/protected": "*"})
     """Objects that carry one of these labels, with a value that the glob matches, are not touched."""
@@ -113,7 +112,7 @@ class Policy(Model):
     """Keys of labels and annotations that no change sets, replaces or takes away, on an object or on its pods."""
     images: tuple[Glob, ...] = ()
     """Images that a change may bring in; none named: one of another repository than before is `dangerous`."""
-    let_through: tuple[str, ...] = ()
+    let_through: tuple[HazardName, ...] = ()
     """Names of fields, flags and variables that would make a change `forbidden`, and make it `dangerous` instead."""
     gitops: Literal["refuse", "dangerous"] = "refuse"
     """What becomes of a change to something that a Git repository or a chart owns, and that is changed back."""

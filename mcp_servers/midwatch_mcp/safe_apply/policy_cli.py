@@ -4,22 +4,19 @@ import asyncio
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import Any
 
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, run_verb
+from midwatch_mcp.safe_apply.draft_files import read_draft
 from midwatch_mcp.safe_apply.judged import Judged
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.policy import Policy, sentences
 from midwatch_mcp.safe_apply.policy_file import load, parse, policy_path, set_frozen
 from midwatch_mcp.safe_apply.render import one_line
 from midwatch_mcp.settings import ServerSettings
-
-_DRAFT_BYTES = 512_000
 
 
 def main(arguments: Namespace, settings: Settings) -> int:
@@ -89,7 +86,7 @@ def _schema(arguments: Namespace, settings: Settings) -> int:
 
 def _test(arguments: Namespace, settings: Settings) -> int:
     """Say the class of a plan or a draft, and what decides it. Nothing is stored, here or in the cluster."""
-    subject = _subject(arguments.plan)
+    subject = read_draft(arguments.plan) if Path(arguments.plan).is_file() else arguments.plan
 
     async def run() -> Judged:
         opened = open_envelope(ServerSettings.from_settings(settings), allow_write=False)
@@ -105,22 +102,6 @@ def _test(arguments: Namespace, settings: Settings) -> int:
     lines += [f"! {one_line(reason)}" for reason in judged.reasons]
     answer(arguments, dump(judged), "\n".join(lines))
     return Exit.NOT_APPROVED if judged.risk == "forbidden" else Exit.OK
-
-
-def _subject(text: str) -> str | dict[str, Any]:
-    """Return a plan's id, or the draft that a file holds (JSON or YAML)."""
-    path = Path(text)
-    if not path.is_file():
-        return text
-    if path.stat().st_size > _DRAFT_BYTES:
-        raise CommandError(f"{path} is larger than {_DRAFT_BYTES} bytes: that is no draft", Exit.BAD_INPUT)
-    try:
-        found: Any = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CommandError(f"{path} cannot be read as JSON or YAML: {error}", Exit.BAD_INPUT) from error
-    if not isinstance(found, dict):
-        raise CommandError(f"{path} holds no draft: it is an object with title, operations and expect", Exit.BAD_INPUT)
-    return cast("dict[str, Any]", found)
 
 
 def _freeze(arguments: Namespace, settings: Settings) -> int:

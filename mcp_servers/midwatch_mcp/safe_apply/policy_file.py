@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from midwatch_mcp.safe_apply.errors import PolicyError
 from midwatch_mcp.safe_apply.policy import Policy
+from midwatch_mcp.safe_apply.policy_names import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -72,23 +73,35 @@ def parse(text: str) -> tuple[Policy | None, list[Fault]]:
     try:
         return Policy.model_validate(raw), []
     except ValidationError as error:
-        lines = _lines(text)
-        return None, [_fault(one, lines) for one in error.errors()]
+        return None, [_fault(one, text) for one in error.errors()]
 
 
-def _fault(error: ErrorDetails, lines: dict[tuple[str, ...], int]) -> Fault:
+def _fault(error: ErrorDetails, text: str) -> Fault:
     place = tuple(str(part) for part in error["loc"] if not _is_union_branch(part))
     field = ".".join(place)
-    at = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 0)
+    at = _line(place, error["input"], text)
     if error["type"] == "extra_forbidden":
         return Fault(at, field, "there is no such field", _known_elsewhere(place))
     says = error["msg"].removeprefix("Value error, ")
     given = repr(error["input"])
     shown = given if len(given) < _SHOWN else given[:_SHOWN] + "…"
+    if error["type"] == UNKNOWN:
+        return Fault(at, field, says, (error.get("ctx") or {})["mend"])
     return Fault(at, field, f"{says} (it is {shown})", _mend(error, place))
 
 
 _SHOWN = 60
+
+
+def _line(place: tuple[str, ...], given: Any, text: str) -> int:
+    """Return the line of a field, and of a word in a list that goes over several; 0 where it is not known."""
+    lines = _lines(text)
+    at = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), 0)
+    if not at or not place[-1].isdecimal() or not isinstance(given, str):
+        return at
+    quoted = (f'"{given}"', f"'{given}'")
+    rest = enumerate(text.splitlines()[at - 1 :], at)
+    return next((number for number, line in rest if any(word in line for word in quoted)), at)
 
 
 def _is_union_branch(part: Any) -> bool:
