@@ -188,3 +188,65 @@ async def test_an_object_that_another_controls_is_dangerous_to_change(world: Wor
     proposal = await world.propose(set_blocks())
     assert proposal.preview.risk == "dangerous"
     assert "the InferenceService chat controls it" in proposal.text
+
+
+def workload(name: str, **labels: str) -> Json:
+    value = deployment(name, replicas=10)
+    value["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": 3}}
+    value["spec"]["template"]["metadata"]["labels"] |= labels
+    return value
+
+
+async def test_what_several_operations_take_of_one_service_is_taken_together(world: World) -> None:
+    (world.state / "policy.toml").write_text("[limits]\nmax_traffic_share = 0.4\n")
+    for name in ("chat", "router", "third"):
+        world.cluster.put(workload(name))
+        put_pods(world, 6, name=name)
+    service(world, "front", tier="front")
+    service(world, "chat", app="chat")
+    proposal = await world.propose(set_blocks(name="router"), set_blocks(name="third"))
+    assert proposal.preview.risk == "change"
+    proposal = await world.propose(set_blocks(name="router"), set_blocks(name="third"), set_blocks())
+    assert [one.services[0].share for one in proposal.preview.blast.reach] == [0.1667] * 3
+    said = "op1, op2 and op3 together take 9 of 18 ready pods of Service/llm/front away at once, more than 40%"
+    assert said in proposal.text
+    assert "op3 takes 3 of 6 ready pods of Service/llm/chat away at once, more than 40%" in proposal.text
+    assert proposal.preview.risk == "dangerous"
+
+
+async def test_a_pod_that_two_operations_take_is_one_pod(world: World) -> None:
+    world.cluster.put(workload("chat"))
+    put_pods(world, 10)
+    service(world)
+    evictions = [
+        {"op": "evict", "target": {"kind": "Pod", "namespace": "llm", "name": f"chat-{number}"}, "args": {}}
+        for number in range(3)
+    ]
+    proposal = await world.propose(set_blocks(), *evictions)
+    assert (proposal.preview.blast.pods_restarted, proposal.preview.blast.pods_total) == (10, 10)
+    assert "at most 6 at once; Service/llm/chat loses 6 of 10 ready pods meanwhile" in proposal.preview.blast.note
+
+
+async def test_a_budget_is_held_against_all_operations_together(world: World) -> None:
+    for name in ("chat", "router"):
+        world.cluster.put(strategy(replicas=4) | {"metadata": {"name": name, "namespace": "llm"}})
+        put_pods(world, 4, name=name)
+    world.cluster.put(workload("router"))
+    spec = {"selector": {"matchLabels": {"tier": "front"}}}
+    put(world, "PodDisruptionBudget", "policy/v1", "front", spec, disruptionsAllowed=3)
+    assert "disruption budget" not in (await world.propose(set_blocks())).text
+    proposal = await world.propose(set_blocks(), set_blocks(name="router"))
+    assert "op1 and op2 together take 4 pods away at once, and the disruption budget front allows 3" in proposal.text
+
+
+async def test_a_lower_bound_of_an_autoscaler_takes_pods_of_the_services_of_its_target(world: World) -> None:
+    put_pods(world, 8)
+    service(world)
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "chat"}, "minReplicas": 1, "maxReplicas": 8}
+    put(world, "HorizontalPodAutoscaler", "autoscaling/v2", "chat", spec, currentReplicas=8)
+    target = {"kind": "HorizontalPodAutoscaler", "namespace": "llm", "name": "chat"}
+    bounds = {"op": "hpa_bounds", "target": target, "args": {"max": 2}}
+    (world.state / "policy.toml").write_text("[limits]\nmax_scale_factor = 9\nmax_traffic_share = 0.5\n")
+    proposal = await world.propose(bounds)
+    assert "op1 takes 6 of 8 ready pods of Service/llm/chat away at once, more than 50%" in proposal.text
+    assert proposal.preview.risk == "dangerous"

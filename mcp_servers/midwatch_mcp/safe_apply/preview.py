@@ -21,10 +21,11 @@ from midwatch_contracts.plan import (
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.at_once import at_once
-from midwatch_mcp.safe_apply.blast import Step, blast
+from midwatch_mcp.safe_apply.blast import blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.git_owners import git_source
+from midwatch_mcp.safe_apply.gone import Step
 from midwatch_mcp.safe_apply.guards import Guards
 from midwatch_mcp.safe_apply.masking import masked, masked_changes
 from midwatch_mcp.safe_apply.operations import operation_kind

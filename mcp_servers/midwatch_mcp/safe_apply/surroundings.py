@@ -1,7 +1,7 @@
 """What stands around a change in its namespace, listed once for a plan."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from midwatch_mcp.safe_apply.errors import TargetError
@@ -23,8 +23,8 @@ class Surroundings:
         return self.lists.get(kind, ())
 
 
-async def surroundings(namespace: str, api: TargetApi) -> Surroundings:
-    """List what a change in a namespace may reach."""
+async def surroundings(namespace: str, api: TargetApi, more: Iterable[str] = ()) -> Surroundings:
+    """List what a change in a namespace may reach; `more` are kinds that count for a few operations only."""
     found = Surroundings()
 
     async def one(kind: str) -> None:
@@ -33,6 +33,6 @@ async def surroundings(namespace: str, api: TargetApi) -> Surroundings:
         except TargetError as error:
             found.unknown.append(f"the {kind}s of {namespace} cannot be listed ({error})")
 
-    await asyncio.gather(*map(one, _LISTED))
+    await asyncio.gather(*map(one, (*_LISTED, *more)))
     found.unknown.sort()
     return found
