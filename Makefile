@@ -10,7 +10,7 @@ PROGRAMS := $(OUTSIDE)/node_modules/.package-lock.json
 ORIGINALS ?= ../shared/originals/originals
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all contract-kube contract-promql checklist forbidden crash-matrix outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-change bench-simulator docs clean
+.PHONY: help install demo test test-all contract-kube contract-promql checklist forbidden crash-matrix faults outside outside-install check fmt bench bench-serving bench-metrics bench-mcp bench-change bench-simulator docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ crash-matrix: $(STAMP) ## kill -9 at every step of a change, on the lab and on t
 	@assets="$${KUBEBUILDER_ASSETS:-$$([ ! -x $(ORIGINALS) ] || $(ORIGINALS) path)}"; \
 	[ -x "$$assets/kube-apiserver" ] && [ -x "$$assets/etcd" ] || { echo "make: no kube-apiserver and etcd found; name the folder that has them in KUBEBUILDER_ASSETS" >&2; exit 2; }; \
 	KUBEBUILDER_ASSETS="$$assets" $(BIN)/python -m pytest tests/safe_apply/test_crash_matrix.py --all -q --no-skips --one-kill-in=1 $(ARGS)
+
+faults: $(STAMP) ## 1,000 changes over HTTP to an API server that refuses, fails, hangs, breaks off and lies
+	$(BIN)/python -m pytest tests/safe_apply/test_faults_of_the_api_server.py --all -q --one-apply-in=1 $(ARGS)
 
 # npm writes this file last: the programs are there, at the versions of the lock file.
 $(PROGRAMS): $(STAMP) $(OUTSIDE)/package.json $(OUTSIDE)/package-lock.json

@@ -20,6 +20,7 @@ HEAVY = ("slow", "original", "kubectl", "packaging", "outside")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="also run the tests marked " + ", ".join(HEAVY))
     parser.addoption("--one-kill-in", type=int, default=61, help="of the crash matrices, run one kill in so many")
+    parser.addoption("--one-apply-in", type=int, default=20, help="of the applies under faults, make one in so many")
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failure (CI has every original)")
 
 

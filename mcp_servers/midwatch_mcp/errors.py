@@ -48,11 +48,19 @@ class KubeError(UpstreamError):
     """The API server (or a pod behind its proxy) answered with an error status.
 
     `status` is the HTTP status, `reason` the machine word of the Status object (`NotFound`, `Conflict`, ...), `causes`
-    its details as `field: message`, `body` the answer as it came (bounded), for callers that proxy.
+    its details as `field: message`, `body` the answer as it came (bounded), for callers that proxy. `retry_after_s` is
+    when to come back, where the server says so. A status below 300 is that of an answer whose body was none.
     """
 
     def __init__(
-        self, status: int, reason: str, message: str, causes: tuple[str, ...] = (), *, body: bytes = b""
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        causes: tuple[str, ...] = (),
+        *,
+        body: bytes = b"",
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"{message} (HTTP {status} {reason})" if reason else f"{message} (HTTP {status})")
         self.status = status
@@ -60,6 +68,7 @@ class KubeError(UpstreamError):
         self.message = message
         self.causes = causes
         self.body = body
+        self.retry_after_s = retry_after_s
 
     @property
     def not_found(self) -> bool:

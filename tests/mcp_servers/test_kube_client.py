@@ -1,9 +1,12 @@
+import re
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from midwatch_contracts.command import Settings
@@ -58,6 +61,53 @@ async def test_a_method_that_the_server_refuses_is_an_error_and_not_a_crash(clie
         )
     assert world.seen[-1].headers["content-type"] == "application/strategic-merge-patch+json"
     assert world.seen[-1].query == {"dryRun": "All"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "after_s"),
+    [
+        ({"Retry-After": "7"}, b"Too many requests, please try again later.\n", 7.0),
+        ({}, b'{"kind": "Status", "reason": "TooManyRequests", "details": {"retryAfterSeconds": 3}}', 3.0),
+        ({"Retry-After": "7"}, b'{"kind": "Status", "details": {"retryAfterSeconds": 3}}', 7.0),
+        ({"Retry-After": "Fri, 27 Nov 2026 00:00:00 GMT"}, b"", None),
+    ],
+    ids=["priority and fairness", "an eviction", "both", "a date"],
+)
+async def test_when_to_come_back_is_read_from_the_header_or_the_status(
+    tmp_path: Path, headers: dict[str, str], body: bytes, after_s: float | None
+) -> None:
+    with answering(Response(body, 429, headers), tmp_path) as kubeconfig:
+        client = KubeClient(kubeconfig)
+        with pytest.raises(KubeError) as caught:
+            await client.get("/version")
+        await client.aclose()
+    assert (caught.value.status, caught.value.retry_after_s) == (429, after_s)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b""])
+async def test_an_answer_that_is_no_object_is_an_error_that_shows_it(tmp_path: Path, body: bytes) -> None:
+    with answering(Response(body, 200), tmp_path) as kubeconfig:
+        client = KubeClient(kubeconfig)
+        with pytest.raises(KubeError, match=re.escape(body.decode() or "an empty body")) as caught:
+            await client.get("/api/v1/namespaces/kube-system")
+        await client.aclose()
+    assert caught.value.status == 200
+
+
+async def test_a_cluster_whose_first_namespace_is_no_object_has_no_name(tmp_path: Path) -> None:
+    with answering(Response(b'{"kind": "Status"}', 200), tmp_path) as kubeconfig:
+        client = KubeClient(kubeconfig)
+        with pytest.raises(KubeError, match="kube-system is answered with a Status"):
+            await client.cluster_uid()
+        await client.aclose()
+
+
+@contextmanager
+def answering(response: Response, folder: Path) -> Generator[Path]:
+    """Serve one answer to everything, and lend a kubeconfig that leads there."""
+    with served(response) as port:
+        world = World(url=f"http://127.0.0.1:{port}")
+        yield world.kubeconfig(folder / "answering.kubeconfig")
 
 
 async def test_a_list_goes_on_by_its_token(client: KubeClient) -> None:

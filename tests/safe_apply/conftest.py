@@ -30,6 +30,12 @@ def one_kill_in(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
+def one_apply_in(request: pytest.FixtureRequest) -> int:
+    """Which share of the 1,000 applies under faults is made; `make faults` makes all."""
+    return cast("int", request.config.getoption("--one-apply-in"))
+
+
+@pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 

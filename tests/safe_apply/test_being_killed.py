@@ -7,17 +7,23 @@ The judge is the cluster's own log of writes and its objects, never the journal:
 - lost: the change is not in a terminal state, or its state does not tell what the objects show.
 """
 
+import asyncio
 import contextlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midwatch_contracts.plan import ChangeState
+from midwatch_contracts.clock import VirtualClock
+from midwatch_contracts.plan import ChangeState, Target
+from midwatch_mcp.safe_apply.envelope import Envelope
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.fake_world import QUERY, World, deployment, scale, set_blocks
+from midwatch_mcp.safe_apply.fake_world import QUERY, World, create_map, deployment, scale, set_blocks
 from midwatch_mcp.safe_apply.fakes import Written, digest
 from midwatch_mcp.safe_apply.fuse import Fuse, Killed
+from midwatch_mcp.safe_apply.passing import PassingApi
+from midwatch_mcp.safe_apply.ports import Snapshot, Write
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +167,47 @@ async def test_a_change_that_was_cut_off_is_undone_once_its_approval_has_expired
     assert "expired while the change was cut off" in change.note
     assert states(world) == before
     await close(world)
+
+
+@dataclass
+class LateApi(PassingApi):
+    """Its process dies while the first write is under way, which arrives half a minute later."""
+
+    clock: VirtualClock
+    late: list[asyncio.Task[Snapshot]] = field(default_factory=list[asyncio.Task[Snapshot]])
+
+    async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
+        send = super().write
+        if dry_run:
+            return await send(target, write, read=read, dry_run=True)
+
+        async def arrive() -> Snapshot:
+            await self.clock.sleep(30)
+            return await send(target, write, read=read, dry_run=False)
+
+        self.late.append(asyncio.create_task(arrive()))
+        raise Killed("write")
+
+
+@pytest.mark.parametrize("operation", [set_blocks(), create_map(queue="8")], ids=["set_args", "create"])
+async def test_a_write_that_arrives_after_its_process_died_does_not_outlive_the_undo(
+    world: World, operation: dict[str, Any]
+) -> None:
+    proposal = await world.propose(operation)
+    world.approve(proposal, expires_s=10)
+    before = states(world)
+    api = LateApi(world.cluster, world.clock)
+    envelope = Envelope(state=world.state, api=api, reader=world.metrics, clock=world.clock, allow_write=True)
+    with pytest.raises(Killed):
+        await envelope.apply(proposal.plan.id)
+    await envelope.aclose()
+    await world.clock.advance(11)
+    (change,) = await world.open().recover()
+    await asyncio.gather(*api.late)
+    assert change.state == "undone", change.note
+    assert len(world.cluster.writes) == 2, "the late one was taken, and undone"
+    assert states(world) == before
+    assert "ConfigMap/llm/limits" not in world.cluster.objects_by_entity
 
 
 async def test_verification_is_taken_up_again_by_a_status_call_in_another_process(tmp_path: Path) -> None:

@@ -9,17 +9,15 @@ cluster, where uid, touched values and resourceVersion decide.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from midwatch_contracts.clock import VirtualClock
-from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import KubeTarget, Target
 from midwatch_mcp.safe_apply.approvals import put_approval, signed_approval
 from midwatch_mcp.safe_apply.envelope import Envelope
@@ -27,7 +25,8 @@ from midwatch_mcp.safe_apply.errors import ConflictError, RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, QUERY, deployment, set_blocks
 from midwatch_mcp.safe_apply.fakes import FakeCluster, FakeMetrics
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, View, Write
+from midwatch_mcp.safe_apply.passing import PassingApi
+from midwatch_mcp.safe_apply.ports import Snapshot, View, Write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -91,33 +90,21 @@ class Arena:
 
 
 @dataclass
-class Door:
-    """One applier's way to the cluster: every call takes its time, and what is taken is written down."""
+class Door(PassingApi):
+    """One applier's way to the cluster: every read and write takes its time, and what is taken is written down."""
 
     who: str
     arena: Arena
 
-    async def cluster_uid(self) -> str:
-        return await self.arena.cluster.cluster_uid()
-
-    async def kind(self, kind: str, api_version: str | None) -> Kind:
-        return await self.arena.cluster.kind(kind, api_version)
-
-    async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
-        return await self.arena.cluster.objects(kind, namespace)
-
-    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
-        return await self.arena.cluster.dependents(uid, namespace)
-
     async def read(self, target: Target, view: View = "state") -> Snapshot:
         await self.arena.turn()
-        return await self.arena.cluster.read(target, view)
+        return await super().read(target, view)
 
     async def write(self, target: Target, write: Write, *, read: Snapshot, dry_run: bool) -> Snapshot:
         await self.arena.turn()
         assert isinstance(target, KubeTarget)
         before = self.arena.value(target.name)
-        found = await self.arena.cluster.write(target, write, read=read, dry_run=dry_run)
+        found = await super().write(target, write, read=read, dry_run=dry_run)
         if not dry_run:
             self.arena.log.append(Taken(self.who, target.name, before, self.arena.value(target.name)))
         return found
@@ -179,7 +166,7 @@ class Applier:
     def _open(self, who: str) -> Envelope:
         return Envelope(
             state=self.state,
-            api=Door(who, self.arena),
+            api=Door(self.arena.cluster, who, self.arena),
             reader=self.arena.metrics,
             clock=self.arena.clock,
             allow_write=True,

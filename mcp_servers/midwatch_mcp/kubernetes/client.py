@@ -7,22 +7,17 @@ imported at the first call (0.7 s), never at `--help` or at the start of a serve
 
 import asyncio
 import importlib
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
-import orjson
-
-from midwatch_contracts.untrusted import clean
 from midwatch_mcp.errors import KubeError, UnreachableError
+from midwatch_mcp.kubernetes.answers import KubeResponse, kube_error
 from midwatch_mcp.kubernetes.connection import Bounds, check_namespace, connect, placed
 from midwatch_mcp.kubernetes.discovery import Discovery, Resource, from_aggregated, from_lists
-from midwatch_mcp.redact import redact_text
 
 JSON = "application/json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
@@ -36,36 +31,9 @@ _AGGREGATED = (
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
 )
 _DISCOVERY_TTL_S = 300.0
-_SHOWN_BODY = 500
-_KEPT_BODY = 16_384
 _HTTP_ERROR = 400
-_FORBIDDEN = 403
-_MAY_NOT = re.compile(r'^.{0,400}User ".{0,300}" cannot [a-z]+ resource ', re.DOTALL)
-"""What RBAC says; a quota or an admission rule answers with the same status and says something else."""
-_WHO_MAY = ": bind a role that allows it, or ask as one who may (kube_access with who_can names them)"
 
 Query = Mapping[str, str | int | bool | None]
-
-
-@dataclass(frozen=True)
-class KubeResponse:
-    """A successful answer as it came. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        """Return the decoded JSON body.
-
-        Raises:
-            KubeError: when the body is no JSON.
-        """
-        try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError as error:
-            shown = _shown(self.content)
-            raise KubeError(self.status, "NotJSON", f"the answer is no JSON but: {shown}", body=self.content) from error
 
 
 class KubeClient:
@@ -115,7 +83,7 @@ class KubeClient:
         async with self._exchange(method, path, body, content_type, query, accept, headers, limit) as answer:
             content = cast("bytes", await answer.read())
         if answer.status >= _HTTP_ERROR:
-            raise _kube_error(answer.status, content)
+            raise kube_error(answer.status, content, answer.headers.get("Retry-After"))
         return KubeResponse(answer.status, {k.lower(): v for k, v in answer.headers.items()}, content)
 
     @asynccontextmanager
@@ -125,7 +93,7 @@ class KubeClient:
         """Send one request and hand out the bytes of its answer as they come. Errors as of `request`."""
         async with self._exchange(method, path, body, JSON, None, "*/*", None, timeout_s) as answer:
             if answer.status >= _HTTP_ERROR:
-                raise _kube_error(answer.status, cast("bytes", await answer.read()))
+                raise kube_error(answer.status, cast("bytes", await answer.read()))
             yield cast("AsyncIterator[bytes]", answer.response.content.iter_any())
 
     @asynccontextmanager
@@ -210,7 +178,7 @@ class KubeClient:
 
     async def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """GET one JSON object."""
-        return cast("dict[str, Any]", (await self.request("GET", path, query=query)).json())
+        return (await self.request("GET", path, query=query)).object()
 
     async def list(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """GET a list: `{metadata: {resourceVersion, continue?, remainingItemCount?}, items: [...]}`."""
@@ -221,7 +189,7 @@ class KubeClient:
 
     async def table(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """GET a `meta.k8s.io/v1` Table: `{columnDefinitions, rows: [{cells, object?}], metadata}`."""
-        found = cast("dict[str, Any]", (await self.request("GET", path, query=query, accept=_TABLE)).json())
+        found = (await self.request("GET", path, query=query, accept=_TABLE)).object()
         if found.get("kind") != "Table":
             raise KubeError(200, "NotATable", f"{path} answered a {found.get('kind', 'document')}, not a Table")
         return found
@@ -235,18 +203,18 @@ class KubeClient:
         self, path: str, body: Any, *, content_type: str = STRATEGIC_MERGE, query: Query | None = None
     ) -> dict[str, Any]:
         """PATCH, and return the object that results."""
-        return cast("dict[str, Any]", (await self.request("PATCH", path, body, content_type, query)).json())
+        return (await self.request("PATCH", path, body, content_type, query)).object()
 
     async def create(self, path: str, body: Mapping[str, Any], *, query: Query | None = None) -> dict[str, Any]:
         """POST an object to a collection (or a subresource), and return what results."""
-        return cast("dict[str, Any]", (await self.request("POST", path, dict(body), query=query)).json())
+        return (await self.request("POST", path, dict(body), query=query)).object()
 
     async def delete(
         self, path: str, *, query: Query | None = None, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """DELETE an object; `body` is a DeleteOptions, for instance with `preconditions`."""
         options = None if body is None else dict(body)
-        return cast("dict[str, Any]", (await self.request("DELETE", path, options, query=query)).json())
+        return (await self.request("DELETE", path, options, query=query)).object()
 
     async def discover(self, *, fresh: bool = False) -> Discovery:
         """Return the kinds that the server has; kept for five minutes unless `fresh`."""
@@ -260,7 +228,10 @@ class KubeClient:
         """Return the uid of the `kube-system` namespace, which names the cluster (CONTRACTS §5)."""
         if self._cluster is None:
             found = await self.get("/api/v1/namespaces/kube-system")
-            self._cluster = str(found["metadata"]["uid"])
+            uid = cast("dict[str, Any]", found.get("metadata") or {}).get("uid")
+            if not uid:
+                raise KubeError(200, "NotAnObject", f"kube-system is answered with a {found.get('kind', 'document')}")
+            self._cluster = str(uid)
         return self._cluster
 
     async def aclose(self) -> None:
@@ -312,28 +283,3 @@ def _encoded(query: Query | None) -> str:
         if value is not None
     }
     return f"?{urlencode(given)}" if given else ""
-
-
-def _shown(content: bytes) -> str:
-    text = redact_text(clean(content[:_SHOWN_BODY].decode("utf-8", errors="replace"))).strip()
-    return text or "an empty body"
-
-
-def _kube_error(status: int, content: bytes) -> KubeError:
-    """Read a Status object; what answers through a proxy may send anything."""
-    try:
-        found: Any = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict) or cast("dict[str, Any]", found).get("kind") != "Status":
-        return KubeError(status, "", _shown(content), body=content[:_KEPT_BODY])
-    answer = cast("dict[str, Any]", found)
-    details = cast("dict[str, Any]", answer.get("details") or {})
-    causes = tuple(
-        f"{cause.get('field', '')}: {cause.get('message', '')}".removeprefix(": ")
-        for cause in cast("list[dict[str, Any]]", details.get("causes") or [])
-    )
-    message = redact_text(clean(str(answer.get("message") or "the request failed")))
-    if status == _FORBIDDEN and _MAY_NOT.search(message):
-        message += _WHO_MAY
-    return KubeError(status, str(answer.get("reason") or ""), message, causes, body=content[:_KEPT_BODY])

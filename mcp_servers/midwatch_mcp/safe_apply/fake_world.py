@@ -62,6 +62,13 @@ def scale(name: str = "router", replicas: int = 4) -> dict[str, Any]:
     return {"op": "scale", "target": target, "args": {"replicas": replicas}}
 
 
+def create_map(name: str = "limits", **data: str) -> dict[str, Any]:
+    """Return the operation that creates a ConfigMap."""
+    metadata = {"name": name, "namespace": "llm"}
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    return {"op": "create", "target": {"kind": "ConfigMap", **metadata}, "args": {"manifest": manifest}}
+
+
 EXPECT: dict[str, Any] = {"promql": QUERY, "holds": "value < 0.5", "within_s": 30, "hold_s": 5}
 
 

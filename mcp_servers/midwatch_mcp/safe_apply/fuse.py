@@ -1,15 +1,14 @@
 """The fuse that ends a run at a chosen step: a kill of the process, told to every part of it at once."""
 
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Target
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.ports import Kind, Snapshot, TargetApi, View, Write
+from midwatch_mcp.safe_apply.passing import PassingApi
+from midwatch_mcp.safe_apply.ports import Snapshot, View, Write
 
 
 class Killed(BaseException):
@@ -45,32 +44,15 @@ class FusedJournal(Journal):
 
 
 @dataclass
-class FusedApi:
-    """A cluster whose every call is two steps of a fuse: before it is sent, and before its answer is seen."""
+class FusedApi(PassingApi):
+    """A cluster whose every read and write is two steps of a fuse: before it is sent, and before its answer is seen."""
 
-    api: TargetApi
     fuse: Fuse
-
-    async def cluster_uid(self) -> str:
-        """Return the uid."""
-        return await self.api.cluster_uid()
-
-    async def kind(self, kind: str, api_version: str | None) -> Kind:
-        """Return a kind."""
-        return await self.api.kind(kind, api_version)
-
-    async def objects(self, kind: str, namespace: str) -> Sequence[Mapping[str, Any]]:
-        """Return objects."""
-        return await self.api.objects(kind, namespace)
-
-    async def dependents(self, uid: str, namespace: str) -> Sequence[Entity]:
-        """Return what an object owns."""
-        return await self.api.dependents(uid, namespace)
 
     async def read(self, target: Target, view: View = "state") -> Snapshot:
         """Burn, read, burn."""
         self.fuse.burn("before read")
-        found = await self.api.read(target, view)
+        found = await super().read(target, view)
         self.fuse.burn("after read")
         return found
 
@@ -78,6 +60,6 @@ class FusedApi:
         """Burn, write, burn."""
         verb = "dry run" if dry_run else "write"
         self.fuse.burn(f"before {verb}")
-        found = await self.api.write(target, write, read=read, dry_run=dry_run)
+        found = await super().write(target, write, read=read, dry_run=dry_run)
         self.fuse.burn(f"after {verb}")
         return found

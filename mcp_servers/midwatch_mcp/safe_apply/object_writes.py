@@ -26,8 +26,9 @@ FIELD_MANAGER = "midwatch"
 _CONTENT = {"strategic": STRATEGIC_MERGE, "merge": MERGE, "json": JSON_PATCH, "apply": APPLY}
 _MEANS: dict[int, type[TargetError]] = {404: TargetMissingError, 409: ConflictError, 412: ConflictError}
 _BUSY = 429
-_LOST = 500
-"""From here on an HTTP status does not tell whether the write was carried out."""
+_ANSWERED, _LOST = 300, 500
+"""From 500 on an HTTP status does not tell whether the write was carried out; below 300 it may have been, and what came
+back is not what an API server sends."""
 _OUTPUT_BYTES = 16_384
 """Kept of each stream of a command."""
 
@@ -111,9 +112,18 @@ def locked_body(write: Write, version: str) -> Any:
 
 
 def snapshot_of(value: Json) -> Snapshot:
-    """Return an object as a snapshot."""
-    metadata = value["metadata"]
-    return Snapshot(metadata["uid"], metadata.get("resourceVersion", ""), value)  # a tried creation has no version
+    """Return an object as a snapshot.
+
+    Raises:
+        LostError: it is no object: what answers is no API server, and what became of a write is unknown.
+    """
+    metadata: Any = value.get("metadata")
+    if not isinstance(metadata, dict) or not cast("Json", metadata).get("uid"):
+        raise LostError(f"the answer is no object but a {value.get('kind', 'document')}, which does not tell anything")
+    fields = cast("Json", metadata)
+    return Snapshot(
+        str(fields["uid"]), str(fields.get("resourceVersion", "")), value
+    )  # a tried creation has no version
 
 
 def target_error(error: KubeError | UnreachableError | RefusedError) -> TargetError:
@@ -123,15 +133,14 @@ def target_error(error: KubeError | UnreachableError | RefusedError) -> TargetEr
         return LostError(text) if error.may_have_arrived else BusyError(text)
     if isinstance(error, RefusedError):
         return RejectedError(text)
-    if error.status >= _LOST:
+    if error.status >= _LOST or error.status < _ANSWERED:
         return LostError(text)
     details = _details(error)
     managers = _conflicting(details)
     if managers:
         return RejectedError(f"fields are held by another manager, and are not taken from it: {managers}")
     if error.status == _BUSY:
-        after = details.get("retryAfterSeconds")
-        return BusyError(text, float(after)) if isinstance(after, int | float) and after > 0 else BusyError(text)
+        return BusyError(text, error.retry_after_s) if error.retry_after_s else BusyError(text)
     causes = f" ({'; '.join(error.causes)})" if error.causes else ""
     return _MEANS[error.status](text) if error.status in _MEANS else RejectedError(text + causes)
 

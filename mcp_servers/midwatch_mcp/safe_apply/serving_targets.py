@@ -10,6 +10,7 @@ from midwatch_mcp.kubernetes.client import JSON, KubeClient
 from midwatch_mcp.kubernetes.discovery import Resource
 from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.errors import RejectedError, TargetMissingError
+from midwatch_mcp.safe_apply.object_writes import snapshot_of
 from midwatch_mcp.safe_apply.pods import serving_port
 from midwatch_mcp.safe_apply.ports import Snapshot, View, Write
 
@@ -78,7 +79,7 @@ class ServingBackends:
     async def _pod(self, target: ServingTarget) -> tuple[Json, str]:
         """Return a pod, and the path of its backend behind the proxy."""
         entity = Entity.parse(target.serving)
-        pod = await self._client.get(self._pods.path(entity.namespace, entity.name))
+        pod = snapshot_of(await self._client.get(self._pods.path(entity.namespace, entity.name))).value
         _, port = serving_port(pod)
         if port is None:
             raise RejectedError(f"pod {entity.name} names no port, so its backend cannot be reached")

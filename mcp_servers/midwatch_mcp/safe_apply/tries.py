@@ -9,6 +9,8 @@ ATTEMPTS = 8
 """Tries of one step before it is given up."""
 _BACK_OFF_S = 0.25
 _MAX_BACK_OFF_S = 5.0
+_MAX_COME_BACK_S = 60.0
+"""A target that asks for more is asked again all the same: a change that is half done does not wait for hours."""
 
 
 @dataclass
@@ -35,6 +37,6 @@ class Tries:
         self.count += 1
 
     async def come_back(self, after_s: float) -> None:
-        """Wait as long as the target asked for."""
+        """Wait as long as the target asked for, a minute at most."""
         self.count += self.clock.now() >= self._patient_until
-        await self.clock.sleep(after_s)
+        await self.clock.sleep(min(after_s, _MAX_COME_BACK_S))

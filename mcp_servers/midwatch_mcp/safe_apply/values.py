@@ -141,6 +141,11 @@ def is_noise(pointer: str) -> bool:
     )
 
 
-def as_yaml(value: Any) -> str:
-    """Return a value as YAML in its own key order, never wrapped, so that a line of a diff is a line of the object."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=1_000_000, default_flow_style=False)
+def as_yaml(value: Mapping[str, Any]) -> str:
+    """Return an object as YAML, never wrapped, so that a line of a diff is a line of the object.
+
+    Its top is sorted, since servers put `apiVersion` and `kind` now first and now last, which must not make an approval
+    stale; below, keys stand as they came.
+    """
+    top = dict(sorted(value.items()))
+    return yaml.safe_dump(top, sort_keys=False, allow_unicode=False, width=1_000_000, default_flow_style=False)
