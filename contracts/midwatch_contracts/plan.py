@@ -163,6 +163,8 @@ class Diff(Model):
     target: str
     unified: str
     changes: tuple[tuple[str, Any, Any], ...]
+    hidden: str | None = Field(default=None, pattern=SHA256)
+    """Seal on changed values that are shown as hidden, keyed so that they cannot be guessed; None where none is."""
 
 
 class Owner(Model):
@@ -219,7 +221,11 @@ class Preview(Model):
 
 def preview_sha256(preview: Preview) -> str:
     """Return the hash that an approval is bound to."""
-    return sha256_hex(preview.model_dump(by_alias=True, include={"diffs", "owners", "risk"}))
+    covered = preview.model_dump(by_alias=True, include={"diffs", "owners", "risk"})
+    for diff in covered["diffs"]:
+        if diff["hidden"] is None:
+            del diff["hidden"]
+    return sha256_hex(covered)
 
 
 class Approval(Model):

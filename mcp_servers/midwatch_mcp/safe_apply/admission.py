@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from midwatch_contracts.clock import Clock
+from midwatch_contracts.errors import ContractError
 from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Target
 from midwatch_contracts.times import unix_seconds
+from midwatch_mcp.errors import ServersError
 from midwatch_mcp.questions import Asker, Question, Reply
+from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
 from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
-from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
+from midwatch_mcp.safe_apply.errors import AuditError, PolicyError, RefusedChangeError, reason_of
 from midwatch_mcp.safe_apply.guards import entity_of, outside, protecting
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.owed import Line
@@ -23,6 +26,7 @@ from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Previewed, preview_plan, target_text
 from midwatch_mcp.safe_apply.reading import unmet
+from midwatch_mcp.safe_apply.sealing import sealer
 from midwatch_mcp.safe_apply.waiting import WaitingPlan, waiting_plans
 
 
@@ -52,17 +56,24 @@ class Admission:
         """Read the policy as it is now."""
         return load(self._policy_path, required=self._policy_given)
 
+    async def previewed(self, plan: Plan, policy: Policy) -> Previewed:
+        """Try every operation of a plan by dry run, under a policy."""
+        return await preview_plan(plan, self._api, policy, sealer(self._journal))
+
     def waiting(self) -> list[WaitingPlan]:
         """Return the plans that wait, with how far their approval is."""
         return waiting_plans(self._consents, self.policy)
 
     @contextlib.contextmanager
     def audited(self, what: str, run: str) -> Generator[None]:
-        """Write every refusal to the audit, with its reason."""
+        """Write to the audit whatever is not done, with the reason: a refusal, or a cluster that did not answer."""
         try:
             yield
-        except RefusedChangeError as refusal:
-            self._audit.append("refused", run=run, body={"what": what, "reason": refusal.reason, "says": str(refusal)})
+        except AuditError:
+            raise  # the very log that would tell of it
+        except (ServersError, ContractError) as error:
+            body = {"what": what, "reason": reason_of(error), "says": harmless(str(error))}
+            self._audit.append("refused", run=run, body=body)
             raise
 
     def frozen(self) -> str | None:
@@ -105,7 +116,7 @@ class Admission:
                 return "the plan is out of date"
 
             async def previewed() -> Previewed:
-                found = await preview_plan(plan, self._api, policy)
+                found = await self.previewed(plan, policy)
                 refuse_forbidden(found)
                 return found
 
@@ -147,7 +158,7 @@ class Admission:
             stale = await self._stale(plan)
             if stale is not None:
                 return self._superseded(change, stale, found.valid or ((given,) if given else ()))
-            previewed = await preview_plan(plan, self._api, policy)
+            previewed = await self.previewed(plan, policy)
             refuse_forbidden(previewed)
             approvals = self._consents.chosen(plan, previewed, policy, given)
             change = _approved(change, approvals, previewed.sha256)

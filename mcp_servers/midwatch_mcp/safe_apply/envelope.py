@@ -26,7 +26,7 @@ from midwatch_mcp.safe_apply.judged import Judged
 from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import PROPOSE
 from midwatch_mcp.safe_apply.ports import TargetApi
-from midwatch_mcp.safe_apply.preview import Previewed, preview_plan
+from midwatch_mcp.safe_apply.preview import Previewed
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
@@ -100,7 +100,7 @@ class Envelope:
                 raise RefusedChangeError("autonomy", f"{level(policy)} drafts no plans: raise autonomy in the policy")
             parsed = draft if isinstance(draft, Draft) else parse_draft(draft)
             plan = await draft_plan(parsed, self._api, policy, now=self._clock.now())
-            previewed = await preview_plan(plan, self._api, policy)
+            previewed = await self._admission.previewed(plan, policy)
             refuse_forbidden(previewed)
             body = {"title": plan.title, "risk": previewed.preview.risk, "principal": principal, "by_code": by_code}
             line = Line("proposed", plan.id, body)
@@ -109,11 +109,15 @@ class Envelope:
 
     async def preview(self, plan_id: str) -> Proposal:
         """Try a plan by dry run again, and keep what it would do now."""
-        plan = self.journal.plan(plan_id)
+        plan = self._plan("preview", plan_id)
         with self._admission.audited("preview", plan.id):
             await self._admission.refuse_other_cluster(plan)
             await self._admission.refuse_stale(plan)
-            return self._keep(plan, await preview_plan(plan, self._api, self._admission.policy()))
+            return self._keep(plan, await self._admission.previewed(plan, self._admission.policy()))
+
+    def _plan(self, what: str, plan_id: str) -> Plan:
+        with self._admission.audited(what, plan_id):
+            return self.journal.plan(plan_id)
 
     async def judge(self, subject: str | Mapping[str, Any]) -> Judged:
         """Say the class of a plan, by its id, or of a draft, and what decides it. Keeps nothing."""
@@ -128,7 +132,7 @@ class Envelope:
                 if refusal.reason != "forbidden":
                     raise
                 return Judged.refused(str(refusal))
-        return Judged.of(await preview_plan(plan, self._api, policy), policy)
+        return Judged.of(await self._admission.previewed(plan, policy), policy)
 
     def _keep(self, plan: Plan, previewed: Previewed) -> Proposal:
         line = Line("previewed", plan.id, {"preview_sha256": previewed.sha256})
@@ -158,7 +162,7 @@ class Envelope:
         """
         if not self._allow_write:
             return "this server does not write"
-        return await self._admission.question(self.journal.plan(plan_id), asker)
+        return await self._admission.question(self._plan("apply", plan_id), asker)
 
     async def apply(self, plan_id: str, reply: Reply | None = None) -> Change:
         """Apply an approved plan, and return once every operation is applied or the attempt has ended.
@@ -172,21 +176,25 @@ class Envelope:
         if not self._allow_write:
             with self._admission.audited("apply", plan_id):
                 raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
-        plan = self.journal.plan(plan_id)
+        plan = self._plan("apply", plan_id)
         given = None if reply is None else self._admission.settled(plan, reply)
         return await self._carried(plan, None, given, "" if reply is None else reply.why)
 
     async def recover(self, change_id: str | None = None) -> list[Change]:
         """Take up one change, or all that are under way, and carry each to its end, verifying included."""
         if not self._allow_write:
-            raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
+            with self._admission.audited("recover", change_id or "-"):
+                raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
         self.audit.tell()
         records = [self.journal.record(change_id)] if change_id else self.journal.under_way()
         ended: list[Change] = []
         for record in records:
             known = record.change
             if known.state in TERMINAL_STATES and known.state != "stuck":
-                raise RefusedChangeError("state", f"{known.change_id} is {known.state}: there is nothing to recover")
+                with self._admission.audited("recover", known.change_id):
+                    raise RefusedChangeError(
+                        "state", f"{known.change_id} is {known.state}: there is nothing to recover"
+                    )
             await self._carried(self.journal.plan(known.plan_id), known.change_id)
             await self.join(known.plan_id)
             ended.append(self.journal.record(known.change_id).change)
@@ -246,7 +254,8 @@ class Envelope:
         """Return the newest change of a plan that somebody else carries."""
         found = [record.change for record in self.journal.records() if record.change.plan_id == plan_id]
         if not found:
-            raise RefusedChangeError("busy", f"another process is about to apply plan {plan_id[:12]}: ask again")
+            with self._admission.audited("apply", plan_id):
+                raise RefusedChangeError("busy", f"another process is about to apply plan {plan_id[:12]}: ask again")
         return found[-1]
 
     def _start(

@@ -122,3 +122,19 @@ class FailedError(TargetError):
 
 class LostError(TargetError):
     """No answer, or one that does not tell (timeout, reset, HTTP 5xx): re-reading the target decides (CONTRACTS §5)."""
+
+
+_WORDS: tuple[tuple[type[ServersError], str], ...] = (
+    (UnknownPlanError, "unknown_plan"),
+    (PolicyError, "policy"),
+    (KeyFileError, "keys"),
+    (ConflictError, "conflict"),
+    (TargetError, "target"),
+)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something was not done, in one word for the audit."""
+    if isinstance(error, RefusedChangeError):
+        return error.reason
+    return next((word for kind, word in _WORDS if isinstance(error, kind)), "failed")

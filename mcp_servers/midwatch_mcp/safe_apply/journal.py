@@ -26,8 +26,8 @@ from midwatch_contracts.plan import (
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
+from midwatch_mcp.safe_apply.expected import Expected
 from midwatch_mcp.safe_apply.owed import Line, owe, state_line
-from midwatch_mcp.safe_apply.preview import Expected
 from midwatch_mcp.safe_apply.schema import migrate
 
 _FOLLOWS: dict[ChangeState, frozenset[ChangeState]] = {

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from midwatch_contracts.canonical import sha256_hex
-from midwatch_contracts.model import Model
 from midwatch_contracts.plan import (
     RISKS,
     Diff,
@@ -24,6 +23,7 @@ from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.blast import blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, RefusedChangeError
+from midwatch_mcp.safe_apply.expected import Expected
 from midwatch_mcp.safe_apply.git_owners import git_source
 from midwatch_mcp.safe_apply.gone import Step
 from midwatch_mcp.safe_apply.guards import Guards
@@ -34,27 +34,11 @@ from midwatch_mcp.safe_apply.owners import managers
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.reading import read_for
-from midwatch_mcp.safe_apply.values import as_yaml, cleaned
+from midwatch_mcp.safe_apply.sealing import Seal
+from midwatch_mcp.safe_apply.values import Change, as_yaml, changes, cleaned, same
 
 DRY_RUNS = 5
 """How often a dry run is tried when the target's version moves in between."""
-
-
-class Expected(Model):
-    """What a step must find before it writes and after it wrote, and the same for its undo.
-
-    The four hashes are over the touched values; `before` and `after` are the cleaned objects, for the proof of an undo.
-    """
-
-    uid: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    pre_sha256: str
-    post_sha256: str
-    undo_pre_sha256: str = ""
-    """Over what the undo replaces, as it stands once the operation is applied; empty where there is no undo."""
-    undo_post_sha256: str = ""
-    """The same once it is undone."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +73,8 @@ def unified(before: Mapping[str, Any], after: Mapping[str, Any], title: str) -> 
     return "".join(difflib.unified_diff(old, new, f"{title} (as it is)", f"{title} (as it would be)"))
 
 
-async def preview_plan(plan: Plan, api: TargetApi, policy: Policy) -> Previewed:
-    """Try every operation by dry run. Nothing is stored in the cluster.
+async def preview_plan(plan: Plan, api: TargetApi, policy: Policy, seal: Seal) -> Previewed:
+    """Try every operation by dry run. Nothing is stored in the cluster. `seal` binds the values that are not shown.
 
     Raises:
         TargetError: a target cannot be read, or its server refuses the dry run.
@@ -108,7 +92,7 @@ async def preview_plan(plan: Plan, api: TargetApi, policy: Policy) -> Previewed:
     for operation, tried in zip(plan.operations, tries, strict=True):
         kind = operation_kind(operation.op)
         snapshot = tried.snapshot
-        diff, expectation = tried.diff, tried.expected
+        diff, expectation = _sealed(tried, seal), tried.expected
         owned = _owners(operation, diff, snapshot.value)
         one = judge_operation(
             operation,
@@ -155,6 +139,8 @@ class Tried:
     snapshot: Snapshot
     """The target as it was when the dry run fitted it."""
     diff: Diff
+    hidden: tuple[Change, ...]
+    """The changes as they are, where the diff hides some of their values."""
     expected: Expected
     undo: Undo | None
 
@@ -168,12 +154,15 @@ async def _dry_run(operation: Operation, snapshot: Snapshot, api: TargetApi) -> 
         return snapshot, replace(snapshot, value=predicted)
     for part in kind.parts(args, operation.target):
         await _try_part(part, operation, api)
-    for _ in range(DRY_RUNS - 1):
+    for _ in range(DRY_RUNS):
         try:
             return snapshot, await _tried_once(kind, args, operation, snapshot, api)
         except ConflictError:
             snapshot = await read_for(api, kind, operation.target)
-    return snapshot, await _tried_once(kind, args, operation, snapshot, api)
+    raise ConflictError(
+        f"{operation.id}: {target_text(operation.target)} had another version at each of {DRY_RUNS} dry runs, for "
+        "somebody writes it all the while: nothing was written; ask again"
+    )
 
 
 async def _tried_once(
@@ -227,11 +216,12 @@ async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> T
     title = target_text(operation.target)
     before = kind.shown(args, snapshot.value, done=False)
     after = kind.shown(args, result.value, done=True)
+    shown, plain = masked_changes(before, after), tuple(changes(before, after))
     diff = Diff(
         operation=operation.id,
         target=title,
         unified=unified(masked(before), masked(after), title),
-        changes=masked_changes(before, after),
+        changes=shown,
     )
     expected = Expected(
         uid=snapshot.uid,
@@ -246,7 +236,15 @@ async def try_out(operation: Operation, snapshot: Snapshot, api: TargetApi) -> T
             "undo_post_sha256": touched_sha256(*undo, snapshot.value),
         }
         expected = expected.model_copy(update=hashes)
-    return Tried(snapshot, diff, expected, undo)
+    return Tried(snapshot, diff, () if same(shown, plain) else plain, expected, undo)
+
+
+def _sealed(tried: Tried, seal: Seal) -> Diff:
+    """Return a diff that binds what it hides."""
+    if not tried.hidden:
+        return tried.diff
+    bound = [tried.diff.operation, tried.diff.target, tried.hidden]
+    return tried.diff.model_copy(update={"hidden": seal(bound)})
 
 
 def _undo(operation: Operation) -> Undo | None:

@@ -16,7 +16,7 @@ from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.approvals import approval_folder, check_approval, put_approval
 from midwatch_mcp.safe_apply.audit import Audit
-from midwatch_mcp.safe_apply.errors import EnvelopeError, RefusedChangeError
+from midwatch_mcp.safe_apply.errors import EnvelopeError, RefusedChangeError, reason_of
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.keys import principals
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
@@ -58,8 +58,7 @@ class ApprovalInbox:
                 run = approval.plan_id
                 new = self._checked(approval, journal)
             except EnvelopeError as error:
-                reason = error.reason if isinstance(error, RefusedChangeError) else "unknown_plan"
-                body = {"what": "approval", "reason": reason, "says": harmless(str(error)), "caller": caller}
+                body = {"what": "approval", "reason": reason_of(error), "says": harmless(str(error)), "caller": caller}
                 audit.append("refused", run=run, body=body)
                 raise
             if new:

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_contracts.plan import Operation, Target
+from midwatch_mcp.safe_apply.expected import Expected
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.base import OperationKind
 from midwatch_mcp.safe_apply.ports import Snapshot
-from midwatch_mcp.safe_apply.preview import Expected, target_text
+from midwatch_mcp.safe_apply.preview import target_text
 from midwatch_mcp.safe_apply.reading import found_sha256
 
 Where = Literal["before", "after", "elsewhere"]

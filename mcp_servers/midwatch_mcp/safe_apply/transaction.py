@@ -23,11 +23,12 @@ from midwatch_mcp.safe_apply.errors import (
     TargetError,
     TargetMissingError,
 )
+from midwatch_mcp.safe_apply.expected import Expected
 from midwatch_mcp.safe_apply.in_flight import IN_FLIGHT_S, UNANSWERED, unanswered_at
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
-from midwatch_mcp.safe_apply.preview import Expected, target_text
+from midwatch_mcp.safe_apply.preview import target_text
 from midwatch_mcp.safe_apply.reading import read_for
 from midwatch_mcp.safe_apply.steps import Step, Where, steps_of, undoing, whole
 from midwatch_mcp.safe_apply.tries import ATTEMPTS, Tries
