@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from midwatch_contracts.canonical import sha256_hex
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
-from midwatch_mcp.safe_apply.fake_patches import patched
 from midwatch_mcp.safe_apply.fake_world import World, deployment, set_flags
 from midwatch_mcp.safe_apply.operations import operation_kind
+from midwatch_mcp.safe_apply.patches import patched
 from midwatch_mcp.safe_apply.values import changes, merge_patch
 
 NAMES: tuple[str, ...] = ("--alpha", "--beta", "--gamma-delta", "--eps", "-z")

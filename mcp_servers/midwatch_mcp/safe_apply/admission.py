@@ -1,23 +1,20 @@
 """What must hold before the first write of a change: policy, cluster, approval, preconditions, and the same preview."""
 
-import contextlib
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.errors import ContractError
 from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Target
 from midwatch_contracts.times import unix_seconds
-from midwatch_mcp.errors import ServersError
 from midwatch_mcp.questions import Asker, Question, Reply
-from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
 from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
-from midwatch_mcp.safe_apply.errors import AuditError, PolicyError, RefusedChangeError, reason_of
+from midwatch_mcp.safe_apply.errors import PolicyError, RefusedChangeError
 from midwatch_mcp.safe_apply.guards import entity_of, outside, protecting
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.owed import Line
@@ -64,17 +61,9 @@ class Admission:
         """Return the plans that wait, with how far their approval is."""
         return waiting_plans(self._consents, self.policy)
 
-    @contextlib.contextmanager
-    def audited(self, what: str, run: str) -> Generator[None]:
+    def audited(self, what: str, run: str) -> AbstractContextManager[None]:
         """Write to the audit whatever is not done, with the reason: a refusal, or a cluster that did not answer."""
-        try:
-            yield
-        except AuditError:
-            raise  # the very log that would tell of it
-        except (ServersError, ContractError) as error:
-            body = {"what": what, "reason": reason_of(error), "says": harmless(str(error))}
-            self._audit.append("refused", run=run, body=body)
-            raise
+        return self._audit.refusals(what, run)
 
     def frozen(self) -> str | None:
         """Return why nothing new may be written, or None; read from the file each time."""

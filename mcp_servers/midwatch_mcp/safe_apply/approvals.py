@@ -13,6 +13,7 @@ from midwatch_contracts.errors import ContractError
 from midwatch_contracts.plan import Approval, KubeTarget, Plan, ServingTarget, approval_payload
 from midwatch_contracts.times import rfc3339, unix_seconds
 from midwatch_mcp.files import write_private
+from midwatch_mcp.safe_apply.as_git.plans import refuse_in_git
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.keys import Principal, sign
 
@@ -104,6 +105,7 @@ def check_approval(
     Raises:
         RefusedChangeError: with the reason.
     """
+    refuse_in_git(plan)
     who = f"the approval by {approval.approver}"
     if approval.plan_id != plan.id:
         raise RefusedChangeError("other_plan", f"{who} is for plan {approval.plan_id[:12]}, not {plan.id[:12]}")

@@ -20,6 +20,7 @@ from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Prev
 from midwatch_contracts.times import parse_duration
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.safe_apply.approvals import approvers_of, clusters_of, put_approval, signed_approval, withdraw
+from midwatch_mcp.safe_apply.as_git.plans import refuse_in_git
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.envelope import Proposal
@@ -68,6 +69,7 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
         CommandError: there is no preview, nobody to ask, or no key that may sign.
     """
     plan = journal.plan(arguments.plan)
+    refuse_in_git(plan)
     kept = journal.preview(plan.id)
     if kept is None:
         raise CommandError(f"plan {plan.id[:12]} has no preview: run `midwatch change preview {plan.id[:12]}`")

@@ -14,6 +14,14 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
 
     found = verbs.add_parser("propose", help="draft a plan, and try it by server dry run")
     found.add_argument("file", metavar="FILE", help="the draft, YAML or JSON; - reads standard input")
+    found.add_argument(
+        "--as",
+        dest="form",
+        choices=("plan", "git"),
+        default="plan",
+        help="plan: for the cluster (default); git: a commit on a new branch, with the manifests edited in place",
+    )
+    _configure_git(found)
     _json(found)
 
     found = verbs.add_parser("operations", help="what a plan may hold, and the arguments of one operation")
@@ -59,6 +67,23 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
     found = verbs.add_parser("undo", help="draft a new plan that undoes a verified change")
     found.add_argument("change", metavar="CHANGE")
     _json(found)
+
+
+def _configure_git(parser: argparse.ArgumentParser) -> None:
+    found = parser.add_argument_group("with --as git", "nothing is applied, pushed or checked out")
+    found.add_argument("--repo", type=Path, metavar="DIR", help="the repository (default: the one around this folder)")
+    found.add_argument(
+        "--path", metavar="PATH", help="the file, folder or kustomize overlay that the objects are in, as seen from DIR"
+    )
+    found.add_argument("--base", metavar="REF", help="the commit to build on (default: HEAD)")
+    found.add_argument("--branch", metavar="NAME", help="the new branch (default: midwatch/PLAN)")
+    found.add_argument("--author", metavar="AUTHOR", help='"NAME <MAIL>" (default: as Git is configured)')
+    found.add_argument(
+        "--body", type=Path, metavar="FILE", help="write the merge request's text there, not to the output"
+    )
+    found.add_argument(
+        "--no-cluster", action="store_true", help="do not ask the cluster what the change would do there"
+    )
 
 
 def configure_policy(parser: argparse.ArgumentParser) -> None:

@@ -19,11 +19,14 @@ from pydantic import ValidationError
 
 from midwatch_contracts.canonical import canonical_bytes, sha256_hex
 from midwatch_contracts.clock import Clock
+from midwatch_contracts.errors import ContractError
 from midwatch_contracts.evidence import GENESIS, LedgerEntry
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.errors import ServersError
 from midwatch_mcp.files import locked
+from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.audit_book import AuditBook, AuditHead
-from midwatch_mcp.safe_apply.errors import AuditError
+from midwatch_mcp.safe_apply.errors import AuditError, reason_of
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.owed import Line, Owed
 
@@ -100,6 +103,18 @@ class Audit:
         for owed in self._book.owed():
             line = owed.line if owed.line.run == run else _late(owed)
             self._append(line, paid=(owed,))
+
+    @contextlib.contextmanager
+    def refusals(self, what: str, run: str) -> Generator[None]:
+        """Write to the log whatever is not done inside of this, with the reason."""
+        try:
+            yield
+        except AuditError:
+            raise  # the very log that would tell of it
+        except (ServersError, ContractError) as error:
+            body = {"what": what, "reason": reason_of(error), "says": harmless(str(error))}
+            self.append("refused", run=run, body=body)
+            raise
 
     @contextlib.contextmanager
     def _opened(self) -> Generator[int]:

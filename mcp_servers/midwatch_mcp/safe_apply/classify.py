@@ -65,13 +65,14 @@ def judge_operation(
     after: Mapping[str, Any],
     diff: Diff,
     said: Sequence[str],
-    owners: Iterable[Owner],
+    owners: Iterable[Owner] | None,
     guards: Iterable[Reason],
     policy: Policy,
 ) -> Judgement:
     """Judge one operation by what its dry run shows. `said` are the pointers that the operation says it changes.
 
     `before` is the object as it was read, empty for one that is made; `after` is empty for one that is deleted.
+    `owners` is None for a change in Git itself, which nobody changes back.
     """
     judged = Judgement()
     entity = entity_of(operation.target)
@@ -88,7 +89,8 @@ def judge_operation(
         judged.at_least(risk, reason)
     if isinstance(operation.target, KubeTarget):
         _judge_object(judged, operation.target, (before, after), diff, policy)
-        _judge_owners(judged, kind.verb, before, owners, policy)
+        if owners is not None:
+            _judge_owners(judged, kind.verb, before, owners, policy)
     else:
         _judge_findings(judged, serving_findings(operation.args), policy)
     more = [

@@ -9,6 +9,7 @@ from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply import plans_cli
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
 from midwatch_mcp.safe_apply.approving import consents_of, decide, decide_remotely, policy_of
+from midwatch_mcp.safe_apply.as_git.plans import in_git
 from midwatch_mcp.safe_apply.render import one_line, plan_text
 from midwatch_mcp.safe_apply.waiting import waiting_plans
 
@@ -38,12 +39,22 @@ def _list(arguments: Namespace, settings: Settings) -> int:
         records = journal.records()
         titles = {plan.id: plan.title for plan, _ in journal.plans()}
     lines = [f"{'plan':12}  {'change':20}  {'state':10}  title"]
-    lines += [_line(one.plan.id, "-", one.state, one.plan.title, one.says) for one in waiting]
+    lines += [
+        _line(one.plan.id, "in git" if in_git(one.plan) else "-", one.state, one.plan.title, one.says)
+        for one in waiting
+    ]
     changes = [record.change for record in records]
     lines += [_line(one.plan_id, one.change_id, one.state, titles.get(one.plan_id, "")) for one in changes]
     data = {
         "plans": [
-            {"plan_id": one.plan.id, "title": one.plan.title, "state": one.state, "says": one.says} for one in waiting
+            {
+                "plan_id": one.plan.id,
+                "title": one.plan.title,
+                "state": one.state,
+                "says": one.says,
+                "in_git": in_git(one.plan),
+            }
+            for one in waiting
         ],
         "changes": [dump(one) for one in changes],
     }

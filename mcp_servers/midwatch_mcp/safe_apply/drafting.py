@@ -79,12 +79,11 @@ def parse_draft(raw: Mapping[str, Any]) -> Draft:
         raise RefusedChangeError("bad_draft", f"the draft does not fit: {wrong}") from error
 
 
-async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float) -> Plan:
-    """Return the plan of a draft.
+def checked(draft: Draft) -> None:
+    """Check what can be checked of a draft without its objects.
 
     Raises:
-        RefusedChangeError: an operation, target or expectation is not understood, outside the jail or without effect.
-        TargetError: a target cannot be read, or its server refuses the dry run.
+        RefusedChangeError: it holds what looks like a credential, or an expectation that cannot be judged.
     """
     for number, operation in enumerate(draft.operations, 1):
         if masked(operation.args) != operation.args:
@@ -99,6 +98,16 @@ async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float
             check_expectation(expectation)
         except ContractError as error:
             raise RefusedChangeError("bad_draft", f"an expectation cannot be judged: {error}") from error
+
+
+async def draft_plan(draft: Draft, api: TargetApi, policy: Policy, *, now: float) -> Plan:
+    """Return the plan of a draft.
+
+    Raises:
+        RefusedChangeError: an operation, target or expectation is not understood, outside the jail or without effect.
+        TargetError: a target cannot be read, or its server refuses the dry run.
+    """
+    checked(draft)
     refuse_dependent([(one.op, one.target.model_dump(), one.args) for one in draft.operations])
     cluster = await api.cluster_uid()
     wanted = await at_once(_rewritten(operation, cluster, api, policy) for operation in draft.operations)

@@ -17,6 +17,7 @@ from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, Plan, Pre
 from midwatch_mcp.files import locked
 from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.admission import Admission, level, refuse_forbidden
+from midwatch_mcp.safe_apply.as_git.plans import refuse_in_git
 from midwatch_mcp.safe_apply.attempt import Attempts
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, draft_plan, parse_draft
@@ -111,6 +112,7 @@ class Envelope:
         """Try a plan by dry run again, and keep what it would do now."""
         plan = self._plan("preview", plan_id)
         with self._admission.audited("preview", plan.id):
+            refuse_in_git(plan)
             await self._admission.refuse_other_cluster(plan)
             await self._admission.refuse_stale(plan)
             return self._keep(plan, await self._admission.previewed(plan, self._admission.policy()))
@@ -119,11 +121,19 @@ class Envelope:
         with self._admission.audited(what, plan_id):
             return self.journal.plan(plan_id)
 
+    def _for_cluster(self, plan_id: str) -> Plan:
+        """Return a plan that can be applied to a cluster."""
+        with self._admission.audited("apply", plan_id):
+            plan = self.journal.plan(plan_id)
+            refuse_in_git(plan)
+            return plan
+
     async def judge(self, subject: str | Mapping[str, Any]) -> Judged:
         """Say the class of a plan, by its id, or of a draft, and what decides it. Keeps nothing."""
         policy = self._admission.policy()
         if isinstance(subject, str):
             plan = self.journal.plan(subject)
+            refuse_in_git(plan)
             await self._admission.refuse_other_cluster(plan)
         else:
             try:
@@ -133,6 +143,12 @@ class Envelope:
                     raise
                 return Judged.refused(str(refusal))
         return Judged.of(await self._admission.previewed(plan, policy), policy)
+
+    async def tried(self, draft: Draft) -> Preview:
+        """Return what a draft would do, by dry run. Keeps nothing."""
+        policy = self._admission.policy()
+        plan = await draft_plan(draft, self._api, policy, now=self._clock.now())
+        return (await self._admission.previewed(plan, policy)).preview
 
     def _keep(self, plan: Plan, previewed: Previewed) -> Proposal:
         line = Line("previewed", plan.id, {"preview_sha256": previewed.sha256})
@@ -162,7 +178,7 @@ class Envelope:
         """
         if not self._allow_write:
             return "this server does not write"
-        return await self._admission.question(self._plan("apply", plan_id), asker)
+        return await self._admission.question(self._for_cluster(plan_id), asker)
 
     async def apply(self, plan_id: str, reply: Reply | None = None) -> Change:
         """Apply an approved plan, and return once every operation is applied or the attempt has ended.
@@ -176,7 +192,7 @@ class Envelope:
         if not self._allow_write:
             with self._admission.audited("apply", plan_id):
                 raise RefusedChangeError("read_only", "this server does not write: start it with --allow-write")
-        plan = self._plan("apply", plan_id)
+        plan = self._for_cluster(plan_id)
         given = None if reply is None else self._admission.settled(plan, reply)
         return await self._carried(plan, None, given, "" if reply is None else reply.why)
 

@@ -8,6 +8,7 @@ ServersError (midwatch_mcp.errors)
     ├── PolicyError               the policy file does not fit its schema
     ├── KeyFileError              a key or the list of approvers cannot be used
     ├── AuditError                the audit log was changed
+    ├── GitError                  a repository, or a file in it, cannot be changed as asked
     └── TargetError               a target did not take a read or a write
         ├── TargetMissingError    there is no such object
         ├── ConflictError         the target has another version than the one that was read
@@ -85,6 +86,10 @@ class AuditError(EnvelopeError):
         self.line = line
 
 
+class GitError(EnvelopeError):
+    """A repository, or a file in it, cannot be changed as asked: nothing was changed."""
+
+
 class TargetError(EnvelopeError):
     """A target did not take a read or a write."""
 
@@ -128,6 +133,7 @@ _WORDS: tuple[tuple[type[ServersError], str], ...] = (
     (UnknownPlanError, "unknown_plan"),
     (PolicyError, "policy"),
     (KeyFileError, "keys"),
+    (GitError, "git"),
     (ConflictError, "conflict"),
     (TargetError, "target"),
 )

@@ -16,7 +16,8 @@ from midwatch_contracts.expectations import Sample
 from midwatch_contracts.plan import KubeTarget, ServingTarget, Target
 from midwatch_mcp.safe_apply.errors import BusyError, ConflictError, FailedError, RejectedError, TargetMissingError
 from midwatch_mcp.safe_apply.fake_backend import called
-from midwatch_mcp.safe_apply.fake_patches import patched, refuse_conflict
+from midwatch_mcp.safe_apply.fake_conflicts import refuse_conflict
+from midwatch_mcp.safe_apply.patches import patched
 from midwatch_mcp.safe_apply.ports import ABSENT, Kind, Snapshot, View, Write
 
 GROUPS: dict[str, str] = {

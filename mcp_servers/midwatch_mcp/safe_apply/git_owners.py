@@ -100,5 +100,8 @@ def git_managers(value: Mapping[str, Any]) -> list[str]:
     return sorted({str(entry.get("manager", "")) for entry in entries if tool_of(str(entry.get("manager", "")))})
 
 
-ADVICE = "change it in Git, since here it would be changed back"
+ADVICE = (
+    "change it in Git, since here it would be changed back: the same draft with "
+    "`midwatch change propose DRAFT --as git --repo DIR` makes the commit"
+)
 """What is said to whoever is refused."""

@@ -23,6 +23,18 @@ def masked(value: Any) -> Any:
             return value
 
 
+def hidden(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with credentials hidden, and all that a Secret holds."""
+    shown = dict(value)
+    if value.get("kind") == "Secret":
+        shown |= {
+            key: dict.fromkeys(cast("Mapping[str, Any]", value[key]), REDACTED)
+            for key in ("data", "stringData")
+            if isinstance(value.get(key), Mapping)
+        }
+    return masked(shown)
+
+
 def _field(key: str, item: Any, fields: Mapping[str, Any]) -> Any:
     if key in {"args", "command"} and isinstance(item, list):
         return masked(redact_arguments(cast("list[Any]", item)))
@@ -34,7 +46,9 @@ def _field(key: str, item: Any, fields: Mapping[str, Any]) -> Any:
 
 def masked_changes(before: Any, after: Any) -> tuple[Change, ...]:
     """Return where two objects differ, with credentials hidden; one that changes is shown as two redactions."""
-    hidden_before, hidden_after = masked(before), masked(after)
+    hidden_before, hidden_after = (
+        hidden(cast("Mapping[str, Any]", one)) if isinstance(one, Mapping) else masked(one) for one in (before, after)
+    )
     shown: list[Change] = []
     for pointer, _, _ in changes(before, after):
         old, new = lookup(hidden_before, pointer), lookup(hidden_after, pointer)

@@ -11,6 +11,7 @@ from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.plan import Change, ChangeState
 from midwatch_mcp.os_user import os_user
+from midwatch_mcp.safe_apply import git_cli
 from midwatch_mcp.safe_apply.answering import answer, dump
 from midwatch_mcp.safe_apply.approving import show
 from midwatch_mcp.safe_apply.draft_files import read_draft
@@ -34,8 +35,11 @@ _ENDS: dict[ChangeState, Exit] = {
 
 
 def propose(arguments: Namespace, settings: Settings) -> int:
-    """Draft a plan from a file."""
+    """Draft a plan from a file, for the cluster or as a commit."""
     draft = read_draft(arguments.file)
+    if arguments.form == "git":
+        return git_cli.propose(draft, arguments, settings)
+    git_cli.refuse_options(arguments)
 
     async def use(envelope: Envelope) -> Proposal:
         return await envelope.propose(draft, principal=os_user())

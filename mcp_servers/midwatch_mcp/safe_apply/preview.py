@@ -58,7 +58,9 @@ def target_text(target: Target) -> str:
     """Return a target as a person reads it."""
     if isinstance(target, KubeTarget):
         return f"{target.apiVersion} {target.entity}"
-    return f"backend of {target.serving}" if isinstance(target, ServingTarget) else "a Git working tree"
+    if isinstance(target, ServingTarget):
+        return f"backend of {target.serving}"
+    return f"{target.git.path} in {target.git.repo}"
 
 
 def touched_sha256(operation: str, args: Mapping[str, Any], value: Mapping[str, Any]) -> str:

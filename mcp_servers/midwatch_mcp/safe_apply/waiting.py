@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from midwatch_contracts.plan import ChangeState, Plan, Preview
 from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of
+from midwatch_mcp.safe_apply.as_git.plans import in_git
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.errors import KeyFileError, PolicyError
 from midwatch_mcp.safe_apply.policy import Policy
@@ -29,7 +30,7 @@ def waiting_plans(consents: Consents, policy: Callable[[], Policy]) -> list[Wait
     found: list[WaitingPlan] = []
     for plan, at in consents.journal.plans():
         kept = consents.journal.preview(plan.id)
-        if kept is None:
+        if kept is None or in_git(plan):
             state, says, signed = "proposed", "", False
         else:
             state, says, signed = _how_far(plan, kept, consents, policy)

@@ -1,4 +1,7 @@
-"""Patches as the fake cluster applies them: code that shares nothing with what the operations say of themselves."""
+"""Patches as an API server applies them to an object: strategic, merge (RFC 7396) and JSON (RFC 6902).
+
+The code shares nothing with what the operations say of themselves, so that the two can be held against each other.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -6,25 +9,30 @@ from typing import Any, cast
 
 from midwatch_mcp.safe_apply.errors import RejectedError
 
-_LIST_KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes": "name"}
-
-
-def refuse_conflict(value: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    """Refuse an apply over a field of `spec` that another manager holds with another value."""
-    for entry in cast("list[dict[str, Any]]", value["metadata"].get("managedFields") or []):
-        held = cast("dict[str, Any]", cast("dict[str, Any]", entry.get("fieldsV1") or {}).get("f:spec") or {})
-        wanted, present = (cast("dict[str, Any]", one.get("spec") or {}) for one in (manifest, value))
-        taken = [name for name, new in wanted.items() if f"f:{name}" in held and new != present.get(name)]
-        if taken and entry.get("manager") != "midwatch":
-            raise RejectedError(f"fields are held by another manager: spec.{taken[0]} by {entry.get('manager')}")
+LIST_KEYS: dict[str, str] = {
+    "containers": "name",
+    "initContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "imagePullSecrets": "name",
+}
+"""Lists that a strategic patch merges, with the field that tells their elements apart; others are replaced whole."""
 
 
 def patched(form: str, value: Mapping[str, Any], body: Any) -> dict[str, Any]:
-    """Return `value` under a patch of one of the three forms."""
+    """Return `value` under a patch of one of the three forms.
+
+    Raises:
+        RejectedError: it does not fit the value.
+    """
     if form == "json":
         found: Any = copy.deepcopy(dict(value))
         for operation in cast("list[dict[str, Any]]", body):
-            _json_patch(found, operation)
+            try:
+                _json_patch(found, operation)
+            except (KeyError, IndexError, ValueError, TypeError) as error:
+                raise RejectedError(f"the JSON patch does not fit: there is no {operation.get('path')!r}") from error
         return found
     return cast("dict[str, Any]", _merged(copy.deepcopy(dict(value)), body, strategic=form == "strategic"))
 
@@ -38,8 +46,8 @@ def _merged(value: Any, patch: Any, *, strategic: bool, key: str = "") -> Any:
             else:
                 result[name] = _merged(result.get(name), part, strategic=strategic, key=name)
         return result
-    if strategic and isinstance(patch, list) and key in _LIST_KEYS and isinstance(value, list):
-        return _merged_list(cast("list[dict[str, Any]]", value), cast("list[dict[str, Any]]", patch), _LIST_KEYS[key])
+    if strategic and isinstance(patch, list) and key in LIST_KEYS and isinstance(value, list):
+        return _merged_list(cast("list[dict[str, Any]]", value), cast("list[dict[str, Any]]", patch), LIST_KEYS[key])
     return copy.deepcopy(cast("Any", patch))
 
 
@@ -47,7 +55,9 @@ def _merged_list(old: list[dict[str, Any]], patch: list[dict[str, Any]], key: st
     found = list(old)
     for part in patch:
         same = [index for index, item in enumerate(found) if item.get(key) == part.get(key)]
-        if same:
+        if part.get("$patch") == "delete":
+            found = [item for item in found if item.get(key) != part.get(key)]
+        elif same:
             found[same[0]] = _merged(found[same[0]], part, strategic=True)
         else:
             found.append(copy.deepcopy(part))
