@@ -90,8 +90,8 @@ class Expectation(Model):
     object: Entity | None = None
     cel: str | None = None
     """CEL over `object`."""
-    within_s: float = Field(gt=0)
-    hold_s: float = Field(ge=0)
+    within_s: float = Field(gt=0, allow_inf_nan=False)
+    hold_s: float = Field(ge=0, allow_inf_nan=False)
     no_data: Literal["fail", "wait"] = "wait"
 
     @model_validator(mode="after")

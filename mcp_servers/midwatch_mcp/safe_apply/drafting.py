@@ -73,10 +73,24 @@ def parse_draft(raw: Mapping[str, Any]) -> Draft:
     if wrong is not None:
         raise RefusedChangeError("bad_draft", f"the draft does not fit: {wrong}")
     try:
-        return Draft.model_validate(dict(raw))
+        draft = Draft.model_validate(dict(raw))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'draft'}: {e['msg']}" for e in error.errors())
         raise RefusedChangeError("bad_draft", f"the draft does not fit: {wrong}") from error
+    for number, operation in enumerate(draft.operations, 1):
+        ours = _written_here(operation)
+        if ours:
+            what = f"operation {number} ({operation.op}) gives {', '.join(ours)}, which change_propose writes itself"
+            raise RefusedChangeError("bad_draft", f"{what}: leave it out")
+    return draft
+
+
+def _written_here(operation: DraftOperation) -> list[str]:
+    """Return the arguments that no draft from outside gives; the draft of an undo does."""
+    kind = OPERATIONS.get(operation.op)
+    return (
+        [] if kind is None else sorted(set(operation.args) & (set(kind.arguments.model_fields) - set(kind.drafted())))
+    )
 
 
 def checked(draft: Draft) -> None:

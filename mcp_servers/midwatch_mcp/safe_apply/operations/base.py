@@ -1,9 +1,10 @@
 """What an operation is: pure functions over the object as it was read (CONTRACTS §5)."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -77,14 +78,21 @@ class OperationKind(ABC, Generic[ArgsT]):
             RefusedChangeError: names each argument that does not fit, and those that there are.
         """
         try:
-            return self.arguments.model_validate(dict(args))
-        except ValidationError as error:
+            return _strictly(self.arguments, dict(args))
+        except (TypeError, ValueError) as error:
+            raise self._unfit(error) from error
+
+    def _unfit(self, error: TypeError | ValueError) -> RefusedChangeError:
+        """Return the refusal of arguments."""
+        if isinstance(error, ValidationError):
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'args'}: {e['msg']}" for e in error.errors())
-            raise RefusedChangeError(
-                "bad_draft",
-                f"the arguments of {self.name} do not fit: {wrong}. It takes {', '.join(self.drafted())}, such as "
-                f"{self.example} (`midwatch change operations {self.name}` says more)",
-            ) from error
+        else:
+            wrong = f"they are no JSON: {error}"
+        return RefusedChangeError(
+            "bad_draft",
+            f"the arguments of {self.name} do not fit: {wrong}. It takes {', '.join(self.drafted())}, such as "
+            f"{self.example} (`midwatch change operations {self.name}` says more)",
+        )
 
     def drafted(self) -> list[str]:
         """Return the names of the arguments that a draft gives; the others are `change_propose`'s to write."""
@@ -126,6 +134,29 @@ class OperationKind(ABC, Generic[ArgsT]):
         """Return what a person must know who approves it, from the arguments alone."""
         del args
         return ()
+
+
+def _strictly(arguments: type[ArgsT], args: Mapping[str, Any]) -> ArgsT:
+    """Read arguments as they are, with nothing taken for something else: `true` is no 1, `"4"` no 4, NaN no number.
+
+    A whole number may come as a double, since expressions have no others (CONTRACTS §4).
+    """
+    try:
+        return arguments.model_validate_json(json.dumps(args, allow_nan=False), strict=True)
+    except ValidationError as error:
+        try:
+            return arguments.model_validate_json(json.dumps(_whole(args), allow_nan=False), strict=True)
+        except ValidationError:
+            raise error from None
+
+
+def _whole(value: Any) -> Any:
+    """Return JSON data with whole numbers as integers."""
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in cast("Sequence[Any]", value)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Nothing(Model):

@@ -1,12 +1,12 @@
 """`scale`: another number of replicas."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from midwatch_contracts.model import Model
-from midwatch_mcp.safe_apply.operations.base import OperationKind, Touched
+from midwatch_mcp.safe_apply.operations.base import WRITTEN_HERE, OperationKind, Touched
 from midwatch_mcp.safe_apply.ports import Write
 from midwatch_mcp.safe_apply.values import lookup
 
@@ -14,9 +14,16 @@ REPLICAS = "/spec/replicas"
 
 
 class Scale(Model):
-    """`replicas`: how many there shall be; null, in an undo only, takes the field away again."""
+    """`replicas`: how many there shall be. `unset`, in an undo, takes the field away again."""
 
-    replicas: int | None = Field(ge=0, le=10_000)
+    replicas: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    unset: bool = Field(default=False, json_schema_extra=WRITTEN_HERE)
+
+    @model_validator(mode="after")
+    def _a_number(self) -> "Scale":
+        if (self.replicas is None) != self.unset:
+            raise ValueError("replicas is a number from 0 to 10000")
+        return self
 
 
 class ScaleOperation(OperationKind[Scale]):
@@ -43,4 +50,4 @@ class ScaleOperation(OperationKind[Scale]):
         """Return a scale to the number before."""
         del args, after
         old = lookup(before, REPLICAS)
-        return self.name, {"replicas": old[0] if old else None}
+        return self.name, {"replicas": old[0]} if old else {"unset": True}
