@@ -377,3 +377,65 @@ async def test_a_plan_can_be_judged_without_keeping_anything(world: World) -> No
     assert (outside.risk, outside.needs) == ("forbidden", "nobody can approve it")
     proposal = await world.propose()
     assert (await world.envelope.judge(proposal.plan.id)).risk == "change"
+
+
+SERVICE = {"kind": "Service", "namespace": "llm", "name": "front"}
+PORTS = [{"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "risk", "says"),
+    [
+        ({"type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}, "change", ""),
+        ({"type": "LoadBalancer"}, "dangerous", "Service/spec/type"),
+        ({"type": "NodePort", "ports": [{**PORTS[0], "nodePort": 30080}]}, "dangerous", "a port of every node"),
+        ({"externalTrafficPolicy": "Local"}, "dangerous", "which nodes answer"),
+        ({"type": "ExternalName", "externalName": "evil.example"}, "forbidden", "any name"),
+        ({"externalIPs": ["10.0.0.1"]}, "forbidden", "CVE-2020-8554"),
+        ({"loadBalancerIP": "10.0.0.1"}, "forbidden", "takes an address"),
+    ],
+)
+async def test_a_service_that_opens_a_door_is_dangerous_made_and_changed(
+    world: World, spec: dict[str, Any], risk: str, says: str
+) -> None:
+    plain = {"ports": PORTS, "selector": {"app": "chat"}}
+    made = {"op": "create", "target": SERVICE, "args": {"manifest": {"spec": {**plain, **spec}}}}
+    judged = await world.envelope.judge(drafted(made))
+    assert judged.risk == risk, judged.operations
+    assert says in " ".join([*judged.reasons, *(text for one in judged.operations for text in one.reasons)])
+    world.cluster.put(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front", "namespace": "llm"}, "spec": plain}
+    )
+    changed = {"op": "patch", "target": SERVICE, "args": {"type": "merge", "patch": {"spec": spec}}}
+    judged = await world.envelope.judge(drafted(changed))
+    assert judged.risk == ("forbidden" if risk == "forbidden" else "dangerous")
+    assert says in " ".join(text for one in judged.operations for text in one.reasons)
+
+
+@pytest.mark.parametrize(
+    ("policy_text", "path", "risk"),
+    [
+        ("", "/adapters/legal", "change"),
+        ("", "acme/legal-lora", "dangerous"),
+        ("", "adapters/legal", "dangerous"),
+        ("", "https://evil.example/x", "forbidden"),
+        ("", "/adapters/../etc", "forbidden"),
+        ('adapters = ["/adapters/*", "acme/*"]', "/adapters/legal", "change"),
+        ('adapters = ["/adapters/*", "acme/*"]', "acme/legal-lora", "change"),
+        ('adapters = ["/adapters/*", "acme/*"]', "evil/legal-lora", "forbidden"),
+        ('adapters = ["/adapters/*", "acme/*"]', "/tmp/legal", "forbidden"),
+        ('adapters = ["/adapters/*", "acme/*"]', "/adapters/../tmp/legal", "forbidden"),
+    ],
+)
+async def test_an_adapter_is_judged_by_where_it_comes_from(
+    world: World, policy_text: str, path: str, risk: str
+) -> None:
+    world.cluster.put_backend("Pod/llm/chat-1")
+    policy(world, policy_text)
+    loaded = {"op": "serving.adapter", "target": {"serving": "Pod/llm/chat-1"}, "args": {"load": "legal", "path": path}}
+    assert (await world.envelope.judge(drafted(loaded))).risk == risk
+
+
+async def test_a_history_that_would_be_deleted_is_dangerous(world: World) -> None:
+    judged = await world.envelope.judge(drafted(patch({"spec": {"revisionHistoryLimit": 0}})))
+    assert judged.risk == "dangerous"

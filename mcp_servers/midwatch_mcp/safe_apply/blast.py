@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Blast, Reach, ServiceReach
-from midwatch_mcp.safe_apply.classify import Judgement
+from midwatch_mcp.safe_apply.classify import Judgement, judge_findings
+from midwatch_mcp.safe_apply.config_maps import config_findings
 from midwatch_mcp.safe_apply.gone import Gone, Step, gone_by
 from midwatch_mcp.safe_apply.guards import entity_of, protecting
 from midwatch_mcp.safe_apply.membership import moved
@@ -25,7 +26,10 @@ from midwatch_mcp.safe_apply.quotas import quota_refusals
 from midwatch_mcp.safe_apply.surroundings import Surroundings, surroundings
 from midwatch_mcp.safe_apply.values import lookup
 
-_MORE: Mapping[str, Sequence[str]] = {"HorizontalPodAutoscaler": tuple(WORKLOADS)}
+_MORE: Mapping[str, Sequence[str]] = {
+    "HorizontalPodAutoscaler": tuple(WORKLOADS),
+    "ConfigMap": (*WORKLOADS, "CronJob"),
+}
 """Kinds that are listed beside the usual ones where a plan changes one of a kind."""
 
 
@@ -55,6 +59,7 @@ async def blast(steps: Sequence[Step], api: TargetApi, policy: Policy, judged: J
                 gone.append((step, found, space))
                 reached.append(_reach(step, found, space))
                 _judge(judged, step.operation.id, found, space, policy)
+    _judge_config(judged, steps, around, policy)
     for reason in await moved(steps, around, api):
         judged.at_least("dangerous", reason)
     services = list(_together(judged, gone, around.values(), policy))
@@ -113,6 +118,17 @@ def _judge(judged: Judgement, operation: str, gone: Gone, space: Surroundings, p
     for pod in gone.pods:
         for reason in protecting(_entity(pod), pod, policy):
             judged.at_least("forbidden", f"{operation} reaches pods, and {reason}")
+
+
+def _judge_config(judged: Judgement, steps: Sequence[Step], around: Mapping[str, Surroundings], policy: Policy) -> None:
+    """Raise the class by what ConfigMaps are to those who take them in."""
+    for step in steps:
+        for space in (around[name] for name in step.namespaces) if step.kind == "ConfigMap" else ():
+            if space.unknown:
+                unknown = "; ".join(space.unknown)
+                judged.at_least("dangerous", f"{step.operation.id} changes what pods may run, and {unknown}")
+            users = [user for kind in ("Pod", *_MORE["ConfigMap"]) for user in space.of(kind)]
+            judge_findings(judged, config_findings(step.before, step.after, users), policy, f"{step.operation.id}: ")
 
 
 def _together(

@@ -3,7 +3,8 @@
 The table has a row for each resource and subresource that Kubernetes serves, and a class for each verb of it. It is
 written by `classification_rows.py` from discovery, where what nobody has reviewed is `forbidden`, and held against the
 original API server by a test. `hazards.yaml` is written by hand: fields, environment variables and flags that matter
-more than the object they stand in. What neither file knows is forbidden (CONTRACTS §6).
+more than the object they stand in; `metadata_keys.yaml` is the same for keys of labels and annotations. A request
+that no file knows is forbidden (CONTRACTS §6).
 """
 
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ class Hazard(Model):
     """A name that raises the class of whatever changes it, and why."""
 
     name: str
-    risk: Literal["dangerous", "forbidden"] = Field(alias="class")
+    risk: Literal["change", "dangerous", "forbidden"] = Field(alias="class")
     why: str
     new: Literal["judged", "free"] = "judged"
     """`free`: it may stand in an object that is made, and is judged where an object is changed."""
@@ -77,6 +78,10 @@ class Hazards:
 
     fields: Mapping[str, Hazard]
     """Names of fields, at any depth of an object."""
+    places: Mapping[str, Hazard]
+    """Fields that count in one kind only: `Kind/spec/name`, where `*` is every element of a list."""
+    keys: tuple[Hazard, ...]
+    """Globs of keys of labels and annotations, in order: the first that fits decides."""
     flags: Mapping[str, Hazard]
     """Command-line flags, without their dashes."""
     environment: Mapping[str, Hazard]
@@ -85,6 +90,10 @@ class Hazards:
     """Programs that run what their arguments say."""
     shells: frozenset[str]
     """Those of them that are a command wherever they stand in a line."""
+    program_files: tuple[str, ...]
+    """Ends of names of files that are code."""
+    program_places: tuple[str, ...]
+    """Globs of paths whose files are run, loaded or trusted."""
     user_keys: frozenset[str]
     """Fields whose keys are chosen by people, so that a key of a known name there is no such field."""
 
@@ -117,7 +126,7 @@ def kinds() -> Mapping[tuple[str, str], str]:
 @cache
 def hazards() -> Hazards:
     """Return the hand-written names."""
-    raw = cast("dict[str, Any]", yaml.safe_load(_text("hazards.yaml")))
+    raw, keys = (cast("dict[str, Any]", yaml.safe_load(_text(name))) for name in ("hazards.yaml", "metadata_keys.yaml"))
 
     def named(section: str) -> dict[str, Hazard]:
         found = [Hazard.model_validate(entry) for entry in raw[section]]
@@ -125,10 +134,14 @@ def hazards() -> Hazards:
 
     return Hazards(
         fields=named("fields"),
+        places=named("places"),
+        keys=tuple(Hazard.model_validate(entry) for entry in keys["keys"]),
         flags=named("flags"),
         environment=named("environment"),
         programs=frozenset(raw["programs"]),
         shells=frozenset(raw["shells"]),
+        program_files=tuple(raw["program_files"]),
+        program_places=tuple(raw["program_places"]),
         user_keys=frozenset(raw["user_keys"]),
     )
 

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 from midwatch_contracts.plan import RISKS, Diff, KubeTarget, Operation, Owner, Risk, Target
 from midwatch_mcp.safe_apply.classification import Verdict, known, verdict
+from midwatch_mcp.safe_apply.findings import Finding
 from midwatch_mcp.safe_apply.git_owners import ADVICE, git_managers, git_source, tool_of
 from midwatch_mcp.safe_apply.guards import Reason, entity_of, group_of, outside
-from midwatch_mcp.safe_apply.hazards import Finding, embeds_pods, findings, serving_findings
+from midwatch_mcp.safe_apply.hazards import embeds_pods, findings, serving_findings
+from midwatch_mcp.safe_apply.metadata_keys import key_findings, touched_keys
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.patch import below
 from midwatch_mcp.safe_apply.policy import Policy
@@ -92,7 +94,7 @@ def judge_operation(
         if owners is not None:
             _judge_owners(judged, kind.verb, before, owners, policy)
     else:
-        _judge_findings(judged, serving_findings(operation.args), policy)
+        judge_findings(judged, serving_findings(operation.args, policy.adapters), policy)
     more = [
         pointer
         for pointer, old, new in diff.changes
@@ -141,9 +143,10 @@ def _judge_object(
     policy: Policy,
 ) -> None:
     before, after = values
-    _judge_findings(judged, findings(cleaned(before) if before else {}, after, policy.images), policy)
-    names = _touched_names(before, after) if after else []
-    for name in policy.untouched(names):
+    judge_findings(judged, findings(cleaned(before) if before else {}, after, policy.images), policy)
+    keys = touched_keys(before, after) if after else []
+    judge_findings(judged, key_findings(keys, policy.inert), policy)
+    for name in policy.untouched(keys):
         judged.at_least(
             "forbidden", f"it sets, replaces or takes away {name}, which the policy's `untouchable` protects"
         )
@@ -155,11 +158,12 @@ def _judge_object(
         judged.at_least("forbidden", stays)
 
 
-def _judge_findings(judged: Judgement, found: Iterable[Finding], policy: Policy) -> None:
+def judge_findings(judged: Judgement, found: Iterable[Finding], policy: Policy, where: str = "") -> None:
+    """Raise the class by what was found, or less where the policy lets it through; `where` begins each reason."""
     for finding in found:
         let = finding.risk == "forbidden" and finding.name in policy.let_through
         mend = f" (the policy may let {finding.name} through)" if finding.risk == "forbidden" and finding.name else ""
-        judged.at_least("dangerous" if let else finding.risk, finding.says + ("" if let else mend))
+        judged.at_least("dangerous" if let else finding.risk, where + finding.says + ("" if let else mend))
 
 
 def _identity(target: KubeTarget, after: Mapping[str, Any]) -> str:
@@ -170,26 +174,6 @@ def _identity(target: KubeTarget, after: Mapping[str, Any]) -> str:
     if there == asked:
         return ""
     return f"what comes out is {' '.join(map(str, there))}, not {' '.join(asked)}"
-
-
-def _touched_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the keys of labels and annotations, of the object or of pods in it, that differ."""
-    old, new = dict(_metadata(before, "")), dict(_metadata(after, ""))
-    return sorted({path[-1] for path in {*old, *new} if old.get(path) != new.get(path)})
-
-
-def _metadata(value: Any, path: str) -> Iterable[tuple[tuple[str, str], Any]]:
-    """Yield ((place, key), value) of every label and annotation at any depth."""
-    if isinstance(value, dict):
-        for key, item in cast("dict[str, Any]", value).items():
-            place = f"{path}/{key}"
-            if key in ("labels", "annotations") and isinstance(item, dict) and path.endswith("/metadata"):
-                yield from (((place, name), held) for name, held in cast("dict[str, Any]", item).items())
-            elif key != "managedFields":
-                yield from _metadata(item, place)
-    elif isinstance(value, list):
-        for index, item in enumerate(cast("list[Any]", value)):
-            yield from _metadata(item, f"{path}/{index}")
 
 
 def _judge_owners(

@@ -112,8 +112,12 @@ class Policy(Model):
     """Keys of labels and annotations that no change sets, replaces or takes away, on an object or on its pods."""
     images: tuple[Glob, ...] = ()
     """Images that a change may bring in; none named: one of another repository than before is `dangerous`."""
+    adapters: tuple[Glob, ...] = ()
+    """Paths from which adapters may be loaded; none named: one that a model hub serves is `dangerous`."""
+    inert: tuple[Glob, ...] = ()
+    """Keys of labels and annotations on which nobody acts: a change of them is not `dangerous`."""
     let_through: tuple[HazardName, ...] = ()
-    """Names of fields, flags and variables that would make a change `forbidden`, and make it `dangerous` instead."""
+    """Fields, flags, variables and keys that would make a change `forbidden`, and make it `dangerous` instead."""
     gitops: Literal["refuse", "dangerous"] = "refuse"
     """What becomes of a change to something that a Git repository or a chart owns, and that is changed back."""
     limits: Limits = Limits()
@@ -167,6 +171,10 @@ def sentences(policy: Policy) -> list[str]:
         said.append(f"No label or annotation {', '.join(policy.untouchable)} is set or taken away.")
     if policy.images:
         said.append(f"Images come only from {', '.join(policy.images)}.")
+    if policy.adapters:
+        said.append(f"Adapters are loaded only from {', '.join(policy.adapters)}.")
+    if policy.inert:
+        said.append(f"Nobody acts on the labels and annotations {', '.join(policy.inert)}.")
     if policy.let_through:
         said.append(f"A person may approve what is otherwise forbidden for: {', '.join(policy.let_through)}.")
     said.append(

@@ -42,13 +42,13 @@ def _kind(name: str) -> str:
 
 def _hazard(name: str) -> str:
     found = hazards()
-    known = {*found.fields, *found.flags, *found.environment}
+    known = {*found.fields, *found.places, *found.flags, *found.environment, *(one.name for one in found.keys)}
     if name in known:
         return name
     family = next((one for one in found.environment if one.endswith("*") and name.startswith(one[:-1])), None)
     bare = name.lstrip("-").replace("_", "-")
     mend = f"do you mean {family}?" if family else _near(bare if bare in known else name, known, _NOT_HELD_BACK)
-    raise _unknown("field, flag or variable in hazards.yaml that is called", name, mend)
+    raise _unknown("field, flag, variable or key in hazards.yaml or metadata_keys.yaml that is called", name, mend)
 
 
 _NOT_HELD_BACK = "take it out: nothing of this name is held back, so that nothing need be let through"
@@ -58,4 +58,4 @@ KindName = Annotated[str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Z][A-Za-z0-9]*$"), 
 OperationName = Annotated[str, AfterValidator(_operation)]
 """An operation of `midwatch change operations`."""
 HazardName = Annotated[str, AfterValidator(_hazard)]
-"""A field, flag or variable of `hazards.yaml`."""
+"""A field, flag or variable of `hazards.yaml`, or a key of `metadata_keys.yaml`."""

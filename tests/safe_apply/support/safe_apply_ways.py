@@ -73,6 +73,15 @@ def flags(**new: Any) -> Json:
     return op("set_args", container="engine", args={f"--{name}": value for name, value in new.items()})
 
 
+def keys(**annotations: str) -> Json:
+    """Return a merge patch of the annotations of pods."""
+    return merge({"spec": {"template": {"metadata": {"annotations": annotations}}}})
+
+
+def service(**spec: Any) -> Json:
+    return {"spec": {"selector": {"app": "chat"}, "ports": [{"port": 80}], **spec}}
+
+
 def nested(depth: int) -> Any:
     value: Any = "x"
     for _ in range(depth):
@@ -92,6 +101,21 @@ def _by_argo(value: Json) -> None:
 def _by_helm(value: Json) -> None:
     value["metadata"]["annotations"] = {"meta.helm.sh/release-name": "chat", "meta.helm.sh/release-namespace": "llm"}
     value["metadata"].pop("managedFields", None)
+
+
+def _mounts(value: Json) -> None:
+    spec = value["spec"]["template"]["spec"]
+    spec["volumes"] = [{"name": "tools", "configMap": {"name": "tools", "optional": True}}]
+    spec["containers"][1]["volumeMounts"] = [{"name": "tools", "mountPath": "/tools"}]
+
+
+def _takes_variables(value: Json) -> None:
+    value["spec"]["template"]["spec"]["containers"][1]["envFrom"] = [{"configMapRef": {"name": "tools"}}]
+
+
+def config(**data: str) -> Json:
+    """Return the creation of the ConfigMap that `_mounts` and `_takes_variables` mean."""
+    return op("create", at("ConfigMap", "tools"), manifest={"data": data})
 
 
 def _finalized(value: Json) -> None:
@@ -538,6 +562,99 @@ RIGHTS = [
     ),
 ]
 
+KEYS = [
+    Way(
+        "secrets of Vault by annotation",
+        draft(keys(**{"vault.hashicorp.com/agent-inject": "true"})),
+        "secrets of Vault",
+    ),
+    Way(
+        "a command of Vault's agent by annotation",
+        draft(keys(**{"vault.hashicorp.com/agent-inject-command-x": "id"})),
+        "and commands, come into the pod",
+    ),
+    Way(
+        "a role of the cloud by annotation",
+        draft(keys(**{"iam.amazonaws.com/role": "admin"})),
+        "rights in the cloud",
+    ),
+    Way(
+        "an identity of the cloud by label",
+        draft(merge({"spec": {"template": {"metadata": {"labels": {"azure.workload.identity/use": "true"}}}}})),
+        "rights in the cloud",
+    ),
+    Way("an injected sidecar of another mesh", draft(keys(**{"linkerd.io/inject": "enabled"})), "a sidecar comes"),
+    Way(
+        "code that an operator loads by annotation",
+        draft(keys(**{"instrumentation.opentelemetry.io/inject-python": "true"})),
+        "loaded into the pod's processes",
+    ),
+    Way(
+        "a container without AppArmor by annotation",
+        draft(keys(**{"container.apparmor.security.beta.kubernetes.io/engine": "unconfined"})),
+        "holds the container in",
+    ),
+    Way("another network by annotation", draft(keys(**{"k8s.v1.cni.cncf.io/networks": "mgmt"})), "another network"),
+    Way(
+        "a snippet of a proxy's configuration",
+        draft(op("annotate", annotations={"nginx.ingress.kubernetes.io/server-snippet": "return 200;"})),
+        "configuration of a proxy",
+    ),
+    Way(
+        "a pod that an autoscaler may not move",
+        draft(keys(**{"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"})),
+        "safe-to-evict",
+    ),
+    Way(
+        "an annotation of a domain that only looks known",
+        draft(keys(**{"unheard.of/agent-inject": "true"})),
+        "puts something into the pod",
+    ),
+    Way(
+        "an address of its own for a Service",
+        draft(op("create", at("Service"), manifest=service(type="LoadBalancer", loadBalancerIP="10.0.0.9"))),
+        "takes an address",
+    ),
+    Way(
+        "a Service that sends callers elsewhere",
+        draft(op("create", at("Service"), manifest={"spec": {"type": "ExternalName", "externalName": "evil.example"}})),
+        "any name",
+    ),
+    Way(
+        "a Service that takes the traffic of an address",
+        draft(op("create", at("Service"), manifest=service(externalIPs=["10.0.0.9"]))),
+        "takes traffic of any address",
+    ),
+]
+
+CONFIG = [
+    Way(
+        "a script that a container mounts",
+        draft(config(**{"run.sh": "id"})),
+        "run.sh, which the container",
+        change=_mounts,
+    ),
+    Way(
+        "a program that a container mounts", draft(config(run="#!/bin/sh")), "a command, not a setting", change=_mounts
+    ),
+    Way(
+        "a module that Python loads by itself", draft(config(**{"sitecustomize.py": "x"})), "a command", change=_mounts
+    ),
+    Way("a library by a variable of all", draft(config(LD_PRELOAD="/x.so")), "LD_PRELOAD", change=_takes_variables),
+    Way("a start of Python by a variable of all", draft(config(PYTHONSTARTUP="/x")), "PYTHON", change=_takes_variables),
+    Way(
+        "a flag inside a variable of all",
+        draft(config(EXTRA_ARGS="--trust-remote-code")),
+        "the flag --trust-remote-code",
+        change=_takes_variables,
+    ),
+    Way(
+        "a flag inside a variable",
+        draft(op("set_env", container="engine", env={"EXTRA_ARGS": "--trust-remote-code"})),
+        "the flag --trust-remote-code",
+    ),
+]
+
 SERVING = [
     Way(
         "the metadata of the cloud",
@@ -599,6 +716,13 @@ SERVING = [
         "leads elsewhere",
         live=False,
     ),
+    Way(
+        "an adapter of a hub beside those that the policy lets in",
+        draft(op("serving.adapter", {"serving": "Pod/llm/chat-1"}, load="x", path="evil/lora")),
+        "lets no adapter of 'evil/lora' in",
+        policy='adapters = ["/adapters/*"]',
+        live=False,
+    ),
 ]
 
 FORMS = [
@@ -648,7 +772,7 @@ FORMS = [
     Way("a change at a level that only diagnoses", draft(op("scale", replicas=4)), "autonomy", policy="autonomy = 1"),
 ]
 
-WAYS = [*VERBS, *KINDS, *NAMES, *PATCHES, *RIGHTS, *SERVING, *FORMS]
+WAYS = [*VERBS, *KINDS, *NAMES, *PATCHES, *RIGHTS, *KEYS, *CONFIG, *SERVING, *FORMS]
 
 
 def sentences() -> Iterator[str]:
