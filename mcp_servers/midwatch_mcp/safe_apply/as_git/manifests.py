@@ -25,7 +25,7 @@ class Files:
 
     def load(self, paths: Sequence[str]) -> None:
         """Read files that are not read yet."""
-        missing = [self.repository.tree[path] for path in dict.fromkeys(paths) if path not in self._before]
+        missing = [self.repository.file(path) for path in dict.fromkeys(paths) if path not in self._before]
         self._before |= self.repository.read(missing)
 
     def bytes_of(self, path: str) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from midwatch_contracts.expectations import describe
 from midwatch_contracts.plan import Plan, Preview, Reach
 from midwatch_mcp.safe_apply.as_git.repository import Committed
-from midwatch_mcp.safe_apply.as_git.ways import Edited
+from midwatch_mcp.safe_apply.as_git.written import Edited
 from midwatch_mcp.safe_apply.render import one_line, visible
 
 _SUBJECT = 72

@@ -25,7 +25,7 @@ from midwatch_mcp.safe_apply.as_git.merge_request import ClusterSays, commit_mes
 from midwatch_mcp.safe_apply.as_git.outcome import Wanted, wanted
 from midwatch_mcp.safe_apply.as_git.plans import EDIT, branch_of
 from midwatch_mcp.safe_apply.as_git.repository import Committed, Repository
-from midwatch_mcp.safe_apply.as_git.ways import Edited
+from midwatch_mcp.safe_apply.as_git.written import Edited
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
 from midwatch_mcp.safe_apply.drafting import Draft, checked

@@ -111,6 +111,17 @@ class Repository:
                 raise GitError(f"{path}: {above} is a submodule, a repository of its own: give that one as --repo")
         return "" if name == "." else name
 
+    def file(self, path: str) -> Entry:
+        """Return one regular file.
+
+        Raises:
+            GitError: there is none of that name.
+        """
+        entry = self.tree.get(path)
+        if entry is None or entry.mode in (_LINK, _SUBMODULE):
+            raise GitError(f"{path} is not in the commit {self.base[:12]} as a file of its own")
+        return entry
+
     def files(self, under: str = "") -> list[Entry]:
         """Return the regular files below a folder, or the one file of that name."""
         return [

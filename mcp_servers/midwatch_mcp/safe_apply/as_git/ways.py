@@ -1,24 +1,11 @@
 """The way by which one operation gets into the files: into the object's own manifest, unless others have a say."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
+from midwatch_mcp.safe_apply.as_git.kustomize import layer_at, patch_files
 from midwatch_mcp.safe_apply.as_git.manifests import Files, Manifest, search
 from midwatch_mcp.safe_apply.as_git.outcome import Wanted, outcome
+from midwatch_mcp.safe_apply.as_git.overlay import overlays_of, through_overlay
+from midwatch_mcp.safe_apply.as_git.written import Edited, as_object
 from midwatch_mcp.safe_apply.errors import GitError
-
-
-@dataclass(frozen=True)
-class Edited:
-    """One operation, carried out in the files. `before` and `after` are the object that comes of them."""
-
-    wanted: Wanted
-    before: dict[str, Any]
-    after: dict[str, Any]
-    how: str
-    """Where it was written, for a person."""
-    notes: tuple[str, ...] = ()
 
 
 def in_manifest(files: Files, manifest: Manifest, one: Wanted) -> Edited:
@@ -26,14 +13,6 @@ def in_manifest(files: Files, manifest: Manifest, one: Wanted) -> Edited:
     new = outcome(one, manifest.value)
     manifest.put(files, new)
     return Edited(one, as_object(manifest.value, one), as_object(new, one), f"the manifest {manifest.where}")
-
-
-def as_object(value: Mapping[str, Any], one: Wanted) -> dict[str, Any]:
-    """Return a manifest under the name and namespace that its object has in the cluster."""
-    metadata: dict[str, Any] = {**(value.get("metadata") or {}), "name": one.target.name}
-    if one.target.namespace:
-        metadata["namespace"] = one.target.namespace
-    return {**value, "metadata": metadata}
 
 
 def the_one(found: list[Manifest], one: Wanted, under: str) -> Manifest:
@@ -57,6 +36,19 @@ def the_one(found: list[Manifest], one: Wanted, under: str) -> Manifest:
 
 
 def carried(files: Files, one: Wanted, under: str | None) -> Edited:
-    """Carry an operation out where the object is found, below a folder or in a file (None: anywhere)."""
+    """Carry an operation out where the object is found, below a folder or in a file (None: anywhere).
+
+    A folder with a kustomization, or the only kustomization that a manifest ends up in, has a say before the manifest.
+    """
     under = files.repository.relative(under) if under else ""
-    return in_manifest(files, the_one(search(files, one.target, under), one, under), one)
+    named = None if under in files.repository.tree else layer_at(files, under)
+    if named is not None:
+        return through_overlay(files, named, one)
+    patches = patch_files(files)
+    found = [manifest for manifest in search(files, one.target, under) if manifest.path not in patches]
+    manifest = the_one(found, one, under)
+    overlays = [] if manifest.path == under else overlays_of(files, manifest)
+    if len(overlays) > 1:
+        places = ", ".join(sorted(layer.folder or "." for layer in overlays))
+        raise GitError(f"{one.id}: {manifest.where} ends up in several kustomizations: choose with --path: {places}")
+    return through_overlay(files, overlays[0], one) if overlays else in_manifest(files, manifest, one)
