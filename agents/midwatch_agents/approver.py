@@ -32,7 +32,7 @@ class Decision:
 
     verdict: Verdict
     by: str
-    """`terminal`, `yes`, `deny`, `later`, or `earlier` for an approval that was there already."""
+    """`terminal`, `yes`, `deny`, `later`, `policy`, or `earlier` for an approval that was there already."""
     note: str = ""
 
     def as_json(self) -> dict[str, str]:

@@ -94,14 +94,16 @@ class ScriptedServer:
 class FakeChanges:
     """The tools of a changes server over a file, `<state>/fake_changes.json`, so that its books outlive a process.
 
-    A plan is applied once, and only when an approval of it lies in the state folder. Each `change_status` moves a
-    change one state further along `course`. `writes` counts what was written to the world.
+    A plan is applied once, and only when an approval of it lies in the state folder or `policy` approves. Each
+    `change_status` moves a change one state further along `course`. `writes` counts what was written to the world.
     """
 
     state: Path
     clock: Clock
     course: Sequence[str] = ("applied", "verifying", "verified")
     cluster: str = "fake"
+    policy: bool = False
+    """Whether the policy approves every plan without a person."""
 
     def answers(self) -> dict[str, Answer]:
         """Return the answers for a `ScriptedServer`."""
@@ -141,7 +143,9 @@ class FakeChanges:
 
     def _preview(self, arguments: dict[str, Any]) -> Answer:
         preview = self._preview_of(arguments["plan_id"])
-        return {"preview": preview.model_dump(mode="json"), "preview_sha256": preview_sha256(preview), "text": ""}
+        needs_person = None if self.policy else "autonomy 3 (assist) approves nothing by itself"
+        answer = {"preview": preview.model_dump(mode="json"), "preview_sha256": preview_sha256(preview), "text": ""}
+        return answer | {"needs_person": needs_person}
 
     def _preview_of(self, plan_id: str) -> Preview:
         return Preview.model_validate(
@@ -167,15 +171,15 @@ class FakeChanges:
         if under_way:
             return {"change": under_way[-1]}
         approvals = approvals_for(self.state, plan_id)
-        if not approvals:
+        if not approvals and not self.policy:
             return ScriptError(f"plan {plan_id[:12]} has no approval: midwatch change approve {plan_id}")
         change_id = f"chg-{len(books['changes']):016x}"
         books["writes"] += 1
         books["changes"][change_id] = {
             "change_id": change_id,
             "plan_id": plan_id,
-            "preview_sha256": approvals[0].preview_sha256,
-            "approval": approvals[0].model_dump(mode="json", by_alias=True),
+            "preview_sha256": preview_sha256(self._preview_of(plan_id)),
+            "approval": approvals[0].model_dump(mode="json", by_alias=True) if approvals else None,
             "state": "applying",
             "operations": [{"id": "op1", "state": "applied"}],
             "note": "",

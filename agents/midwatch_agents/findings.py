@@ -36,6 +36,8 @@ class Findings:
     steps: tuple[StepReport, ...]
     draft: dict[str, Any] | None
     """What `change_propose` takes, when the guide drafts a change for this outcome."""
+    by_code: bool = False
+    """Whether expressions over readings alone led to the draft: no step that a person or a model answered was run."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the plain form."""
@@ -56,6 +58,7 @@ class Findings:
             ruled_out=tuple(raw["ruled_out"]),
             steps=tuple(_step(step) for step in raw["steps"]),
             draft=raw["draft"],
+            by_code=raw.get("by_code", False),
         )
 
     @property

@@ -135,7 +135,12 @@ def findings_of(result: GuideResult) -> Findings:
         ruled_out=tuple(f"{item.mechanism}: {item.because}" for item in result.ruled_out),
         steps=tuple(_step(step) for step in result.steps),
         draft=result.plan_draft,
+        by_code=all(step.kind in _BY_CODE for step in result.steps if step.state != "skipped"),
     )
+
+
+_BY_CODE = frozenset({"tool", "until", "check", "decide", "change", "wait", "outcome"})
+"""Kinds of steps that code alone carries out; `decide` chooses by expressions. Neither `ask` nor a new kind is here."""
 
 
 def _outcome(result: GuideResult) -> Outcome:

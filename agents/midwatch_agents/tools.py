@@ -25,6 +25,7 @@ from midwatch_contracts.untrusted import clean
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.servers import build
 from midwatch_mcp.settings import ServerSettings
+from midwatch_mcp.vouching import Vouched
 
 Result = ToolResult[dict[str, Any]]
 
@@ -44,6 +45,8 @@ class Toolbox:
     _clients: dict[str, Client] = field(default_factory=dict[str, Client])
     servers: dict[str, str] = field(default_factory=dict[str, str])
     """The server of each tool."""
+    vouched: Vouched = field(default_factory=Vouched)
+    """Where the supervisor says of a draft that code alone wrote it; servers of this process alone hear of it."""
 
     async def add(self, server: str, client: Client) -> None:
         """Take in a connected client's tools.
@@ -127,12 +130,13 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Toolbox]:
         AgentError: the settings do not lead to a cluster, or to a lab that is up.
     """
     try:
-        # Guides and typed expressions choose every call here; once a model fills in an argument, this must go.
-        reached = replace(ServerSettings.from_settings(settings), by_code=True)
+        vouched = Vouched()
+        reached = replace(ServerSettings.from_settings(settings), vouched=vouched)
         servers = build(reached, allow_write=True)
     except ServersError as error:
         raise AgentError(str(error)) from error
     async with opened(servers) as toolbox:
+        toolbox.vouched = vouched
         yield toolbox
 
 

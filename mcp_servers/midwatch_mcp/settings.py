@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 from midwatch_contracts.command import Settings
 from midwatch_mcp.errors import SettingsError
 from midwatch_mcp.kubernetes.connection import Bounds
+from midwatch_mcp.vouching import Vouched
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class ServerSettings:
     """Folders of guides beside the built-in library."""
     bounds: Bounds = field(default_factory=Bounds)
     """As whom the cluster is asked, and within which namespaces."""
-    by_code: bool = False
-    """Whether the process that holds the servers vouches that code alone chooses the calls: no model, no other client.
-    Only plans drafted so can be approved by policy. No flag sets it, and no server that others reach has it."""
+    vouched: Vouched | None = None
+    """Where the process that holds the servers vouches for drafts that code alone wrote. Only such a plan can be
+    approved by policy. No flag sets it, and no server that others reach has it."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from midwatch_contracts.surface import surface
 from midwatch_mcp.evidence import EvidenceStore
@@ -11,6 +12,7 @@ from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, World, scale, set_blocks
 from midwatch_mcp.safe_apply.unattended import FIGURES_AND_FIELDS
+from midwatch_mcp.vouching import Vouched
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +121,50 @@ async def test_a_plan_that_was_tried_or_refused_is_not_tried_again_by_policy(wor
         await world.envelope.apply(proposal.plan.id)
     assert caught.value.reason == "missing"
     assert len(world.cluster.writes) == 1
+
+
+async def test_only_a_draft_that_was_vouched_for_counts_as_codes_and_only_once(world: World) -> None:
+    autonomy(world)
+    vouched = Vouched()
+    evidence = EvidenceStore(world.state).put("metrics", "metrics_query", {}, {"value": 1}).id
+    cause = {
+        "mechanism": "serving.kv_cache_too_small",
+        "entity": "Deployment/llm/chat",
+        "confidence": "certain",
+        "evidence": [evidence],
+    }
+    draft = {
+        "title": "Blocks",
+        "cause": cause,
+        "evidence": [evidence],
+        "operations": [set_blocks()],
+        "expect": [EXPECT],
+    }
+    async with Client(world.server(vouched=vouched)) as client:
+
+        async def needs_person(plan: dict[str, Any]) -> str | None:
+            answer = await client.call_tool("change_propose", {"plan": plan})
+            assert answer.structured_content is not None, answer.content
+            return answer.structured_content["data"]["needs_person"]
+
+        vouched.vouch(draft)
+        somebody = "somebody else than the supervisor's own code drafted it"
+        assert await needs_person(draft | {"title": "Another"}) == somebody
+        assert await needs_person(draft) is None
+        assert await needs_person(draft) == somebody
+    async with Client(world.server()) as client:
+        assert await needs_person(draft | {"title": "A server that nobody vouches at"}) == somebody
+
+
+async def test_what_is_told_of_a_proposal_is_what_apply_does(world: World) -> None:
+    assert (await drafted(world)).needs_person == "autonomy 3 (assist) approves nothing by itself"
+    autonomy(world)
+    proposal = await drafted(world, title="Once more")
+    assert proposal.needs_person is None
+    dangerous = await drafted(world, operations=[scale(replicas=0)])
+    assert dangerous.needs_person == "it is dangerous, and that needs a person"
+    change = await world.envelope.apply(proposal.plan.id)
+    assert await world.settle(change.change_id) == "verified"
 
 
 def test_the_tools_that_count_are_there_and_none_of_them_answers_sentences() -> None:

@@ -80,9 +80,12 @@ class Nodes:
 
     async def propose(self, state: State) -> Update:
         """Have the plan made and previewed; a refusal by policy ends in the report, with its reason."""
-        draft = cast("dict[str, Any]", Findings.from_json(state["findings"]).draft)
+        findings = Findings.from_json(state["findings"])
+        draft = cast("dict[str, Any]", findings.draft)
         if self.amend_draft is not None:
             draft = self.amend_draft(draft)
+        elif findings.by_code and not _filled_by_hand(state):
+            self.caller.toolbox.vouched.vouch(draft)
         try:
             proposed = await self.caller.call("change_propose", {"plan": draft}, step="propose")
             plan = cast("dict[str, Any]", proposed.data["plan"])
@@ -98,6 +101,7 @@ class Nodes:
             "operations": [str(operation["op"]) for operation in plan["operations"]],
             "preview": preview,
             "preview_sha256": sha256,
+            "needs_person": _needs_person(previewed.data),
             "promql": measure.first_query(plan),
         }
 
@@ -134,6 +138,20 @@ class Nodes:
             approval.preview_sha256 == state.get("preview_sha256") and approval.expires > now
             for approval in approvals_for(self.settings.state, str(state.get("plan_id")))
         )
+
+    async def policy_approves(self, state: State) -> bool:
+        """Say whether the policy approves this plan and preview without a person, as things are now.
+
+        Level 4 of autonomy means that nobody is asked then (CONTRACTS §6). The changes server judges it again.
+        """
+        if state.get("needs_person", _UNKNOWN) is not None:
+            return False
+        try:
+            now = await self.caller.call("change_preview", {"plan_id": str(state.get("plan_id"))}, step="approve")
+        except ToolCallError:
+            # The caller has recorded the failure; a person is asked.
+            return False
+        return _needs_person(now.data) is None and now.data.get("preview_sha256") == state.get("preview_sha256")
 
     async def _unanswered(self, plan_id: str, error: ToolCallError) -> Update:
         """Find out what became of an apply that gave no answer: unknown is neither success nor failure."""
@@ -232,6 +250,20 @@ class Nodes:
             says=findings.says,
             waiting=waiting,
         )
+
+
+_UNKNOWN = "the changes server does not say that the policy approves it"
+
+
+def _needs_person(data: Mapping[str, Any]) -> str | None:
+    """Return why a person must approve a plan; a server that does not tell is one where a person must."""
+    said = data.get("needs_person", _UNKNOWN)
+    return None if said is None else str(said)
+
+
+def _filled_by_hand(state: State) -> bool:
+    """Say whether a person filled in what a draft may hold: an input of the guide, or the service by a question."""
+    return bool(state["inputs"]) or intake.Subject.from_json(state["subject"]).kind != "alert"
 
 
 def _newest(data: Mapping[str, Any]) -> list[dict[str, Any]]:

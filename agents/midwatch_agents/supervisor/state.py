@@ -20,6 +20,8 @@ class State(TypedDict):
     operations: NotRequired[list[str]]
     preview: NotRequired[dict[str, Any]]
     preview_sha256: NotRequired[str]
+    needs_person: NotRequired[str | None]
+    """Why a person must approve the plan; None where the policy approves it by itself, as things were."""
     promql: NotRequired[str | None]
     """The first query among the plan's expectations: what is measured before and after."""
     decision: NotRequired[dict[str, str]]

@@ -103,9 +103,12 @@ class Supervisor:
                 return nodes.result(cast("State", snapshot.values))
 
     async def _decision(self, nodes: Nodes, state: State) -> Decision:
-        """Ask, unless the plan was approved from another terminal in the meantime; a refusal here outranks that."""
-        if not isinstance(self.approver, DenyApprover) and nodes.already_approved(state):
-            return Decision("approved", "earlier", "it was approved from elsewhere")
+        """Ask, unless it was approved on another terminal or the policy approves it; a refusal here outranks both."""
+        if not isinstance(self.approver, DenyApprover):
+            if nodes.already_approved(state):
+                return Decision("approved", "earlier", "it was approved from elsewhere")
+            if await nodes.policy_approves(state):
+                return Decision("approved", "policy", "the policy approves it without a person")
         return await self.approver.decide(
             ApprovalRequest(
                 run=nodes.folder.run,

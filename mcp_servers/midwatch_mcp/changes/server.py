@@ -25,6 +25,7 @@ from midwatch_mcp.safe_apply.opening import OpenEnvelope, open_envelope
 from midwatch_mcp.server import Closer, ToolServer, new_server
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.tool import Answer, tool
+from midwatch_mcp.vouching import Vouched
 
 PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$", description="plan.id of change_propose")]
 ChangeId = Annotated[str, Field(pattern=r"^chg-[0-9a-f]{16}$", description="change.change_id of change_apply")]
@@ -60,8 +61,8 @@ class Room(Protocol):
         ...
 
     @property
-    def by_code(self) -> bool:
-        """Whether whoever calls is code alone (`ServerSettings.by_code`)."""
+    def vouched(self) -> Vouched | None:
+        """Which drafts code alone wrote (`ServerSettings.vouched`)."""
         ...
 
 
@@ -69,7 +70,7 @@ class ChangesRoom:
     """The envelope, opened at the first call and again after it was closed."""
 
     def __init__(self, settings: ServerSettings, *, allow_write: bool) -> None:
-        self.by_code = settings.by_code
+        self.vouched = settings.vouched
         self._settings = settings
         self._allow_write = allow_write
         self._open: OpenEnvelope | None = None
@@ -106,7 +107,8 @@ class ChangesRoom:
 )
 async def change_propose(room: Room, plan: Annotated[DraftJson, Field(description=_DRAFT)]) -> Answer[ProposedPlan]:
     """Return the plan and its preview."""
-    proposal = await room.envelope.propose(plan, principal=principal(), by_code=room.by_code)
+    by_code = room.vouched is not None and room.vouched.take(plan)
+    proposal = await room.envelope.propose(plan, principal=principal(), by_code=by_code)
     return Answer(_proposed(proposal), _answer(proposal))
 
 
@@ -283,7 +285,11 @@ def serve(
 
 def _answer(proposal: Proposal) -> ProposedPlan:
     return ProposedPlan(
-        plan=proposal.plan, preview=proposal.preview, preview_sha256=proposal.preview_sha256, text=proposal.text
+        plan=proposal.plan,
+        preview=proposal.preview,
+        preview_sha256=proposal.preview_sha256,
+        text=proposal.text,
+        needs_person=proposal.needs_person,
     )
 
 

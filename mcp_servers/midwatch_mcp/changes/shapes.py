@@ -18,6 +18,8 @@ class ProposedPlan(Model):
     preview_sha256: str
     text: str = Field(json_schema_extra=UNTRUSTED)
     """What the approval screen shows."""
+    needs_person: str | None = Field(json_schema_extra=UNTRUSTED)
+    """Why a person must approve it; null where the policy approves it by itself, as things are."""
 
 
 class ChangeAnswer(Model):

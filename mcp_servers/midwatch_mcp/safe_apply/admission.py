@@ -57,6 +57,10 @@ class Admission:
         """Try every operation of a plan by dry run, under a policy."""
         return await preview_plan(plan, self._api, policy, sealer(self._journal))
 
+    def against_policy_alone(self, plan: Plan, previewed: Previewed) -> str | None:
+        """Return why the policy does not approve a plan without a person, or None."""
+        return self._consents.against_policy_alone(plan, previewed.preview.risk, self.policy())
+
     def waiting(self) -> list[WaitingPlan]:
         """Return the plans that wait, with how far their approval is."""
         return waiting_plans(self._consents, self.policy)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.plan import Approval, Plan, Preview
+from midwatch_contracts.plan import Approval, Plan, Preview, Risk
 from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.approvals import (
     Sifted,
@@ -86,6 +86,10 @@ class Consents:
         """Say whether the policy may approve a plan by itself, its risk aside."""
         return against_unattended(plan, policy, self.journal, self.state) is None
 
+    def against_policy_alone(self, plan: Plan, risk: Risk, policy: Policy) -> str | None:
+        """Return why the policy does not approve a plan by itself, or None."""
+        return against_risk(risk, policy) or against_unattended(plan, policy, self.journal, self.state)
+
     def chosen(self, plan: Plan, previewed: Previewed, policy: Policy, given: Approval | None) -> tuple[Approval, ...]:
         """Return the approvals that an attempt at a plan is made with, all of them to be spent by it.
 
@@ -99,7 +103,7 @@ class Consents:
             if given is not None:
                 self._check_given(given, previewed, policy)
                 return (given,)
-            if against_risk(risk, policy) is not None or not self.could_do_without(plan, policy):
+            if self.against_policy_alone(plan, risk, policy) is not None:
                 raise
         return (self._by_policy(plan, previewed, policy),)
 
@@ -147,7 +151,7 @@ class Consents:
         previewed = await look()
         preview, sha256 = previewed.preview, previewed.sha256
         self.journal.put_preview(preview, self.clock.now())
-        if against_risk(preview.risk, policy) is None and self.could_do_without(plan, policy):
+        if self.against_policy_alone(plan, preview.risk, policy) is None:
             return "the policy approves it"
         why = not_by_host(preview, policy)
         if why is not None:

@@ -47,6 +47,8 @@ class Proposal:
     preview: Preview
     preview_sha256: str
     text: str
+    needs_person: str | None
+    """Why a person must approve it; None where the policy approves it by itself, as things are."""
 
 
 class Envelope:
@@ -155,7 +157,8 @@ class Envelope:
         self.journal.put_preview(previewed.preview, self._clock.now(), line=line)
         self.audit.tell(plan.id)
         text = plan_text(plan, previewed.preview, previewed.sha256)
-        return Proposal(plan, previewed.preview, previewed.sha256, text)
+        needs_person = self._admission.against_policy_alone(plan, previewed)
+        return Proposal(plan, previewed.preview, previewed.sha256, text, needs_person)
 
     async def draft_undo(self, change_id: str, *, principal: str = "-") -> Proposal:
         """Draft the plan that undoes a verified change. It needs an approval of its own."""

@@ -16,6 +16,7 @@ from midwatch_mcp.safe_apply.fuse import Fuse, FusedApi, FusedJournal
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
 from midwatch_mcp.server import ToolServer
 from midwatch_mcp.settings import ServerSettings
+from midwatch_mcp.vouching import Vouched
 
 QUERY = 'histogram_quantile(0.95, sum by (le) (rate(ttft_bucket{service="chat"}[20s])))'
 
@@ -77,7 +78,7 @@ class HeldRoom:
     """The room of a changes server over an envelope that somebody else opened."""
 
     envelope: Envelope
-    by_code: bool = False
+    vouched: Vouched | None = None
 
 
 @dataclass
@@ -122,9 +123,9 @@ class World:
         self.envelopes.append(envelope)
         return envelope
 
-    def server(self, envelope: Envelope | None = None, *, by_code: bool = False) -> ToolServer:
+    def server(self, envelope: Envelope | None = None, *, vouched: Vouched | None = None) -> ToolServer:
         """Return a changes server over an envelope of this world."""
-        room = HeldRoom(envelope or self.envelope, by_code)
+        room = HeldRoom(envelope or self.envelope, vouched)
         return serve(room, ServerSettings(state=self.state), EvidenceStore(self.state), allow_write=True)
 
     async def propose(self, *operations: Mapping[str, Any], **changed: Any) -> Proposal:
