@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +16,12 @@ settings.register_profile("ci", settings.get_profile("midwatch"), derandomize=Tr
 settings.load_profile("ci" if os.environ.get("CI") else "midwatch")
 
 HEAVY = ("slow", "original", "kubectl", "packaging", "outside")
+
+
+def pytest_configure() -> None:
+    # A shell has what it runs in the background ignore Ctrl-C, and all that the tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -152,8 +153,22 @@ async def test_exec_on_a_terminal_is_resized_and_interrupted(world: World) -> No
             seen += bytes(await asyncio.wait_for(socket.recv(decode=False), 10))
         assert b"/dev/pts/" in seen
         pressing = asyncio.create_task(pressed(socket, b"\x00\x03"))
-        _, status = await everything(socket)
+        async with asyncio.timeout(20):  # the terminal shows every key, so that no single wait is long
+            _, status = await everything(socket)
         await pressing
+    assert status["details"]["causes"][0]["message"] == "130"
+
+
+async def test_the_keys_of_a_terminal_are_heard_though_the_lab_ignores_them(world: World) -> None:
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what it runs in the background
+    try:
+        options: dict[str, Any] = {"stdin": "true", "stdout": "true", "tty": "true", "command": ["sleep", "60"]}
+        async with world.stream("exec", **options) as socket, asyncio.timeout(20):
+            pressing = asyncio.create_task(pressed(socket, b"\x00\x03"))
+            _, status = await everything(socket)
+            await pressing
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert status["details"]["causes"][0]["message"] == "130"
 
 

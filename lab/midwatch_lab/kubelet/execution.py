@@ -21,12 +21,17 @@ from typing import Final
 from midwatch_lab.errors import LabError
 
 _ON_TERMINAL: Final = (
-    "import fcntl, os, sys, termios\n"
+    "import fcntl, os, signal, sys, termios\n"
+    "for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):\n"
+    "    signal.signal(number, signal.SIG_DFL)\n"
     "os.setsid()\n"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
     "os.execvp(sys.argv[1], sys.argv[1:])\n"
 )
-"""Makes its terminal the controlling one, which only the child itself can do, then becomes the command."""
+"""Makes its terminal the controlling one, which only the child itself can do, then becomes the command.
+
+The keys of a terminal are heard also where the lab runs in the background of a script, which ignores them.
+"""
 _END_OF_INPUT: Final = b"\x04"
 _CHUNK: Final = 32 * 1024
 _TERM: Final = "xterm"
