@@ -155,7 +155,10 @@ def test_a_viewer_is_refused_with_a_typed_error(running: LabInfo) -> None:
 
 def test_stream_runs_a_command_and_talks_to_it(api: Any) -> None:
     core = kubernetes.CoreV1Api(api)
-    (name, *_) = [pod.metadata.name for pod in core.list_namespaced_pod("llm").items]
+    available(kubernetes.AppsV1Api(api), 2)
+    pods = core.list_namespaced_pod("llm").items
+    # One that goes, since the Deployment was scaled down, would take the command with it.
+    (name, *_) = [pod.metadata.name for pod in pods if pod.metadata.deletion_timestamp is None]
     options = {"stderr": True, "stdout": True, "stdin": True, "tty": False, "_preload_content": False}
     command = ["sh", "-c", "read word; echo got $word; exit 4"]
     talking = stream(core.connect_get_namespaced_pod_exec, name, "llm", command=command, **options)
