@@ -27,6 +27,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     up.add_argument(
         "--from", dest="manifests", type=Path, metavar="PATH", help="apply these manifests first: a folder, or a file"
     )
+    up.add_argument(
+        "--keep-owners",
+        action="store_true",
+        help="with --from: objects that say who owns their fields (managedFields) are made so, not applied",
+    )
+    up.add_argument(
+        "--play",
+        action="append",
+        default=[],
+        metavar="GLOB=HOW",
+        help="play containers of these images so: serving (the reference backend, the default), stand-in (listens on "
+        "the container's ports and answers 200), missing (cannot be pulled); the first glob that fits decides",
+    )
+    up.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="a node of this name (default: lab-1 and lab-2)"
+    )
     _add_features(up)
     up.add_argument(
         "--scrape-config",

@@ -81,7 +81,8 @@ class LabOptions:
     """A Prometheus rule file's text."""
     alertmanager: AlertmanagerConfig | None = None
     """Who is told of alerts; None for a lab that tells nobody."""
-    nodes: int = 2
+    nodes: int | tuple[str, ...] = 2
+    """How many, or their names."""
     process_command: ProcessCommand = serving_command
     backoff_start_s: float = BACKOFF_START_S
     store: Path | None = None

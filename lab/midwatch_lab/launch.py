@@ -24,6 +24,8 @@ from midwatch_lab.errors import ClientError, LabError
 from midwatch_lab.exporters.state.allowlist import Allowed, read_allowlist
 from midwatch_lab.exporters.state.kinds import LABELLED
 from midwatch_lab.files import LAB_FILE, LabInfo, remove_files
+from midwatch_lab.kubelet.commands import ProcessCommand
+from midwatch_lab.kubelet.playing import Rule, playing
 from midwatch_lab.lab import Lab, LabOptions
 from midwatch_lab.load.command import main as load
 from midwatch_lab.manifests.exporting import export
@@ -83,10 +85,12 @@ def _up(folder: Path, arguments: argparse.Namespace) -> int:
         store=arguments.store,
         promql=_features(arguments.enable_feature),
         metric_labels=_metric_labels(arguments.metric_labels_allowlist),
-        manifests=_manifests(arguments.manifests),
+        manifests=_manifests(arguments.manifests, keep_owners=arguments.keep_owners),
         scrape=_jobs(arguments.scrape_config),
         remote_write=arguments.remote_write,
         retention=_retention(arguments.metrics_retention, arguments.metrics_retention_size),
+        nodes=tuple(dict.fromkeys(arguments.node)) or 2,
+        process_command=_playing(arguments.play),
     )
     return asyncio.run(_run(options, arguments))
 
@@ -96,6 +100,13 @@ def _retention(time_text: str, size: str) -> Retention:
         return Retention.read(time_text, size)
     except LabError as error:
         raise CommandError(str(error)) from error
+
+
+def _playing(texts: list[str]) -> ProcessCommand:
+    try:
+        return playing([Rule.read(text) for text in texts])
+    except LabError as error:
+        raise CommandError(f"--play: {error}") from error
 
 
 def _features(names: list[str]) -> Features:
@@ -112,9 +123,9 @@ def _metric_labels(text: str) -> Allowed:
         raise CommandError(f"--metric-labels-allowlist: {error}") from error
 
 
-def _manifests(path: Path | None) -> tuple[Manifest, ...]:
+def _manifests(path: Path | None, *, keep_owners: bool) -> tuple[Manifest, ...]:
     try:
-        return () if path is None else tuple(read_manifests(path))
+        return () if path is None else tuple(read_manifests(path, keep_owners=keep_owners))
     except LabError as error:
         raise CommandError(str(error)) from error
 

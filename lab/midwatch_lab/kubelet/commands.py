@@ -26,6 +26,10 @@ class ContainerConfigError(LabError):
     """A container's environment cannot be made: what it refers to is missing."""
 
 
+class ImageMissingError(LabError):
+    """A container's image cannot be pulled; the text is the image."""
+
+
 @dataclass(frozen=True)
 class ContainerContext:
     """What a container is to be started from."""
@@ -40,7 +44,7 @@ class ContainerContext:
 
 
 ProcessCommand: TypeAlias = Callable[[ContainerContext], Sequence[str]]
-"""From a context to the command line of the process that plays the container."""
+"""From a context to the command line of the process that plays the container; may raise `ImageMissingError`."""
 
 
 def serving_command(context: ContainerContext) -> Sequence[str]:

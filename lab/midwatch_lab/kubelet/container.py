@@ -11,6 +11,7 @@ from uuid import uuid4
 from midwatch_contracts.clock import Clock
 from midwatch_lab.kubelet.commands import (
     ContainerConfigError,
+    ImageMissingError,
     ProcessCommand,
     context_of,
     environment_of,
@@ -151,7 +152,12 @@ class Container:
             return None
         self.environment = process_environment(self.spec, given)
         self.environment = {"HOSTNAME": name_of(self.pod), "MIDWATCH_POD_IP": self.ip, **self.environment}
-        command = self.around.process_command(context_of(self.pod, self.spec, self.ip, given))
+        try:
+            command = self.around.process_command(context_of(self.pod, self.spec, self.ip, given))
+        except ImageMissingError as error:
+            self._wait("ImagePullBackOff", f'Back-off pulling image "{error}": not found')
+            self.around.say(self.pod, "Warning", "Failed", f'Failed to pull image "{error}": not found', self.name)
+            return None
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,

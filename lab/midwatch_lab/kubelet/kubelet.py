@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from midwatch_contracts.clock import Clock
@@ -42,7 +42,7 @@ class Kubelet:
         recorder: where events go.
         network: where pods get their addresses.
         usage: where it reports what pods use.
-        nodes: how many nodes there are; they share this process.
+        nodes: how many nodes there are, or their names; they share this process.
         process_command: from a container to the command line that plays it.
         backoff_start_s: the first pause before a failed container is started again.
     """
@@ -55,7 +55,7 @@ class Kubelet:
         network: LoopbackNetwork,
         usage: UsageBoard,
         *,
-        nodes: int = 2,
+        nodes: int | Sequence[str] = 2,
         process_command: ProcessCommand = serving_command,
         backoff_start_s: float = BACKOFF_START_S,
     ) -> None:
@@ -63,7 +63,8 @@ class Kubelet:
         self.clock = clock
         self.recorder = recorder
         self.network = network
-        self.nodes = {f"lab-{index + 1}": network.node_ip(index) for index in range(nodes)}
+        names = [f"lab-{index + 1}" for index in range(nodes)] if isinstance(nodes, int) else nodes
+        self.nodes = {name: network.node_ip(index) for index, name in enumerate(names)}
         self.process_command = process_command
         self.backoff_start_s = backoff_start_s
         self._workers: dict[str, tuple[PodWorker, asyncio.Task[None]]] = {}

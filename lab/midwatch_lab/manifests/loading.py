@@ -10,7 +10,7 @@ from midwatch_lab.api.server import ApiServer
 from midwatch_lab.errors import ManifestError
 from midwatch_lab.kinds.catalog import Catalog
 from midwatch_lab.manifests.reading import Manifest
-from midwatch_lab.objects import dig, name_of, namespace_of, without
+from midwatch_lab.objects import dig, meta, name_of, namespace_of, without
 
 MANAGER: Final = "midwatch-lab-up"
 _SHOWN: Final = 20
@@ -53,7 +53,7 @@ async def _apply_one(http: httpx2.AsyncClient, catalog: Catalog, manifest: Manif
     body = without(obj, ["status"]) if resource.has_status else obj
     home = namespace_of(obj) or "default"
     query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
-    if name_of(obj):
+    if name_of(obj) and "managedFields" not in meta(obj):
         path = resource.path(home, name_of(obj))
         headers, query = {"Content-Type": _APPLY}, query | {"force": "true"}
         response = await http.patch(path, content=orjson.dumps(body), params=query, headers=headers)

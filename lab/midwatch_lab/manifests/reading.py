@@ -47,14 +47,17 @@ def rank(kind: str) -> int:
     return 4 if row.generation else 3
 
 
-def read_manifests(path: Path) -> list[Manifest]:
+def read_manifests(path: Path, *, keep_owners: bool = False) -> list[Manifest]:
     """Return the manifests of a file, or of a folder's files, in the order in which they are to be made.
+
+    `keep_owners` leaves `managedFields` in them, which is else noise.
 
     Raises:
         ManifestError: names every file, document and field that is wrong.
     """
     faults: list[str] = []
     found: list[Manifest] = []
+    noise = tuple(name for name in NOISE if not (keep_owners and name == "managedFields"))
     for file in _files(path):
         try:
             content = file.read_bytes()
@@ -69,7 +72,7 @@ def read_manifests(path: Path) -> list[Manifest]:
         for number, (value, doubled) in enumerate(documents, start=1):
             place = f"{file}, document {number}"
             faults += [f"{place}: {fault}" for fault in doubled]
-            for manifest in _objects(place, value):
+            for manifest in _objects(place, value, noise):
                 if isinstance(manifest, str):
                     faults.append(manifest)
                 else:
@@ -88,7 +91,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _objects(place: str, value: Any) -> Iterator[Manifest | str]:
+def _objects(place: str, value: Any, noise: tuple[str, ...]) -> Iterator[Manifest | str]:
     """Yield the objects of a document, or what is wrong with it as text."""
     if value is None:
         return
@@ -99,7 +102,7 @@ def _objects(place: str, value: Any) -> Iterator[Manifest | str]:
     items = obj.get("items")
     if str(obj.get("kind", "")).endswith("List") and isinstance(items, list):
         for number, item in enumerate(cast("list[Any]", items), start=1):
-            yield from _objects(f"{place}, item {number}", item)
+            yield from _objects(f"{place}, item {number}", item, noise)
         return
     for field in ("apiVersion", "kind"):
         if not isinstance(obj.get(field), str) or not obj[field]:
@@ -109,4 +112,4 @@ def _objects(place: str, value: Any) -> Iterator[Manifest | str]:
     if not isinstance(metadata, dict) or not (name_of(obj) or dig(obj, "metadata", "generateName")):
         yield f"{place} ({obj['kind']}): metadata.name: Required value"
         return
-    yield Manifest(place, {**obj, "metadata": without(cast("Object", metadata), NOISE)})
+    yield Manifest(place, {**obj, "metadata": without(cast("Object", metadata), noise)})
