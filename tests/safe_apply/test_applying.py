@@ -254,7 +254,7 @@ async def test_a_verified_change_is_undone_by_a_new_plan(world: World) -> None:
         await world.envelope.apply(undo.plan.id)
     world.approve(undo)
     for name in ("chat", "router"):
-        replicas = {"availableReplicas": 4, "updatedReplicas": 4, "observedGeneration": 9}
+        replicas = {"replicas": 4, "availableReplicas": 4, "updatedReplicas": 4, "observedGeneration": 9}
         world.cluster.put_status(f"Deployment/llm/{name}", replicas)
     back = await world.envelope.apply(undo.plan.id)
     assert await world.settle(back.change_id) == "verified"

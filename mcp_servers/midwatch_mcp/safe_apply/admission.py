@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from midwatch_contracts.clock import Clock
-from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Target
+from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Preview, Target
 from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply.approvals import Sifted, approvers_of, clusters_of, missing_approval
@@ -23,6 +23,7 @@ from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
 from midwatch_mcp.safe_apply.preview import Previewed, preview_plan, target_text
 from midwatch_mcp.safe_apply.reading import unmet
+from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.sealing import sealer
 from midwatch_mcp.safe_apply.waiting import WaitingPlan, waiting_plans
 
@@ -38,20 +39,21 @@ class Admission:
         audit: Audit,
         api: TargetApi,
         clock: Clock,
-        policy: Path | None,
+        policy: Path | Policy | None,
         lab: Path | None,
     ) -> None:
         self._journal = journal
         self._audit = audit
         self._api = api
         self._clock = clock
-        self._policy_path = policy_path(state, policy)
+        self._fixed = policy if isinstance(policy, Policy) else None
+        self._policy_path = policy_path(state, policy if isinstance(policy, Path) else None)
         self._policy_given = policy is not None
         self._consents = Consents(state, journal, audit, clock, lab)
 
     def policy(self) -> Policy:
         """Read the policy as it is now."""
-        return load(self._policy_path, required=self._policy_given)
+        return self._fixed or load(self._policy_path, required=self._policy_given)
 
     async def previewed(self, plan: Plan, policy: Policy) -> Previewed:
         """Try every operation of a plan by dry run, under a policy."""
@@ -153,6 +155,9 @@ class Admission:
                 return self._superseded(change, stale, found.valid or ((given,) if given else ()))
             previewed = await self.previewed(plan, policy)
             refuse_forbidden(previewed)
+            unrehearsed = Rehearsals(self._journal).lacking(plan, previewed.preview, policy)
+            if unrehearsed is not None:
+                raise RefusedChangeError("not_rehearsed", unrehearsed)
             approvals = self._consents.chosen(plan, previewed, policy, given)
             change = _approved(change, approvals, previewed.sha256)
             body = {
@@ -221,6 +226,12 @@ def refuse_forbidden(previewed: Previewed) -> None:
     """Refuse what nobody can approve."""
     if previewed.preview.risk == "forbidden":
         raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(previewed.reasons)}")
+
+
+def refuse_forbidden_risk(preview: Preview) -> None:
+    """Refuse a preview that was made before and that nobody can approve."""
+    if preview.risk == "forbidden":
+        raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(preview.warnings)}")
 
 
 def level(policy: Policy) -> str:

@@ -6,6 +6,7 @@ import getpass
 import secrets
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rich.text import Text
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
-from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Preview
+from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Preview, preview_sha256
 from midwatch_contracts.times import parse_duration
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.safe_apply.approvals import approvers_of, clusters_of, put_approval, signed_approval, withdraw
@@ -31,8 +32,10 @@ from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.owed import Line, approved_line
 from midwatch_mcp.safe_apply.policy import Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
+from midwatch_mcp.safe_apply.rehearsal.commanding import rehearsed
+from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.remote import RemoteServer
-from midwatch_mcp.safe_apply.render import plan_text
+from midwatch_mcp.safe_apply.render import one_line, plan_text
 from midwatch_mcp.settings import ServerSettings
 
 
@@ -74,10 +77,11 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if kept is None:
         raise CommandError(f"plan {plan.id[:12]} has no preview: run `midwatch change preview {plan.id[:12]}`")
     if arguments.deny:
-        show(plan_text(plan, *kept))
+        show(plan_text(plan, *kept, Rehearsals(journal).lines(plan, kept[0], WallClock().now())))
         return _deny(plan, kept[1], settings, journal, "refused with --deny")
     preview, sha256 = _as_it_is_now(plan, kept, settings)
-    show(plan_text(plan, preview, sha256))
+    rehearsals = Rehearsals(journal)
+    show(plan_text(plan, preview, sha256, rehearsals.lines(plan, preview, WallClock().now())))
     if preview.risk == "forbidden":
         _deny(plan, sha256, settings, journal, "the plan is forbidden")
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
@@ -86,11 +90,15 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
         raise CommandError(
             f"--expires {arguments.expires} is longer than the policy's {policy.approvals.max_age_s:g} s"
         )
+    unrehearsed = rehearsals.lacking(plan, preview, policy)
+    if unrehearsed is not None:
+        raise CommandError(unrehearsed, Exit.NOT_APPROVED)
     needed = policy.approvals.rule(preview.risk).people
     names = approvers_of(consents_of(settings, journal).signed(plan, policy).on(sha256))
     if names or needed > 1:
         show(f"approved so far by {', '.join(names) or 'nobody'}; {needed} must approve")
-    signer, yes = _answered(arguments, plan, settings)
+    offer = (lambda: _try(plan, preview, settings)) if preview.risk == "dangerous" else None
+    signer, yes = _answered(arguments, plan, settings, offer)
     if not yes:
         return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
     approval = _signed(arguments, plan, sha256, signer)
@@ -138,7 +146,8 @@ def _as_it_is_now(plan: Plan, kept: tuple[Preview, str], settings: Settings) -> 
         show(f"  ! the cluster cannot be asked from here, so this is the preview that was made before: {error}")
         return kept
     if now.preview_sha256 != kept[1]:
-        before, after = (text.splitlines() for text in (plan_text(plan, *kept), now.text))
+        texts = (plan_text(plan, *one) for one in (kept, (now.preview, now.preview_sha256)))
+        before, after = (text.splitlines() for text in texts)
         lines = difflib.unified_diff(
             before, after, "the preview that was made before", "the preview now", lineterm="", n=0
         )
@@ -168,8 +177,18 @@ def decide_remotely(arguments: Namespace, settings: Settings) -> Decided:
     return Decided(plan, sha256, approval, f"approved by {signer.name} until {approval.expires}, at {arguments.server}")
 
 
-def _answered(arguments: Namespace, plan: Plan, settings: Settings) -> tuple[Signer, bool]:
-    """Return who answers, and whether the answer is yes."""
+def _try(plan: Plan, preview: Preview, settings: Settings) -> None:
+    """Rehearse a plan from its approval screen, and show what came of it."""
+    found = rehearsed(plan.id, settings)
+    show("\n".join(map(one_line, found.lines())))
+    if found.preview_sha256 != preview_sha256(preview):
+        show("! that was another preview than the one above: answer n, and run approve again")
+
+
+def _answered(
+    arguments: Namespace, plan: Plan, settings: Settings, offer: Callable[[], None] | None = None
+) -> tuple[Signer, bool]:
+    """Return who answers, and whether the answer is yes. `offer` rehearses the plan, where that may be asked for."""
     if arguments.yes:
         return _lab_signer(plan, settings), True
     if not sys.stdin.isatty():
@@ -177,7 +196,7 @@ def _answered(arguments: Namespace, plan: Plan, settings: Settings) -> tuple[Sig
             "the approval is missing: this is no terminal to ask on; run the command on one", Exit.NOT_APPROVED
         )
     signer = _signer(arguments.key, plan, settings)
-    return signer, _asked(plan, signer)
+    return signer, _asked(plan, signer, offer)
 
 
 def _signed(arguments: Namespace, plan: Plan, sha256: str, signer: Signer) -> Approval:
@@ -205,12 +224,16 @@ def _style(line: str) -> str:
     return {"+": "green", "-": "red"}.get(line[:1], "yellow" if line.startswith("  !") else "")
 
 
-def _asked(plan: Plan, signer: Signer) -> bool:
+def _asked(plan: Plan, signer: Signer, offer: Callable[[], None] | None) -> bool:
     """Ask until the answer is a clear one; the end of the input is a no."""
+    choices = "[y/n]" if offer is None else "[y/n, r: rehearse it first]"
     while True:
-        sys.stderr.write(f"Approve plan {plan.id[:12]} as {signer.name}? [y/n] ")
+        sys.stderr.write(f"Approve plan {plan.id[:12]} as {signer.name}? {choices} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
+        if offer is not None and answer.strip().lower() in ("r", "rehearse"):
+            offer()
+            continue
         if answer.strip().lower() in ("y", "yes"):
             return True
         if not answer or answer.strip().lower() in ("n", "no"):

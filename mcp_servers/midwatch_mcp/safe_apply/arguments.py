@@ -8,6 +8,23 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _rehearsal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--serving-image",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="in a rehearsal, images that the reference backend plays (default: midwatch/serving*); the others "
+        "are played by a stand-in that answers 200 on every port",
+    )
+    parser.add_argument(
+        "--within", metavar="DURATION", default="60s", help="how long the copy has to settle (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-pods", type=int, default=40, metavar="N", help="most pods that a copy may run (default: %(default)s)"
+    )
+
+
 def configure_change(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `midwatch change`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -22,6 +39,13 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
         help="plan: for the cluster (default); git: a commit on a new branch, with the manifests edited in place",
     )
     _configure_git(found)
+    found.add_argument("--rehearse", action="store_true", help="and rehearse it at once, as `change rehearse` does")
+    _rehearsal(found)
+    _json(found)
+
+    found = verbs.add_parser("rehearse", help="carry a plan out on a copy of what it touches, in a lab of its own")
+    found.add_argument("plan", metavar="PLAN")
+    _rehearsal(found)
     _json(found)
 
     found = verbs.add_parser("operations", help="what a plan may hold, and the arguments of one operation")

@@ -2,7 +2,9 @@
 
 from argparse import Namespace
 from contextlib import closing
+from typing import Any
 
+from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.times import rfc3339
@@ -10,6 +12,8 @@ from midwatch_mcp.safe_apply import plans_cli
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
 from midwatch_mcp.safe_apply.approving import consents_of, decide, decide_remotely, policy_of
 from midwatch_mcp.safe_apply.as_git.plans import in_git
+from midwatch_mcp.safe_apply.rehearsal.commanding import rehearse
+from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.render import one_line, plan_text
 from midwatch_mcp.safe_apply.waiting import waiting_plans
 
@@ -22,6 +26,7 @@ def change(arguments: Namespace, settings: Settings) -> int:
         "list": _list,
         "show": _show,
         "preview": plans_cli.preview,
+        "rehearse": rehearse,
         "approve": _approve,
         "apply": plans_cli.apply,
         "recover": plans_cli.recover,
@@ -72,8 +77,15 @@ def _show(arguments: Namespace, settings: Settings) -> int:
     if not arguments.id.startswith("chg-"):
         plan = journal.plan(arguments.id)
         kept = journal.preview(plan.id)
-        data = {"plan": dump(plan)} | ({} if kept is None else {"preview": dump(kept[0]), "preview_sha256": kept[1]})
-        answer(arguments, data, f"plan {plan.id}: no preview" if kept is None else plan_text(plan, *kept))
+        data: dict[str, Any] = {"plan": dump(plan)}
+        text = f"plan {plan.id}: no preview"
+        if kept is not None:
+            rehearsals = Rehearsals(journal)
+            found = rehearsals.newest(plan.id, kept[1])
+            data |= {"preview": dump(kept[0]), "preview_sha256": kept[1]}
+            data["rehearsal"] = None if found is None else dump(found)
+            text = plan_text(plan, *kept, rehearsals.lines(plan, kept[0], WallClock().now()))
+        answer(arguments, data, text)
         return Exit.OK
     record = journal.record(arguments.id)
     steps = journal.steps(arguments.id)

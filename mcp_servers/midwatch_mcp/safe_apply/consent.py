@@ -4,7 +4,7 @@ Only here do approvals without a signature come into being, in the call that ask
 nonce that was in the journal before (CONTRACTS §5).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from midwatch_mcp.safe_apply.questions import (
     still_open,
     unsigned_approval,
 )
+from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.unattended import against_risk, against_unattended, policy_principal
 
@@ -42,13 +43,13 @@ ASK_CHARACTERS = 8_000
 """Longest question. A host may cut a longer one, and what is cut is not approved: such a plan is for a terminal."""
 
 
-def question_text(plan: Plan, preview: Preview, preview_sha256: str, nonce: str) -> str:
+def question_text(plan: Plan, preview: Preview, preview_sha256: str, nonce: str, rehearsal: Sequence[str] = ()) -> str:
     """Return what a person is asked: the same for the same plan, preview and nonce, and whole."""
     return "\n".join(
         (
             f"Apply this change to the cluster? Question {nonce}: yes applies exactly what follows, once.",
             "",
-            plan_text(plan, preview, preview_sha256),
+            plan_text(plan, preview, preview_sha256, rehearsal),
         )
     )
 
@@ -153,11 +154,11 @@ class Consents:
         self.journal.put_preview(preview, self.clock.now())
         if self.against_policy_alone(plan, preview.risk, policy) is None:
             return "the policy approves it"
-        why = not_by_host(preview, policy)
+        why = not_by_host(preview, policy) or Rehearsals(self.journal).lacking(plan, preview, policy)
         if why is not None:
             return why
         nonce = new_nonce()
-        text = question_text(plan, preview, sha256, nonce)
+        text = question_text(plan, preview, sha256, nonce, Rehearsals(self.journal).lines(plan, preview))
         if len(text) > ASK_CHARACTERS:
             return (
                 f"the plan's text has {len(text)} characters, and a client is trusted to show no more than "

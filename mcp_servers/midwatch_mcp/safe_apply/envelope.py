@@ -25,9 +25,10 @@ from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal, Proposer, Record
 from midwatch_mcp.safe_apply.judged import Judged
 from midwatch_mcp.safe_apply.owed import Line
-from midwatch_mcp.safe_apply.policy import PROPOSE
+from midwatch_mcp.safe_apply.policy import PROPOSE, Policy
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.preview import Previewed
+from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
@@ -61,7 +62,7 @@ class Envelope:
         api: TargetApi,
         reader: Reader,
         clock: Clock,
-        policy: Path | None = None,
+        policy: Path | Policy | None = None,
         lab: Path | None = None,
         allow_write: bool = False,
         poll_s: float = 1.0,
@@ -156,7 +157,8 @@ class Envelope:
         line = Line("previewed", plan.id, {"preview_sha256": previewed.sha256})
         self.journal.put_preview(previewed.preview, self._clock.now(), line=line)
         self.audit.tell(plan.id)
-        text = plan_text(plan, previewed.preview, previewed.sha256)
+        lines = Rehearsals(self.journal).lines(plan, previewed.preview)
+        text = plan_text(plan, previewed.preview, previewed.sha256, lines)
         needs_person = self._admission.against_policy_alone(plan, previewed)
         return Proposal(plan, previewed.preview, previewed.sha256, text, needs_person)
 

@@ -43,6 +43,7 @@ Reason = Literal[
     "busy",
     "state",
     "read_only",
+    "not_rehearsed",
     "bad_draft",
     "malformed",
     "conflict",

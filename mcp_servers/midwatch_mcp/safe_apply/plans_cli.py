@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import yaml
 
-from midwatch_contracts.command import Settings
+from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.plan import Change, ChangeState
 from midwatch_mcp.os_user import os_user
@@ -19,6 +19,8 @@ from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.operations.catalogue import OperationEntry, catalogue, entry
+from midwatch_mcp.safe_apply.rehearsal.commanding import rehearsed_as_asked
+from midwatch_mcp.safe_apply.rehearsal.outcome import Rehearsal
 from midwatch_mcp.safe_apply.render import one_line
 from midwatch_mcp.settings import ServerSettings
 
@@ -38,13 +40,17 @@ def propose(arguments: Namespace, settings: Settings) -> int:
     """Draft a plan from a file, for the cluster or as a commit."""
     draft = read_draft(arguments.file)
     if arguments.form == "git":
+        if arguments.rehearse:
+            raise CommandError("--rehearse is for a plan of the cluster: a commit is reviewed and rolled out elsewhere")
         return git_cli.propose(draft, arguments, settings)
     git_cli.refuse_options(arguments)
 
     async def use(envelope: Envelope) -> Proposal:
         return await envelope.propose(draft, principal=os_user())
 
-    return _proposal(arguments, _with_envelope(settings, use))
+    proposal = _with_envelope(settings, use)
+    found = rehearsed_as_asked(proposal.plan.id, arguments, settings) if arguments.rehearse else None
+    return _proposal(arguments, proposal, found)
 
 
 def preview(arguments: Namespace, settings: Settings) -> int:
@@ -133,13 +139,16 @@ def _with_envelope(settings: Settings, use: Callable[[Envelope], Awaitable[T]]) 
     return asyncio.run(run())
 
 
-def _proposal(arguments: Namespace, proposal: Proposal) -> int:
+def _proposal(arguments: Namespace, proposal: Proposal, found: Rehearsal | None = None) -> int:
     if not arguments.json:
         show(proposal.text)
+        if found is not None:
+            show("\n".join(map(one_line, found.lines())))
     data = {
         "plan_id": proposal.plan.id,
         "preview": dump(proposal.preview),
         "preview_sha256": proposal.preview_sha256,
+        "rehearsal": None if found is None else dump(found),
     }
     answer(arguments, data, f"{proposal.plan.id}\napprove it with: midwatch change approve {proposal.plan.id[:12]}")
     return Exit.OK

@@ -56,6 +56,8 @@ class ClassRule(Model):
     """How many different principals must approve; 2 is four eyes."""
     host: bool = True
     """Whether an answer counts that an MCP host brings from its user (elicitation), unsigned."""
+    rehearsed: bool = False
+    """Whether a good rehearsal of the very preview must be there first."""
 
 
 class ApprovalRules(Model):
@@ -209,4 +211,5 @@ def approval_sentence(what: str, rule: ClassRule) -> str:
     """Return what the approval of a change of a class takes."""
     who = "one person" if rule.people == 1 else f"{rule.people} different people"
     how = "an answer through an MCP host counts" if rule.host else "by signature, not through an MCP host"
-    return f"A {what} needs the approval of {who}; {how}."
+    first = ", and a good rehearsal first" if rule.rehearsed else ""
+    return f"A {what} needs the approval of {who}{first}; {how}."

@@ -138,6 +138,7 @@ _EXAMPLES = {
     "inert": 'inert = ["acme.com/*"]',
     "people": "people = 2",
     "host": "host = false",
+    "rehearsed": "rehearsed = true",
     "autonomy": "autonomy = 3",
 }
 

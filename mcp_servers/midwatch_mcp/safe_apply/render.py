@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from midwatch_contracts.expectations import describe
@@ -47,8 +48,8 @@ def _reach_lines(reach: Reach) -> list[str]:
     return lines
 
 
-def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
-    """Return what a person must have seen before saying yes."""
+def plan_text(plan: Plan, preview: Preview, sha256: str, rehearsal: Sequence[str] = ()) -> str:
+    """Return what a person must have seen before saying yes. `rehearsal` is what there is to say of one, in lines."""
     cause = plan.cause
     why = "not said" if cause is None else f"{cause.mechanism} of {cause.entity} ({cause.confidence})"
     lines = [
@@ -56,6 +57,7 @@ def plan_text(plan: Plan, preview: Preview, sha256: str) -> str:
         f"  {one_line(plan.title)}",
         f"  cause: {why}; evidence: {', '.join(plan.evidence) or 'none'}",
         f"  risk: {preview.risk}",
+        *(f"  {one_line(line)}" for line in rehearsal),
         f"  reach: {preview.blast.objects} objects; {one_line(preview.blast.note)}",
         *(f"    {line}" for one in preview.blast.reach for line in _reach_lines(one)),
         *(f"  ! {one_line(warning)}" for warning in preview.warnings),

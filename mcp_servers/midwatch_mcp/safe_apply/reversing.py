@@ -8,15 +8,24 @@ from midwatch_mcp.safe_apply.drafting import Draft, DraftOperation, KubeDraft, S
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 
 _WITHIN_S = 300.0
-_SETTLED: dict[str, str] = {
+SETTLED: dict[str, str] = {
     "Deployment": (
         "object.status.observedGeneration >= object.metadata.generation"
         " && (object.spec.replicas == 0.0 || object.status.availableReplicas >= object.spec.replicas)"
         " && (object.spec.replicas == 0.0 || object.status.updatedReplicas >= object.spec.replicas)"
+        # Else pods of before, still there because the new ones do not get ready, would stand for them.
+        " && (object.spec.replicas == 0.0 || object.status.updatedReplicas >= object.status.replicas)"
     ),
     "StatefulSet": (
         "object.status.observedGeneration >= object.metadata.generation"
         " && (object.spec.replicas == 0.0 || object.status.readyReplicas >= object.spec.replicas)"
+    ),
+    "DaemonSet": (
+        "object.status.observedGeneration >= object.metadata.generation"
+        " && (object.status.desiredNumberScheduled == 0.0"
+        " || object.status.updatedNumberScheduled >= object.status.desiredNumberScheduled)"
+        " && (object.status.desiredNumberScheduled == 0.0"
+        " || object.status.numberAvailable >= object.status.desiredNumberScheduled)"
     ),
     "Pod": 'object.status.phase == "Running"',
 }
@@ -37,7 +46,7 @@ def reversing_draft(plan: Plan) -> Draft:
         if isinstance(operation.undo, Operation) and operation.undo.op == "delete":
             # That it is gone, the transaction reads itself; what can be expected of anything is the place where it was.
             entity = Entity("Namespace", "", entity.namespace or "kube-system")
-        found = Expectation(object=entity, cel=_SETTLED.get(entity.kind, _THERE), within_s=_WITHIN_S, hold_s=0.0)
+        found = Expectation(object=entity, cel=SETTLED.get(entity.kind, _THERE), within_s=_WITHIN_S, hold_s=0.0)
         expect += [] if found in expect else [found]
     return Draft(
         title=f"Undo: {plan.title}"[:200],

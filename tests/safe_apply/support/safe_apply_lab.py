@@ -10,9 +10,10 @@ from typing import Any
 
 
 @contextmanager
-def running_lab(folder: Path) -> Generator[dict[str, Any]]:
+def running_lab(folder: Path, *arguments: str) -> Generator[dict[str, Any]]:
     """Start a lab in `folder`, lend the facts that it prints, and end it."""
     words = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
+    words += arguments
     with (
         (folder / "stderr").open("wb") as errors,
         subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
