@@ -290,6 +290,7 @@ def _answer(proposal: Proposal) -> ProposedPlan:
         preview_sha256=proposal.preview_sha256,
         text=proposal.text,
         needs_person=proposal.needs_person,
+        rehearsal=proposal.rehearsal,
     )
 
 

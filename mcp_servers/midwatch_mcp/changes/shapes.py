@@ -7,6 +7,7 @@ from pydantic import Field
 from midwatch_contracts.expectations import Observation
 from midwatch_contracts.model import Model
 from midwatch_contracts.plan import Change, ChangeState, Plan, Preview
+from midwatch_mcp.safe_apply.rehearsal.outcome import Rehearsal
 from midwatch_mcp.shapes import UNTRUSTED, OutsideJson
 
 
@@ -20,6 +21,8 @@ class ProposedPlan(Model):
     """What the approval screen shows."""
     needs_person: str | None = Field(json_schema_extra=UNTRUSTED)
     """Why a person must approve it; null where the policy approves it by itself, as things are."""
+    rehearsal: Rehearsal | None = Field(json_schema_extra=UNTRUSTED)
+    """How this very preview went on a copy, if it was tried."""
 
 
 class ChangeAnswer(Model):

@@ -165,8 +165,8 @@ def decide_remotely(arguments: Namespace, settings: Settings) -> Decided:
     if arguments.deny:
         raise CommandError("--deny is for the server's own machine: a plan without an approval is not applied anyway")
     server = RemoteServer(arguments.server, arguments.server_token_file)
-    plan, preview, sha256 = asyncio.run(server.plan(arguments.plan))
-    show(plan_text(plan, preview, sha256))
+    plan, preview, sha256, rehearsal = asyncio.run(server.plan(arguments.plan))
+    show(plan_text(plan, preview, sha256, rehearsal))
     if preview.risk == "forbidden":
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
     signer, yes = _answered(arguments, plan, settings)

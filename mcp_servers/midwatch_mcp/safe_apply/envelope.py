@@ -29,6 +29,7 @@ from midwatch_mcp.safe_apply.policy import PROPOSE, Policy
 from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.preview import Previewed
 from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
+from midwatch_mcp.safe_apply.rehearsal.outcome import Rehearsal, rehearsal_lines
 from midwatch_mcp.safe_apply.render import plan_text
 from midwatch_mcp.safe_apply.reversing import reversing_draft
 from midwatch_mcp.safe_apply.transaction import Transaction
@@ -50,6 +51,8 @@ class Proposal:
     text: str
     needs_person: str | None
     """Why a person must approve it; None where the policy approves it by itself, as things are."""
+    rehearsal: Rehearsal | None
+    """The newest of this very preview."""
 
 
 class Envelope:
@@ -157,10 +160,11 @@ class Envelope:
         line = Line("previewed", plan.id, {"preview_sha256": previewed.sha256})
         self.journal.put_preview(previewed.preview, self._clock.now(), line=line)
         self.audit.tell(plan.id)
-        lines = Rehearsals(self.journal).lines(plan, previewed.preview)
+        found = Rehearsals(self.journal).newest(plan.id, previewed.sha256)
+        lines = rehearsal_lines(found, plan.id, previewed.preview.risk)
         text = plan_text(plan, previewed.preview, previewed.sha256, lines)
         needs_person = self._admission.against_policy_alone(plan, previewed)
-        return Proposal(plan, previewed.preview, previewed.sha256, text, needs_person)
+        return Proposal(plan, previewed.preview, previewed.sha256, text, needs_person, found)
 
     async def draft_undo(self, change_id: str, *, principal: str = "-") -> Proposal:
         """Draft the plan that undoes a verified change. It needs an approval of its own."""

@@ -20,6 +20,7 @@ from midwatch_mcp.errors import SettingsError, UnreachableError
 from midwatch_mcp.files import check_private
 from midwatch_mcp.hosts import is_loopback
 from midwatch_mcp.safe_apply.errors import Reason, RefusedChangeError, UnknownPlanError
+from midwatch_mcp.safe_apply.rehearsal.outcome import Rehearsal, rehearsal_lines
 
 _MCP = "/mcp"
 _TIMEOUT_S = 60.0
@@ -41,8 +42,8 @@ class RemoteServer:
         self._loopback = is_loopback(parts.hostname)
         self._token = None if token_file is None else _token(token_file)
 
-    async def plan(self, plan_id: str) -> tuple[Plan, Preview, str]:
-        """Return a plan as the server would carry it out now, and the hash over its preview.
+    async def plan(self, plan_id: str) -> tuple[Plan, Preview, str, list[str]]:
+        """Return a plan as the server would carry it out now, the hash over its preview, and lines on its rehearsal.
 
         Raises:
             UnreachableError: nothing answered, or the token was not taken.
@@ -60,7 +61,9 @@ class RemoteServer:
         if answer.is_error:
             said = " ".join(item.text for item in answer.content if hasattr(item, "text"))
             raise RefusedChangeError("missing", f"{self._base} cannot preview the plan: {clean(said)}")
-        return shown(cast("dict[str, Any]", answer.structured_content)["data"], plan_id)
+        data = cast("dict[str, Any]", answer.structured_content)["data"]
+        plan, preview, sha256 = shown(data, plan_id)
+        return plan, preview, sha256, _rehearsal(data, plan, preview, sha256)
 
     async def bring(self, approval: Approval) -> None:
         """Put an approval into the server's state folder.
@@ -106,6 +109,18 @@ def _token(file: Path) -> str:
     if len(words) not in {1, 2}:
         raise SettingsError(f"--server-token-file: {file} holds {len(words)} words: write one token into it")
     return words[-1]
+
+
+def _rehearsal(data: Mapping[str, Any], plan: Plan, preview: Preview, sha256: str) -> list[str]:
+    """Return what the server says of a rehearsal; of another plan or preview it says nothing."""
+    try:
+        found = Rehearsal.model_validate(data["rehearsal"])
+    except (KeyError, ValidationError):
+        # A server of before knows of none, and a plan may have had none.
+        found = None
+    if found is not None and (found.plan_id, found.preview_sha256) != (plan.id, sha256):
+        found = None
+    return rehearsal_lines(found, plan.id, preview.risk)
 
 
 def shown(data: Mapping[str, Any], plan_id: str) -> tuple[Plan, Preview, str]:

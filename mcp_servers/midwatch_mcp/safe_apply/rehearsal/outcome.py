@@ -64,7 +64,7 @@ class Rehearsal(Model):
             f"rehearsed in a lab at {rfc3339(self.at)}{age}: {self.says()}",
             *(f"  ! {one}" for one in self.failed),
             *(_course(one) for one in self.pods),
-            *(f"  the copy differs: {one}" for one in self.differences),
+            *([f"  the copy differs: {'; '.join(self.differences)}"] if self.differences else []),
         ]
 
 

@@ -1,6 +1,5 @@
 """A plan on its copy: proposed, approved by a key that lives as long as the copy, applied, verified, undone, proved."""
 
-import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,6 +13,7 @@ from midwatch_contracts.expectations import Reader
 from midwatch_contracts.plan import Change, Operation, Plan
 from midwatch_mcp.errors import ServersError
 from midwatch_mcp.safe_apply.approvals import put_approval, signed_approval
+from midwatch_mcp.safe_apply.drafting import Draft
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.keys import key_folder, new_key, private_key
@@ -23,7 +23,7 @@ from midwatch_mcp.safe_apply.ports import TargetApi
 from midwatch_mcp.safe_apply.rehearsal.copying import World, copied
 from midwatch_mcp.safe_apply.rehearsal.outcome import Ended, Rehearsal, Undone
 from midwatch_mcp.safe_apply.rehearsal.redrafting import not_met, redrafted
-from midwatch_mcp.safe_apply.rehearsal.watching import PodWatch, cancelled, pods_of, why_not_ready
+from midwatch_mcp.safe_apply.rehearsal.watching import PodWatch, pods_of, why_not_ready
 
 _READY_WITHIN_S = 90.0
 _LOOK_S = 0.5
@@ -119,24 +119,18 @@ class Rehearsing:
             allow_write=True,
             poll_s=_LOOK_S,
         )
-        await watch.look()
-        looking = asyncio.create_task(watch.run())
         try:
-            return await self._tried(envelope, lambda: envelope.propose(draft), watch, looking)
+            return await self._tried(envelope, draft, watch)
         finally:
-            await cancelled(looking)
             await envelope.aclose()
 
-    async def _tried(
-        self, envelope: Envelope, propose: Callable[[], Any], watch: PodWatch, looking: "asyncio.Task[None]"
-    ) -> _Result:
+    async def _tried(self, envelope: Envelope, draft: Draft, watch: PodWatch) -> _Result:
+        self.say("previewing and applying the plan on the copy")
         try:
-            self.say("previewing and applying the plan on the copy")
-            change = await self._carried(envelope, await propose())
+            async with watch:
+                change = await self._carried(envelope, await envelope.propose(draft))
         except ServersError as error:
             return _Result("refused", failed=(str(error),))
-        finally:
-            await cancelled(looking)
         if change.state != "verified":
             why = [f"pods of {name}: {'; '.join(whys)}" for name, whys in watch.reasons.items()]
             failed = (*_unmet(envelope, change), *why)

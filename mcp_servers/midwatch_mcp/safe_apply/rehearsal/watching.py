@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from midwatch_contracts.clock import Clock
 from midwatch_contracts.entity import Entity
@@ -41,40 +41,61 @@ def why_not_ready(pods: Iterable[Object]) -> Iterator[str]:
                 yield f"container {name} ended with exit code {ended['exitCode']}"
 
 
-@dataclass
 class PodWatch:
-    """Looks again and again until it is stopped."""
+    """`async with PodWatch(...)`: looks again and again until the block ends.
 
-    api: TargetApi
-    workloads: Mapping[str, Mapping[str, Any]]
-    clock: Clock
-    before: dict[str, int] = field(default_factory=dict[str, int])
-    least: dict[str, int] = field(default_factory=dict[str, int])
-    after: dict[str, int] = field(default_factory=dict[str, int])
-    short_s: dict[str, float] = field(default_factory=dict[str, float])
-    reasons: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
+    Args:
+        api: the cluster that is watched.
+        workloads: the selector of each workload.
+        clock: paces the looks.
+    """
 
-    async def look(self) -> None:
-        """Look once."""
-        pods = await pods_of(self.api, self.workloads)
-        self.after = {name: sum(map(is_ready, found)) for name, found in pods.items()}
+    def __init__(self, api: TargetApi, workloads: Mapping[str, Mapping[str, Any]], clock: Clock) -> None:
+        self.reasons: dict[str, dict[str, None]] = {}
+        """Why containers were not ready, by workload, in the order in which it was seen."""
+        self._api = api
+        self._workloads = workloads
+        self._clock = clock
+        self._before: dict[str, int] = {}
+        self._least: dict[str, int] = {}
+        self._after: dict[str, int] = {}
+        self._short_s: dict[str, float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Look once, and begin to watch."""
+        await self._look()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Look no more. A look that failed, as when the cluster goes, ends the watch and nothing else."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look(self) -> None:
+        pods = await pods_of(self._api, self._workloads)
+        self._after = {name: sum(map(is_ready, found)) for name, found in pods.items()}
         for name, found in pods.items():
             for why in why_not_ready(found):
                 self.reasons.setdefault(name, {})[why] = None
-        if not self.before:
-            self.before = self.after
-        self.least = {name: min(count, self.least.get(name, count)) for name, count in self.after.items()}
+        if not self._before:
+            self._before = self._after
+        self._least = {name: min(count, self._least.get(name, count)) for name, count in self._after.items()}
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Look until cancelled."""
-        last = self.clock.now()
+        last = self._clock.now()
         while True:
-            await self.look()
-            await self.clock.sleep(_LOOK_S)
-            now = self.clock.now()
-            for name, count in self.after.items():
-                if count < self.before[name]:
-                    self.short_s[name] = self.short_s.get(name, 0.0) + now - last
+            await self._look()
+            await self._clock.sleep(_LOOK_S)
+            now = self._clock.now()
+            for name, count in self._after.items():
+                if count < self._before[name]:
+                    self._short_s[name] = self._short_s.get(name, 0.0) + now - last
             last = now
 
     def courses(self) -> tuple[PodCourse, ...]:
@@ -82,16 +103,10 @@ class PodWatch:
         return tuple(
             PodCourse(
                 workload=name,
-                before=self.before.get(name, 0),
-                least=self.least.get(name, 0),
-                after=self.after.get(name, 0),
-                short_s=round(self.short_s.get(name, 0.0), 1),
+                before=self._before.get(name, 0),
+                least=self._least.get(name, 0),
+                after=self._after.get(name, 0),
+                short_s=round(self._short_s.get(name, 0.0), 1),
             )
-            for name in self.workloads
+            for name in self._workloads
         )
-
-
-async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a watch and wait for its end."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
