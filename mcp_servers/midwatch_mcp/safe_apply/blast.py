@@ -14,10 +14,11 @@ from typing import Any, cast
 from midwatch_contracts.entity import Entity
 from midwatch_contracts.plan import Blast, Reach, ServiceReach
 from midwatch_mcp.safe_apply.classify import Judgement, judge_findings
-from midwatch_mcp.safe_apply.config_maps import config_findings
+from midwatch_mcp.safe_apply.config_maps import config_findings, takes_in
 from midwatch_mcp.safe_apply.gone import Gone, Step, gone_by
 from midwatch_mcp.safe_apply.guards import entity_of, protecting
 from midwatch_mcp.safe_apply.membership import moved
+from midwatch_mcp.safe_apply.nodes_left import left_without_nodes
 from midwatch_mcp.safe_apply.operations.base import WORKLOADS
 from midwatch_mcp.safe_apply.pods import Object, carries, is_ready, selected
 from midwatch_mcp.safe_apply.policy import Policy
@@ -60,7 +61,7 @@ async def blast(steps: Sequence[Step], api: TargetApi, policy: Policy, judged: J
                 reached.append(_reach(step, found, space))
                 _judge(judged, step.operation.id, found, space, policy)
     _judge_config(judged, steps, around, policy)
-    for reason in await moved(steps, around, api):
+    for reason in [*await moved(steps, around, api), *await left_without_nodes(steps, api)]:
         judged.at_least("dangerous", reason)
     services = list(_together(judged, gone, around.values(), policy))
     total = _most(Taken("", _names(one.pods), max(len(one.pods), one.restarted)) for _, one, _ in gone)
@@ -91,8 +92,8 @@ def _names(pods: Iterable[Object]) -> frozenset[Entity]:
     return frozenset(map(_entity, pods))
 
 
-def _entity(pod: Object) -> Entity:
-    return Entity("Pod", str(pod["metadata"].get("namespace", "")), str(pod["metadata"]["name"]))
+def _entity(value: Object, kind: str = "Pod") -> Entity:
+    return Entity(kind, str(value["metadata"].get("namespace", "")), str(value["metadata"]["name"]))
 
 
 def _reach(step: Step, gone: Gone, space: Surroundings) -> Reach:
@@ -127,8 +128,21 @@ def _judge_config(judged: Judgement, steps: Sequence[Step], around: Mapping[str,
             if space.unknown:
                 unknown = "; ".join(space.unknown)
                 judged.at_least("dangerous", f"{step.operation.id} changes what pods may run, and {unknown}")
-            users = [user for kind in ("Pod", *_MORE["ConfigMap"]) for user in space.of(kind)]
-            judge_findings(judged, config_findings(step.before, step.after, users), policy, f"{step.operation.id}: ")
+            name = str((step.after or step.before)["metadata"]["name"])
+            users = [
+                (kind, user)
+                for kind in ("Pod", *_MORE["ConfigMap"])
+                for user in space.of(kind)
+                if takes_in(user.get("spec"), name)
+            ]
+            found = config_findings(step.before, step.after, (user for _, user in users))
+            judge_findings(judged, found, policy, f"{step.operation.id}: ")
+            for kind, user in users:
+                entity = _entity(user, kind)
+                for reason in protecting(entity, user, policy):
+                    judged.at_least("forbidden", f"{step.operation.id} changes what {entity} takes in, and {reason}")
+                if not step.after:
+                    judged.at_least("dangerous", f"{step.operation.id} takes away what {entity} takes in")
 
 
 def _together(

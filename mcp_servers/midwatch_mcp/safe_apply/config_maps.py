@@ -19,6 +19,7 @@ from midwatch_mcp.safe_apply.classification import hazards
 from midwatch_mcp.safe_apply.command_lines import is_python, program, python_code, unwrapped
 from midwatch_mcp.safe_apply.containers import (
     COMMAND,
+    PROBES,
     flag_findings,
     flag_hazard,
     flag_values,
@@ -35,7 +36,6 @@ _LINE = re.compile(r"^[\s-]*[\"']?([A-Za-z][\w.-]*)[\"']?\s*[:=]", re.MULTILINE)
 _TRUSTED = "BEGIN CERTIFICATE"
 _CONFIG = "config"
 """The flag that names a file of flags."""
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,16 @@ def _settings(entry: Entry) -> Iterator[Finding]:
             continue
         if any(setting in line for line in lines):
             yield Finding("forbidden", f"it changes the setting {setting} in {entry.key}: {hazard.why}", hazard.name)
+
+
+def takes_in(value: Any, name: str) -> bool:
+    """Say whether a pod, or the pods of a workload, take in a ConfigMap: as files, variables, or one variable."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        held = (fields.get(key) for key in ("configMap", "configMapRef", "configMapKeyRef"))
+        found = any(isinstance(one, dict) and cast("Json", one).get("name") == name for one in held)
+        return found or any(takes_in(item, name) for item in fields.values())
+    return isinstance(value, list) and any(takes_in(item, name) for item in cast("list[Any]", value))
 
 
 # Pods that take it in
@@ -216,7 +226,7 @@ def _run(line: Sequence[str], container: Json) -> set[str]:
 def _kubelets(container: Json) -> Iterator[list[str]]:
     """Yield the commands of probes and hooks."""
     hooks = cast("Json", container.get("lifecycle") or {})
-    for held in (*(container.get(probe) for probe in _PROBES), hooks.get("postStart"), hooks.get("preStop")):
+    for held in (*(container.get(probe) for probe in PROBES), hooks.get("postStart"), hooks.get("preStop")):
         execution = cast("Json", cast("Json", held or {}).get("exec") or {})
         yield [str(word) for word in cast("list[Any]", execution.get("command") or [])]
 

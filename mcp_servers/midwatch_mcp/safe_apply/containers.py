@@ -18,8 +18,10 @@ _SHELL = re.compile(r"\$\(|`|&&|\|\||[;|]\s*[\w./]|[<>]\s*/|\n|(^|[\s/])(ba|da|z
 COMMAND = "that is a command, not a setting"
 _REFERENCE = re.compile(r"\$\(([^)]*)\)?")
 """A variable in the value of another, which the kubelet puts in."""
+_ADDRESS = b"://"
 _SHORTEST = 4
 """Letters of a flag's name from which argparse's abbreviations are taken for the flag."""
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _POD_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -30,6 +32,9 @@ def container_findings(
     yield from _image(place, was, now, tuple(images))
     yield from word_findings(place, was, now)
     yield from variable_findings(place, was, now)
+    for probe in PROBES:
+        if was.get(probe) and not now.get(probe):
+            yield Finding("dangerous", f"{place} has no {probe} any more, so that nobody sees when it cannot answer")
 
 
 def containers(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -97,6 +102,26 @@ def word_findings(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) ->
         if _SHELL.search(word):
             yield Finding("forbidden", f"{place}: the word {word[:60]!r} is a shell's: {COMMAND}")
     yield from flag_findings(place, set(flag_values(line)) ^ set(flag_values(before)))
+    if was:
+        yield from _pointing(place, before, line)
+
+
+def _pointing(place: str, before: Sequence[str], line: Sequence[str]) -> Iterator[Finding]:
+    """Yield words that come and name a model, a file or an address: those of no flag, and values with a slash."""
+    if _alone(line) != _alone(before):
+        yield Finding("dangerous", f"{place} has other words that belong to no flag: a model, a file or a command")
+    for word in line:
+        if word not in before and "/" in word:
+            yield Finding("dangerous", f"{place}: the word {word[:60]!r} names a model, a file or an address")
+
+
+def _alone(line: Sequence[str]) -> list[str]:
+    """Return the words that are no flag, and do not follow one that may take them as its value."""
+    return [
+        word
+        for index, word in enumerate(line)
+        if not word.startswith("-") and not (index and line[index - 1].startswith("-") and "=" not in line[index - 1])
+    ]
 
 
 def _plain(name: str) -> str:
@@ -146,6 +171,12 @@ def variable_findings(place: str, was: Mapping[str, Any], now: Mapping[str, Any]
                 "forbidden", f"{place}: the variable {name} takes in a value that is not shown, a secret's too"
             )
         yield from flag_findings(f"{place}: the variable {name}", _flags_in(new.get(name)) ^ _flags_in(old.get(name)))
+        if b'"configMapKeyRef"' in new.get(name, b""):
+            yield Finding(
+                "dangerous", f"{place}: the value of the variable {name} is kept in a ConfigMap, and not shown"
+            )
+        if _ADDRESS in new.get(name, b""):
+            yield Finding("dangerous", f"{place}: the variable {name} is an address")
         for hazard in hazards().environment.values():
             if fnmatchcase(name.upper(), hazard.name):
                 yield Finding(hazard.risk, f"{place} changes the variable {name}: {hazard.why}", hazard.name)

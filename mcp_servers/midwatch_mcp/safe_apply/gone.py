@@ -74,6 +74,8 @@ def _one_pod(step: Step, space: Surroundings) -> Gone | None:
     pods = [pod for pod in space.of("Pod") if entity is not None and pod["metadata"]["name"] == entity.name]
     if step.operation.op in ("delete", "evict"):
         return Gone(pods, 1, 1, "the pod goes, and its controller makes another")
+    if step.operation.op == "serving.drain" and step.operation.args.get("draining") is False:
+        return None
     if step.operation.op == "serving.drain":
         return Gone(pods, 0, 1, "the pod takes no new requests")
     left = [pod for pod in pods if step.after and labels_of(pod) != labels_of(step.after)]

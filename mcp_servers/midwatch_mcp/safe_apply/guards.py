@@ -3,7 +3,7 @@
 A serving backend is its pod, and a drain is every pod that it evicts. Read anew for each dry run, each object once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from midwatch_contracts.entity import Entity
@@ -11,9 +11,10 @@ from midwatch_contracts.plan import KubeTarget, Operation, Risk, ServingTarget, 
 from midwatch_mcp.safe_apply.classification import known
 from midwatch_mcp.safe_apply.errors import RejectedError, TargetMissingError
 from midwatch_mcp.safe_apply.operations import operation_kind
+from midwatch_mcp.safe_apply.operations.base import WORKLOADS
 from midwatch_mcp.safe_apply.pods import controller_of
 from midwatch_mcp.safe_apply.policy import Policy
-from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
+from midwatch_mcp.safe_apply.ports import TargetApi
 
 _LONGEST = 8
 """Owners of owners that are followed; Kubernetes' own chains have three."""
@@ -55,13 +56,17 @@ class Guards:
         self._policy = policy
         self._found: dict[KubeTarget, list[Reason]] = {}
 
-    async def against(self, operation: Operation, snapshot: Snapshot) -> list[Reason]:
-        """Return what stands against an operation on a target as it was read; raises a `TargetError` in between."""
+    async def against(self, operation: Operation, value: Mapping[str, Any]) -> list[Reason]:
+        """Return what stands against an operation, by the object that holds the target, or that is made.
+
+        Raises:
+            TargetError: what stands behind it cannot be read at the moment.
+        """
         entity = entity_of(operation.target)
         if entity is None:
             return [("forbidden", "the target is not understood")]
         cluster = cast("KubeTarget | ServingTarget", operation.target).cluster or ""
-        found = await self._marks(entity, snapshot.holder, cluster)
+        found = await self._marks(entity, value, cluster)
         kind = operation_kind(operation.op)
         for part in kind.parts(kind.parse(operation.args), operation.target):
             if isinstance(part.target, KubeTarget) and part.target != operation.target:
@@ -72,7 +77,7 @@ class Guards:
     async def _marks(self, entity: Entity, value: Mapping[str, Any], cluster: str, depth: int = 0) -> list[Reason]:
         """Return what protects an object as it was read: itself, its controllers upwards, and its namespace."""
         found = _forbidden(protecting(entity, value, self._policy))
-        above = list(_owners(value, entity.namespace, cluster)) if depth < _LONGEST else []
+        above = list(_above(value, entity.namespace, cluster)) if depth < _LONGEST else []
         if entity.namespace:
             above.append(KubeTarget(cluster=cluster, apiVersion="v1", kind="Namespace", name=entity.namespace))
         for target in above:
@@ -98,10 +103,17 @@ def _forbidden(texts: Iterable[str]) -> list[Reason]:
     return [("forbidden", text) for text in texts]
 
 
-def _owners(value: Mapping[str, Any], namespace: str, cluster: str) -> Iterable[KubeTarget]:
-    """Return the controller of an object; a node controls its mirror pods only in name."""
-    owner = controller_of(cast("dict[str, Any]", value.get("metadata") or {}))
-    if not owner or owner.get("kind") == "Node":
-        return ()
-    named = {field: str(owner.get(field, "")) for field in ("apiVersion", "kind", "name")}
-    return (KubeTarget(cluster=cluster, namespace=namespace, **named),)
+def _above(value: Mapping[str, Any], namespace: str, cluster: str) -> Iterator[KubeTarget]:
+    """Yield what stands behind an object: its controller, and the workload that it scales.
+
+    A node controls its mirror pods only in name.
+    """
+    spec: Any = value.get("spec")
+    scaled: Any = cast("dict[str, Any]", spec).get("scaleTargetRef") if isinstance(spec, dict) else None
+    for named in (controller_of(cast("dict[str, Any]", value.get("metadata") or {})), scaled):
+        if isinstance(named, dict) and named and cast("dict[str, Any]", named).get("kind") != "Node":
+            fields = {
+                field: str(cast("dict[str, Any]", named).get(field, "")) for field in ("apiVersion", "kind", "name")
+            }
+            fields["apiVersion"] = fields["apiVersion"] or f"{WORKLOADS.get(fields['kind'], '')}/v1".lstrip("/")
+            yield KubeTarget(cluster=cluster, namespace=namespace, **fields)

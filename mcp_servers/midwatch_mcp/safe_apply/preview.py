@@ -103,7 +103,7 @@ async def preview_plan(plan: Plan, api: TargetApi, policy: Policy, seal: Seal) -
             diff=diff,
             said=kind.pointers(kind.parse(operation.args), snapshot.value),
             owners=owned,
-            guards=await guards.against(operation, snapshot),
+            guards=await guards.against(operation, snapshot.holder or expectation.after),
             policy=policy,
         )
         judgements[operation.id] = one

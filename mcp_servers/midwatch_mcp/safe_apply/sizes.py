@@ -11,6 +11,7 @@ _COUNTS = {
     "/spec/replicas": ("replicas", 1),
     "/spec/minReplicas": ("the lower bound of the autoscaler", 1),
     "/spec/maxReplicas": ("the upper bound of the autoscaler", None),
+    "/spec/parallelism": ("parallelism", 1),
 }
 """Fields that say how many pods there are, in words, and what their absence means."""
 
@@ -42,5 +43,21 @@ def _budget(diff: Diff, before: Mapping[str, Any], limits: Limits) -> Iterator[s
         yield "the disruption budget would allow every pod to go at once"
     for name, old in held.items():
         new = after.get(f"/spec/{name}", old)
-        if isinstance(old, int) and isinstance(new, int) and old != new and new:
+        if type(old) is not type(new):
+            yield f"{name} of the disruption budget, {_said(old)} → {_said(new)}, goes by another measure than before"
+        elif isinstance(old, int) and isinstance(new, int) and old != new and new:
             yield from _factor(f"{name} of the disruption budget", old, new, limits)
+        elif (was := _away(name, old)) is not None and (now := _away(name, new)) is not None and was != now and now:
+            yield from _factor(f"the share that the disruption budget lets go, in %, by {name}:", was, now, limits)
+
+
+def _said(bound: Any) -> str:
+    return "none" if bound is None else str(bound)
+
+
+def _away(name: str, bound: Any) -> int | None:
+    """Return the percentage of pods that a bound lets go, or None where it is no percentage."""
+    if not isinstance(bound, str) or not bound.removesuffix("%").isdecimal():
+        return None
+    number = int(bound.removesuffix("%"))
+    return 100 - number if name == "minAvailable" else number
