@@ -255,6 +255,25 @@ class OperationState(Model):
     state: Literal["pending", "applying", "applied", "undoing", "undone", "failed", "unknown"]
 
 
+class Settlement(Model):
+    """What a person found who looked at a stuck change. It is that person's word: nothing was read or verified."""
+
+    schema_: Literal["midwatch.settlement/v1"] = Field(default="midwatch.settlement/v1", alias="schema")
+    change_id: str = Field(pattern=r"^chg-[0-9a-f]{16}$")
+    plan_id: str = Field(pattern=SHA256)
+    found: Literal["applied", "undone"]
+    reason: str = Field(min_length=1, max_length=2000)
+    by: str
+    at: str
+    signature: str | None
+    """As that of an approval, over this without itself."""
+
+
+def settlement_payload(settlement: Settlement) -> bytes:
+    """Return the bytes that are signed."""
+    return canonical_bytes(settlement.model_dump(by_alias=True, exclude={"signature"}))
+
+
 class Change(Model):
     """One attempt at a plan."""
 
@@ -269,3 +288,5 @@ class Change(Model):
     operations: tuple[OperationState, ...]
     note: str = ""
     """What is known where the state alone does not say it: which precondition failed, what to look at when stuck."""
+    settled: Settlement | None = None
+    """Of a stuck change that a person looked at; it stays stuck, and is not taken up again."""

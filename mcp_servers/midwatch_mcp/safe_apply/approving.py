@@ -2,15 +2,10 @@
 
 import asyncio
 import difflib
-import getpass
 import secrets
-import sys
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.text import Text
 
@@ -20,14 +15,13 @@ from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.plan import Approval, Change, OperationState, Plan, Preview, preview_sha256
 from midwatch_contracts.times import parse_duration
 from midwatch_mcp.errors import ServersError
-from midwatch_mcp.safe_apply.approvals import approvers_of, clusters_of, put_approval, signed_approval, withdraw
+from midwatch_mcp.safe_apply.approvals import approvers_of, put_approval, signed_approval, withdraw
 from midwatch_mcp.safe_apply.as_git.plans import refuse_in_git
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.consent import Consents
 from midwatch_mcp.safe_apply.envelope import Proposal
-from midwatch_mcp.safe_apply.errors import KeyFileError, RefusedChangeError
+from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.journal import Journal
-from midwatch_mcp.safe_apply.keys import LAB, approvers, key_folder, lab_cluster, principals, private_key
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.owed import Line, approved_line
 from midwatch_mcp.safe_apply.policy import Policy
@@ -36,15 +30,8 @@ from midwatch_mcp.safe_apply.rehearsal.commanding import rehearsed
 from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.remote import RemoteServer
 from midwatch_mcp.safe_apply.render import one_line, plan_text
+from midwatch_mcp.safe_apply.signing import Signer, answered
 from midwatch_mcp.settings import ServerSettings
-
-
-@dataclass(frozen=True)
-class Signer:
-    """Whose key signs."""
-
-    name: str
-    key: Ed25519PrivateKey
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def decide(arguments: Namespace, settings: Settings, journal: Journal) -> Decide
     if names or needed > 1:
         show(f"approved so far by {', '.join(names) or 'nobody'}; {needed} must approve")
     offer = (lambda: _try(plan, preview, settings)) if preview.risk == "dangerous" else None
-    signer, yes = _answered(arguments, plan, settings, offer)
+    signer, yes = answered(arguments, plan, settings, f"Approve plan {plan.id[:12]}", offer)
     if not yes:
         return _deny(plan, sha256, settings, journal, f"refused on the terminal of {signer.name}")
     approval = _signed(arguments, plan, sha256, signer)
@@ -169,7 +156,7 @@ def decide_remotely(arguments: Namespace, settings: Settings) -> Decided:
     show(plan_text(plan, preview, sha256, rehearsal))
     if preview.risk == "forbidden":
         raise CommandError("the plan is forbidden: nobody can approve it", Exit.NOT_APPROVED)
-    signer, yes = _answered(arguments, plan, settings)
+    signer, yes = answered(arguments, plan, settings, f"Approve plan {plan.id[:12]}")
     if not yes:
         return Decided(plan, sha256, None, f"refused on the terminal of {signer.name}; nothing was sent")
     approval = _signed(arguments, plan, sha256, signer)
@@ -183,20 +170,6 @@ def _try(plan: Plan, preview: Preview, settings: Settings) -> None:
     show("\n".join(map(one_line, found.lines())))
     if found.preview_sha256 != preview_sha256(preview):
         show("! that was another preview than the one above: answer n, and run approve again")
-
-
-def _answered(
-    arguments: Namespace, plan: Plan, settings: Settings, offer: Callable[[], None] | None = None
-) -> tuple[Signer, bool]:
-    """Return who answers, and whether the answer is yes. `offer` rehearses the plan, where that may be asked for."""
-    if arguments.yes:
-        return _lab_signer(plan, settings), True
-    if not sys.stdin.isatty():
-        raise CommandError(
-            "the approval is missing: this is no terminal to ask on; run the command on one", Exit.NOT_APPROVED
-        )
-    signer = _signer(arguments.key, plan, settings)
-    return signer, _asked(plan, signer, offer)
 
 
 def _signed(arguments: Namespace, plan: Plan, sha256: str, signer: Signer) -> Approval:
@@ -224,22 +197,6 @@ def _style(line: str) -> str:
     return {"+": "green", "-": "red"}.get(line[:1], "yellow" if line.startswith("  !") else "")
 
 
-def _asked(plan: Plan, signer: Signer, offer: Callable[[], None] | None) -> bool:
-    """Ask until the answer is a clear one; the end of the input is a no."""
-    choices = "[y/n]" if offer is None else "[y/n, r: rehearse it first]"
-    while True:
-        sys.stderr.write(f"Approve plan {plan.id[:12]} as {signer.name}? {choices} ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline()
-        if offer is not None and answer.strip().lower() in ("r", "rehearse"):
-            offer()
-            continue
-        if answer.strip().lower() in ("y", "yes"):
-            return True
-        if not answer or answer.strip().lower() in ("n", "no"):
-            return False
-
-
 def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: str) -> Decided:
     """Record a refusal and take back approvals of the plan that were not used."""
     withdrawn = withdraw(settings.state, plan.id, lambda nonce: journal.spent_by(nonce) is not None)
@@ -260,41 +217,3 @@ def _deny(plan: Plan, sha256: str, settings: Settings, journal: Journal, why: st
 
 def _audit(settings: Settings, journal: Journal) -> Audit:
     return Audit(settings.state, WallClock(), journal)
-
-
-def _lab_matches(plan: Plan, lab: Path | None) -> bool:
-    if lab is None:
-        return False
-    try:
-        return clusters_of(plan) == frozenset({lab_cluster(lab)})
-    except KeyFileError:
-        # No lab runs there, so it is not the plan's cluster.
-        return False
-
-
-def _lab_signer(plan: Plan, settings: Settings) -> Signer:
-    """Return the lab's own key, which signs for the lab's own cluster only."""
-    if settings.lab is None or not _lab_matches(plan, settings.lab):
-        raise CommandError(
-            "--yes is for plans on a running lab; for this cluster a person answers on a terminal", Exit.NOT_APPROVED
-        )
-    if LAB not in principals(settings.state, settings.lab):
-        raise CommandError(
-            "the key of this lab was revoked (`midwatch keys revoke lab`): sign with a key of your own",
-            Exit.NOT_APPROVED,
-        )
-    return Signer(LAB, private_key(settings.lab / "lab.key"))
-
-
-def _signer(name: str | None, plan: Plan, settings: Settings) -> Signer:
-    folder = key_folder(settings.state)
-    names = sorted(file.stem for file in folder.glob("*.key"))
-    if name is None and not names and _lab_matches(plan, settings.lab):
-        return _lab_signer(plan, settings)
-    if name is None and len(names) != 1:
-        how = "make one with `midwatch keys new NAME`" if not names else f"choose with --key: {', '.join(names)}"
-        raise CommandError(f"there {'is no key' if not names else 'are several keys'} to sign with: {how}")
-    chosen = names[0] if name is None else name
-    if chosen not in approvers(settings.state):
-        raise CommandError(f"{chosen} is no approver here: approvers.toml lists those who are")
-    return Signer(chosen, private_key(folder / f"{chosen}.key", lambda: getpass.getpass(f"Passphrase of {chosen}: ")))

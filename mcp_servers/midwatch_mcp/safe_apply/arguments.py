@@ -88,6 +88,14 @@ def configure_change(parser: argparse.ArgumentParser) -> None:
     found.add_argument("change", metavar="CHANGE", nargs="?", help="one change, a stuck one too (default: all)")
     _json(found)
 
+    found = verbs.add_parser("settle", help="say how a stuck change stands, once you have looked; verifies nothing")
+    found.add_argument("change", metavar="CHANGE")
+    found.add_argument("--as", dest="found", choices=("applied", "undone"), required=True, help="what you found")
+    found.add_argument("--reason", metavar="TEXT", required=True, help="what you looked at; stands in the audit")
+    found.add_argument("--key", metavar="NAME", help="sign as this principal (default: the only key there is)")
+    found.add_argument("--yes", action="store_true", help="sign without asking; for a running lab only")
+    _json(found)
+
     found = verbs.add_parser("undo", help="draft a new plan that undoes a verified change")
     found.add_argument("change", metavar="CHANGE")
     _json(found)

@@ -7,6 +7,7 @@ from typing import Any
 from midwatch_contracts.clock import WallClock
 from midwatch_contracts.command import Settings
 from midwatch_contracts.exit_codes import Exit
+from midwatch_contracts.plan import Change
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply import plans_cli
 from midwatch_mcp.safe_apply.answering import Verb, answer, dump, open_journal, run_verb
@@ -15,6 +16,7 @@ from midwatch_mcp.safe_apply.as_git.plans import in_git
 from midwatch_mcp.safe_apply.rehearsal.commanding import rehearse
 from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.render import one_line, plan_text
+from midwatch_mcp.safe_apply.settling import settle
 from midwatch_mcp.safe_apply.waiting import waiting_plans
 
 
@@ -31,6 +33,7 @@ def change(arguments: Namespace, settings: Settings) -> int:
         "apply": plans_cli.apply,
         "recover": plans_cli.recover,
         "undo": plans_cli.undo,
+        "settle": settle,
     }
     return run_verb(verbs, arguments, settings)
 
@@ -49,7 +52,9 @@ def _list(arguments: Namespace, settings: Settings) -> int:
         for one in waiting
     ]
     changes = [record.change for record in records]
-    lines += [_line(one.plan_id, one.change_id, one.state, titles.get(one.plan_id, "")) for one in changes]
+    lines += [
+        _line(one.plan_id, one.change_id, one.state, titles.get(one.plan_id, ""), _settled(one)) for one in changes
+    ]
     data = {
         "plans": [
             {
@@ -65,6 +70,10 @@ def _list(arguments: Namespace, settings: Settings) -> int:
     }
     answer(arguments, data, "\n".join(lines) if len(lines) > 1 else "no plans and no changes")
     return Exit.OK
+
+
+def _settled(one: Change) -> str:
+    return "" if one.settled is None else f"settled as {one.settled.found} by {one.settled.by}, unverified"
 
 
 def _line(plan_id: str, change_id: str, state: str, title: str, says: str = "") -> str:

@@ -215,11 +215,11 @@ class Envelope:
         ended: list[Change] = []
         for record in records:
             known = record.change
-            if known.state in TERMINAL_STATES and known.state != "stuck":
+            if known.settled is not None or (known.state in TERMINAL_STATES and known.state != "stuck"):
+                settled = "" if known.settled is None else f", and was settled as {known.settled.found}"
+                why = f"{known.change_id} is {known.state}{settled}: there is nothing to recover"
                 with self._admission.audited("recover", known.change_id):
-                    raise RefusedChangeError(
-                        "state", f"{known.change_id} is {known.state}: there is nothing to recover"
-                    )
+                    raise RefusedChangeError("state", why)
             await self._carried(self.journal.plan(known.plan_id), known.change_id)
             await self.join(known.plan_id)
             ended.append(self.journal.record(known.change_id).change)

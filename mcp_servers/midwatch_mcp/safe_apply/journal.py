@@ -22,12 +22,13 @@ from midwatch_contracts.plan import (
     OperationState,
     Plan,
     Preview,
+    Settlement,
     check_plan,
     preview_sha256,
 )
 from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
 from midwatch_mcp.safe_apply.expected import Expected
-from midwatch_mcp.safe_apply.owed import Line, owe, state_line
+from midwatch_mcp.safe_apply.owed import Line, owe, settled_line, state_line
 from midwatch_mcp.safe_apply.schema import migrate
 
 _FOLLOWS: dict[ChangeState, frozenset[ChangeState]] = {
@@ -211,6 +212,21 @@ class Journal:
             owe(db, state_line(moved), now)
         return moved
 
+    def settle(self, settlement: Settlement, *, now: float) -> Change:
+        """Keep what a person found of a stuck change, once; its state stays what it is.
+
+        Raises:
+            RefusedChangeError: it is not stuck, or was settled.
+        """
+        with self.transaction("settle") as db:
+            change = self.record(settlement.change_id).change
+            refuse_settling(change)
+            settled = change.model_copy(update={"settled": settlement})
+            _update(db, settled)
+            _step(db, change.change_id, now, "settled", {"found": settlement.found, "by": settlement.by})
+            owe(db, settled_line(settlement), now)
+        return settled
+
     def operation(
         self, change_id: str, operation: str, state: str, *, now: float, body: Mapping[str, Any] | None = None
     ) -> None:
@@ -279,6 +295,22 @@ class Journal:
             "SELECT body FROM observations WHERE change_id = ? ORDER BY seq DESC LIMIT ?", (change_id, limit)
         ).fetchall()
         return [Observation.model_validate_json(body) for (body,) in reversed(rows)]
+
+
+def refuse_settling(change: Change) -> None:
+    """Refuse to settle what is not stuck, or was settled.
+
+    Raises:
+        RefusedChangeError: with what it is.
+    """
+    if change.state != "stuck":
+        raise RefusedChangeError(
+            "state", f"{change.change_id} is {change.state}: only a stuck change is settled by a person's word"
+        )
+    if change.settled is not None:
+        raise RefusedChangeError(
+            "state", f"{change.change_id} was settled as {change.settled.found} by {change.settled.by} already"
+        )
 
 
 def _dump(model: Plan | Preview | Change | Approval) -> str:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change
+from midwatch_contracts.plan import TERMINAL_STATES, Approval, Change, Settlement
 
 
 class Line(NamedTuple):
@@ -50,3 +50,10 @@ def approved_line(approval: Approval) -> Line:
     """Return the line of an approval: who approved what."""
     fields = ("preview_sha256", "approver", "method", "attested", "nonce", "expires")
     return Line("approved", approval.plan_id, {name: getattr(approval, name) for name in fields})
+
+
+def settled_line(settlement: Settlement) -> Line:
+    """Return the line of a settlement: who says that it is how."""
+    fields = ("found", "reason", "by", "signature")
+    body = {name: getattr(settlement, name) for name in fields}
+    return Line("settled", settlement.change_id, {"plan": settlement.plan_id, **body})

@@ -106,7 +106,12 @@ def change_lines(one: Change) -> list[str]:
     """Return a change as a person reads it."""
     states = ", ".join(f"{operation.id} {operation.state}" for operation in one.operations)
     head = f"{one.change_id} of plan {one.plan_id[:12]}: {one.state} ({states})"
-    return [head, f"  {one_line(one.note)}"] if one.note else [head]
+    lines = [head, f"  {one_line(one.note)}"] if one.note else [head]
+    settled = one.settled
+    if settled is not None:
+        said = f"settled as {settled.found} by {settled.by}, {settled.at}, unverified: {one_line(settled.reason)}"
+        lines.append(f"  {said}")
+    return lines
 
 
 def _entry_lines(one: OperationEntry) -> list[str]:
