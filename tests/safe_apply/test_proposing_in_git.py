@@ -76,6 +76,7 @@ def test_list_and_show_tell_it_and_nobody_approves_or_applies_it(
     shown = capsys.readouterr().out
     assert f"on branch midwatch/{plan[:12]}" in shown
     assert "git.edit of chat.yaml in " in shown
+    assert "Changes in Git, preview" in shown
     for verb in ("approve", "preview"):
         with pytest.raises(CommandError, match="approved by merging the branch") as caught:
             desk.run(verb, plan)
@@ -144,13 +145,15 @@ def test_credentials_are_in_no_text(desk: GitDesk, capsys: pytest.CaptureFixture
         (op("patch", type="json", patch=[{"op": "remove", "path": "/spec/none"}]), "does not fit", 2),
         (op("patch", type="merge", patch={"spec": {"template": {"spec": {"hostNetwork": True}}}}), "hostNetwork", 4),
         (op("set_env", container="engine", env={"API_TOKEN": "x"}), "secret", 2),
+        (op("set_image", obj="odd", images={"engine": "x:1"}), "not of the form that its kind has", 2),
     ],
 )
 def test_what_cannot_be_done_in_git_is_refused_with_the_reason_and_leaves_nothing(
     desk: GitDesk, operation: dict[str, Any], says: str, code: int
 ) -> None:
     dns = CHAT.replace("name: chat ", "name: dns ").replace("namespace: llm", "namespace: kube-system")
-    desk.commit({"chat.yaml": CHAT, "dns.yaml": dns})
+    odd = OTHER.replace("other", "odd").replace("{replicas: 1}", "{template: [1]}")
+    desk.commit({"chat.yaml": CHAT, "dns.yaml": dns, "odd.yaml": odd})
     before = desk.surroundings()
     with pytest.raises(CommandError, match=says) as caught:
         desk.propose(operation)

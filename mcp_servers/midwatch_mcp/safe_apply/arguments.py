@@ -107,6 +107,18 @@ def _configure_git(parser: argparse.ArgumentParser) -> None:
     found.add_argument(
         "--path", metavar="PATH", help="the file, folder or kustomize overlay that the objects are in, as seen from DIR"
     )
+    found.add_argument(
+        "--values",
+        metavar="FILE",
+        help="change the values of a Helm chart in FILE, as seen from DIR, instead of manifests",
+    )
+    found.add_argument(
+        "--set-key",
+        metavar="FIELD=KEY",
+        action="append",
+        default=[],
+        help="with --values: the key that makes a field, as spec.replicas=replicaCount or containers[NAME].image=image",
+    )
     found.add_argument("--base", metavar="REF", help="the commit to build on (default: HEAD)")
     found.add_argument("--branch", metavar="NAME", help="the new branch (default: midwatch/PLAN)")
     found.add_argument("--author", metavar="AUTHOR", help='"NAME <MAIL>" (default: as Git is configured)')

@@ -16,16 +16,20 @@ from midwatch_mcp.errors import ServersError
 from midwatch_mcp.os_user import os_user
 from midwatch_mcp.safe_apply.answering import answer, dump, open_journal
 from midwatch_mcp.safe_apply.approving import policy_of, show
+from midwatch_mcp.safe_apply.as_git.manifests import Files
 from midwatch_mcp.safe_apply.as_git.merge_request import ClusterSays
-from midwatch_mcp.safe_apply.as_git.proposal import Desk, GitProposal, Options, propose_in_git, sha256_of
+from midwatch_mcp.safe_apply.as_git.outcome import Wanted
+from midwatch_mcp.safe_apply.as_git.proposal import Carry, Desk, GitProposal, Options, propose_in_git, sha256_of
+from midwatch_mcp.safe_apply.as_git.values import Way, parsed_keys, through_values
 from midwatch_mcp.safe_apply.as_git.ways import carried
+from midwatch_mcp.safe_apply.as_git.written import Edited
 from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.drafting import Draft, parse_draft
 from midwatch_mcp.safe_apply.opening import open_envelope
 from midwatch_mcp.safe_apply.render import one_line
 from midwatch_mcp.settings import ServerSettings
 
-_ONLY_GIT = ("repo", "path", "base", "branch", "author", "body", "no_cluster")
+_ONLY_GIT = ("repo", "path", "values", "set_key", "base", "branch", "author", "body", "no_cluster")
 _ASK_S = 20.0
 """How long the cluster is waited for; the commit does without."""
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f]+?) *<(?P<mail>[^<>\s]+)>")
@@ -51,13 +55,40 @@ def propose(raw: Mapping[str, Any], arguments: Namespace, settings: Settings) ->
         branch=arguments.branch,
         author=_author(arguments.author),
     )
-    cluster = ClusterSays(None, "it was not asked (--no-cluster)") if arguments.no_cluster else _asked(draft, settings)
+    cluster = ClusterSays(None, "it was not asked (--no-cluster)") if arguments.no_cluster else asked(draft, settings)
     with closing(open_journal(settings)) as journal:
         audit = Audit(settings.state, WallClock(), journal)
         desk = Desk(journal, audit, WallClock(), policy_of(settings), os_user())
-        proposal = propose_in_git(draft, options, partial(carried, under=arguments.path), desk, cluster)
+        proposal = propose_in_git(draft, options, _way(arguments, cluster), desk, cluster)
     _tell(arguments, proposal)
     return Exit.OK
+
+
+def _way(arguments: Namespace, cluster: ClusterSays) -> Carry:
+    """Return the way into the files that was asked for."""
+    if arguments.values is None:
+        if arguments.set_key:
+            raise CommandError("--set-key is for --values FILE")
+        return partial(carried, under=arguments.path)
+    if arguments.path is not None:
+        raise CommandError("--path is for manifests, and --values for a chart: give one of the two")
+    keys = parsed_keys(arguments.set_key)
+
+    def carry(files: Files, one: Wanted) -> Edited:
+        way = Way(files.repository.relative(arguments.values), keys)
+        return through_values(files, way, one, partial(_present, cluster))
+
+    return carry
+
+
+def _present(cluster: ClusterSays, one: Wanted, where: str) -> list[Any]:
+    """Return what the cluster says that a field is now, by the last part of its name; `[]` where it does not."""
+    last = where.rpartition(".")[2]
+    diffs = () if cluster.preview is None else cluster.preview.diffs
+    found = [
+        old for diff in diffs if diff.operation == one.id for at, old, _ in diff.changes if at.endswith(f"/{last}")
+    ]
+    return found if len(found) == 1 and isinstance(found[0], str | int) else []
 
 
 def _author(text: str | None) -> tuple[str, str] | None:
@@ -69,7 +100,7 @@ def _author(text: str | None) -> tuple[str, str] | None:
     return found["name"], found["mail"]
 
 
-def _asked(draft: Draft, settings: Settings) -> ClusterSays:
+def asked(draft: Draft, settings: Settings) -> ClusterSays:
     """Return what the cluster says to a draft, or why it says nothing: no commit fails for that."""
 
     async def ask() -> ClusterSays:

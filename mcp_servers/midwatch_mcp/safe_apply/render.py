@@ -7,6 +7,7 @@ from typing import Any
 
 from midwatch_contracts.expectations import describe
 from midwatch_contracts.plan import Diff, Operation, Plan, Preview, Reach
+from midwatch_mcp.safe_apply.as_git.plans import in_git
 from midwatch_mcp.safe_apply.masking import masked
 from midwatch_mcp.safe_apply.preview import target_text
 
@@ -66,10 +67,10 @@ def plan_text(plan: Plan, preview: Preview, sha256: str, rehearsal: Sequence[str
         "Operations",
         *(f"  {line}" for operation in plan.operations for line in operation_lines(operation)),
         "",
-        "Expected, else it is undone",
+        "Expected once it is merged and applied" if in_git(plan) else "Expected, else it is undone",
         *(f"  {one_line(describe(expectation))}" for expectation in plan.expect),
         "",
-        f"Changes by dry run, preview {sha256}",
+        f"Changes {'in Git' if in_git(plan) else 'by dry run'}, preview {sha256}",
         *(visible(diff.unified) or _hidden(diff) for diff in preview.diffs),
     ]
     if preview.owners:

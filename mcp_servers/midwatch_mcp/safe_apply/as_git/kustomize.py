@@ -30,6 +30,8 @@ _UNFOLLOWED = (
 )
 _REMOTE = re.compile(r"^[a-z+]+://|^git@|^[^/]+\.[a-z]+/.+\?|^github\.com/")
 _DEEPEST = 16
+_QUANTIFIER = re.compile(r"[*+{]")
+_QUANTIFIERS = 3
 _POD_LISTS = ("containers", "initContainers")
 
 Json = dict[str, Any]
@@ -192,10 +194,20 @@ def matches(patch: Any, target: Json | None, value: Json, manifest: Manifest) ->
         "namespace": (manifest.namespace, str(shown.get("namespace", ""))),
     }
     return all(
-        any(re.fullmatch(str(target[field]), name) for name in names)
-        for field, names in found.items()
-        if target.get(field)
+        any(_chosen(str(target[field]), name) for name in names) for field, names in found.items() if target.get(field)
     )
+
+
+def _chosen(pattern: str, name: str) -> bool:
+    """Say whether a pattern of a repository takes a name in. One that could take for ever is not followed."""
+    if len(_QUANTIFIER.findall(pattern)) > _QUANTIFIERS or re.search(r"\)[*+{]", pattern):
+        raise GitError(f"a patch of the kustomization chooses by {pattern[:60]!r}, which is not followed here")
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error as error:
+        raise GitError(
+            f"a patch of the kustomization chooses by {pattern[:60]!r}, which is no pattern: {error}"
+        ) from error
 
 
 def _names(patch: Json, shown: Json, manifest: Manifest) -> bool:

@@ -12,6 +12,7 @@ from midwatch_contracts.expectations import describe
 from midwatch_contracts.plan import Plan, Preview, Reach
 from midwatch_mcp.safe_apply.as_git.repository import Committed
 from midwatch_mcp.safe_apply.as_git.written import Edited
+from midwatch_mcp.safe_apply.git_owners import ADVICE
 from midwatch_mcp.safe_apply.render import one_line, visible
 
 _SUBJECT = 72
@@ -70,7 +71,13 @@ def merge_request(plan: Plan, preview: Preview, edits: Sequence[Edited], made: C
     lines += [*(f"- {code(reason)}" for reason in reasons), *([""] if reasons else [])]
     lines += ["## Reach", "", *_reach(cluster), "", "## What to expect", ""]
     lines += [f"- {code(describe(expectation))}" for expectation in plan.expect]
-    lines += ["", "## How to undo", "", f"`git revert {made.commit}` on the branch that this is merged into.", ""]
+    lines += [
+        "",
+        "## How to undo",
+        "",
+        f"`git revert {made.commit}` on the branch that this is merged into (squashed: of the commit it became).",
+        "",
+    ]
     lines += [f"Plan {code(plan.id)}, branch {code(made.branch)}. Proposed by Midwatch; nothing was applied."]
     return "\n".join(lines) + "\n"
 
@@ -100,6 +107,8 @@ def _reach(cluster: ClusterSays) -> Iterator[str]:
     yield ""
     yield from (f"- {line}" for one in preview.blast.reach for line in _reach_lines(one))
     for warning in preview.warnings:
+        if ADVICE in warning:
+            continue  # it is followed here
         yield f"- {code(warning)}"
     for diff in preview.diffs:
         yield from ("", f"{code(diff.target)} on the cluster:", "", *fenced(diff.unified or "hidden values", "diff"))

@@ -63,7 +63,7 @@ def through_overlay(files: Files, layer: Layer, one: Wanted) -> Edited:
     here, old = everything[at], before[at]
     new = outcome(one, old)
     how = _write(files, here, (old, new), everything, one)
-    after = [rendered(files, other) for other in _anew(files, layer)]
+    after = [rendered(files, other) for other in reach(files, layer)]
     wanted = [new if number == at else value for number, value in enumerate(before)]
     wrong = [value for value, want in zip(after, wanted, strict=True) if not _alike(value, want)]
     if wrong:
@@ -87,10 +87,6 @@ def _is_it(other: Reached, value: Json, one: Wanted) -> bool:
     spaces = (one.target.namespace, "", None)
     named = metadata.get("name") == one.target.name and metadata.get("namespace") in spaces
     return named and is_about(other.manifest, one.target)
-
-
-def _anew(files: Files, layer: Layer) -> list[Reached]:
-    return list(reach(files, layer))
 
 
 def _write(files: Files, here: Reached, values: tuple[Json, Json], everything: list[Reached], one: Wanted) -> str:

@@ -1,7 +1,8 @@
 """From a draft to a plan that is a commit on a new branch. Nothing is applied, and nothing is pushed."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,14 +91,25 @@ def propose_in_git(draft: Draft, options: Options, carry: Carry, desk: Desk, clu
             raise RefusedChangeError("autonomy", f"{said} drafts no plans: raise autonomy in the policy")
         checked(draft)
         files = Files(Repository(options.repo, options.base))
-        edits = [carry(files, one) for one in _each_once(draft, desk.clock)]
+        with _well_formed():
+            edits = [carry(files, one) for one in _each_once(draft, desk.clock)]
+            judged = _judged(edits, desk.policy)
         plan = _plan(draft, files, edits, desk.clock)
-        judged = _judged(edits, desk.policy)
         preview = _preview(plan, edits, judged, cluster)
     with desk.audit.refusals("propose", plan.id):
         if preview.risk == "forbidden":
             raise RefusedChangeError("forbidden", f"the plan is refused: {'; '.join(judged.said())}")
         return _committed(plan, preview, files, edits, (options, desk, cluster))
+
+
+@contextmanager
+def _well_formed() -> Generator[None]:
+    """Say of files that are not of the shape of a manifest, a kustomization or values that they are not."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
+        # Files are somebody else's, and what has another shape than its kind breaks where it is first looked at.
+        raise GitError(f"a file is not of the form that its kind has: {error}") from error
 
 
 def _each_once(draft: Draft, clock: Clock) -> list[Wanted]:

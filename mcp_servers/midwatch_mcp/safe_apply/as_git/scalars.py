@@ -65,7 +65,7 @@ def plain_is_safe(text: str, *, flow: bool) -> bool:
         or text.startswith("---")
     ):
         return False
-    if flow and (_INDICATORS & set(text) or text[0] in "?-:" or ":" in text):
+    if flow and (_INDICATORS & set(text) or text[0] in "?:" or ":" in text):
         return False
     try:
         return resolved(text) == text and not _DOUBTFUL.fullmatch(text)
