@@ -439,3 +439,8 @@ async def test_an_adapter_is_judged_by_where_it_comes_from(
 async def test_a_history_that_would_be_deleted_is_dangerous(world: World) -> None:
     judged = await world.envelope.judge(drafted(patch({"spec": {"revisionHistoryLimit": 0}})))
     assert judged.risk == "dangerous"
+
+
+async def test_the_revision_that_a_controller_wrote_makes_no_change_dangerous(world: World) -> None:
+    world.cluster.put(deployment("router", annotations={"deployment.kubernetes.io/revision": "3"}))
+    assert (await world.propose(scale())).preview.risk == "change"

@@ -142,8 +142,9 @@ def _judge_object(
     diff: Diff,
     policy: Policy,
 ) -> None:
-    before, after = values
-    judge_findings(judged, findings(cleaned(before) if before else {}, after, policy.images), policy)
+    # `after` has no controller's annotations; left in `before`, they would count as taken away.
+    before, after = cleaned(values[0]) if values[0] else {}, values[1]
+    judge_findings(judged, findings(before, after, policy.images), policy)
     keys = touched_keys(before, after) if after else []
     judge_findings(judged, key_findings(keys, policy.inert), policy)
     for name in policy.untouched(keys):
