@@ -124,6 +124,7 @@ def test_credentials_are_in_no_text(desk: GitDesk, capsys: pytest.CaptureFixture
     assert "canary-1" in desk.proposed("chat.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "says", "code"),
     [
@@ -162,6 +163,7 @@ def test_what_cannot_be_done_in_git_is_refused_with_the_reason_and_leaves_nothin
     assert desk.surroundings() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "words", "says"),
     [

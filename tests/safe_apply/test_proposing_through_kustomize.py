@@ -63,6 +63,7 @@ TREE: dict[str, str | bytes] = {
     "overlays/staging/kustomization.yaml": "resources: [../../base]\n",
 }
 PATH = ("--path", "overlays/prod")
+pytestmark = pytest.mark.slow  # a repository and a dozen calls of git each
 
 
 @pytest.fixture

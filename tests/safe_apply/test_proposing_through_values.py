@@ -30,6 +30,7 @@ autoscaling: {minReplicas: 1, maxReplicas: 4}
 """
 WAY = ("--values", "charts/values.yaml")
 ENGINE = "containers[engine]"
+pytestmark = pytest.mark.slow  # a repository and a dozen calls of git each
 
 
 @pytest.fixture
