@@ -89,6 +89,22 @@ ON_CHAT: dict[str, tuple[Json, str]] = {
     "another probe": (engine(readinessProbe={"periodSeconds": 5}), "change"),
     "no time to end": (pod(terminationGracePeriodSeconds=0), "dangerous"),
     "one node": (pod(nodeSelector={"kubernetes.io/hostname": "n1"}), "dangerous"),
+    "a container less": (
+        pod(
+            containers=[
+                {
+                    "name": "engine",
+                    "image": "engine:1",
+                    "command": LINE[:1],
+                    "args": LINE[1:],
+                    "readinessProbe": PROBE,
+                    "ports": [{"containerPort": 8000}],
+                }
+            ]
+        ),
+        "dangerous",
+    ),
+    "a gate before the pods": (pod(schedulingGates=[{"name": "example.com/never"}]), "dangerous"),
     "a surge": (spec(strategy={"rollingUpdate": {"maxSurge": "1000%"}}), "dangerous"),
 }
 
@@ -109,6 +125,8 @@ async def test_what_an_engine_runs_on_is_seen(world: World, what: str) -> None:
         ({"minAvailable": "90%"}, {"minAvailable": "80%"}, "change"),
         ({"maxUnavailable": "10%"}, {"maxUnavailable": "99%"}, "dangerous"),
         ({"maxUnavailable": "10%"}, {"maxUnavailable": "20%"}, "change"),
+        ({"maxUnavailable": 1}, {"maxUnavailable": 0}, "dangerous"),
+        ({"minAvailable": "90%"}, {"minAvailable": "100%"}, "dangerous"),
         ({"minAvailable": "50%"}, {"minAvailable": 1}, "dangerous"),
     ],
 )

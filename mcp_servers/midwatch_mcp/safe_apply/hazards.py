@@ -25,6 +25,8 @@ def findings(before: Mapping[str, Any], after: Mapping[str, Any], images: Iterab
     for place, container in new.items():
         was = old.get(place, {})
         found += container_findings(place, was, container, images)
+    for place in old.keys() - new.keys() if after else ():
+        found.append(Finding("dangerous", f"{place} goes, and what it did for the others: a proxy, a guard, a log"))
     return list(dict.fromkeys(found))
 
 

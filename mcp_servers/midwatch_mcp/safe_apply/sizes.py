@@ -41,6 +41,8 @@ def _budget(diff: Diff, before: Mapping[str, Any], limits: Limits) -> Iterator[s
     least, most = (after.get(f"/spec/{name}", held[name]) for name in ("minAvailable", "maxUnavailable"))
     if least in (0, "0%") or most == "100%" or (least is None and most is None):
         yield "the disruption budget would allow every pod to go at once"
+    if most in (0, "0%") or least == "100%":
+        yield "the disruption budget would let no pod go, so that no node of theirs can be drained"
     for name, old in held.items():
         new = after.get(f"/spec/{name}", old)
         if type(old) is not type(new):
