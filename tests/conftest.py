@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import ssl
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 from hypothesis import settings
 
@@ -19,9 +22,25 @@ HEAVY = ("slow", "original", "kubectl", "packaging", "outside")
 
 
 def pytest_configure() -> None:
+    _leave_the_systems_certificates()
     # A shell has what it runs in the background ignore Ctrl-C, and all that the tests start would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave_the_systems_certificates() -> None:
+    """Read them never: 30 ms for each client that is made, and nobody whom a test speaks to in this process has one."""
+    load, theirs = ssl.SSLContext.load_verify_locations, certifi.where()
+
+    def load_verify_locations(self: ssl.SSLContext, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        if cafile != theirs:
+            load(self, cafile, capath, cadata)
+
+    def load_default_certs(self: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
+        del self, purpose
+
+    ssl.SSLContext.load_verify_locations = load_verify_locations
+    ssl.SSLContext.load_default_certs = load_default_certs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

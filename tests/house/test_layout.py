@@ -59,3 +59,9 @@ def test_importing_every_package_writes_nothing_and_starts_nothing() -> None:
     code = f"import threading, {names}; assert threading.active_count() == 1"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_make_demo_starts_the_demo_with_what_it_is_given() -> None:
+    words = ["make", "--dry-run", "--directory", str(ROOT), "demo", "ARGS=--yes --json out.json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert any(line.endswith("/bin/midwatch demo --yes --json out.json") for line in done.stdout.splitlines())

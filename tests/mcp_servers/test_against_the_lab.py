@@ -1,9 +1,6 @@
 """The tools against a real lab: a Kubernetes API, pods that are serving processes, and metrics scraped from them."""
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
@@ -16,6 +13,7 @@ from midwatch_contracts.command import Settings
 from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.settings import ServerSettings
 from midwatch_mcp.testing.caller import ERAS, Caller
+from safe_apply_lab import running_lab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 NAMESPACE, NAME, REPLICAS = "tools", "parrot", 2
@@ -61,23 +59,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Generator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    words = [sys.executable, "-m", "midwatch_lab", "up", "--dir", str(folder), "--json", "--exit-with-stdin"]
-    with (folder / "stderr").open("wb") as errors:
-        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "stderr").read_text("utf-8")
-            yield json.loads(line)
-        finally:
-            process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess] (a pipe, as asked for above)
-            try:
-                process.wait(30)
-            finally:
-                process.kill()
-                process.wait()
-                process.stdout.close()  # pyright: ignore[reportOptionalMemberAccess] (a pipe, as asked for above)
+    with running_lab(tmp_path_factory.mktemp("lab")) as facts:
+        yield facts
 
 
 @pytest.fixture(scope="module")

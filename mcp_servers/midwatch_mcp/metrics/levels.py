@@ -13,7 +13,8 @@ False alarms, the share of quiet series of 60 (240) samples in which any change 
 independent noise 1.5 % (1.7 %), AR(1) of 0.5 4.2 % (1.8 %), of 0.8 4.4 % (1.7 %), of 0.95 4.0 % (1.2 %), a sliding mean
 of ten 1.9 % (0.2 %), Pareto tails of 1.2 1.5 % (1.4 %), one sample in ten at 1 and the rest at 0 1.3 % (1.8 %). Found
 of shifts by three deviations of AR(1) of 0.3: the last 30 samples 95 % (99 %), the last 15 88 % (91 %), the last 8 40 %
-(14 %). tests/mcp_servers/test_levels.py holds them. A steady slope has no level, and shows as changes.
+(14 %). On fewer series, tests/mcp_servers/test_levels.py holds the alarms of each noise under one in twenty, and what
+is found of the last 30 (20, 15) samples of 60 to 90 % (80 %, 75 %). A steady slope has no level, and shows as changes.
 """
 
 import math
