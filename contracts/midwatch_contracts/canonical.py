@@ -95,9 +95,14 @@ def _written_alike(value: Any) -> bool:
         return _SMALL < abs(value) < _LARGE and not value.is_integer()
     if kind is list:
         return _PLAIN.issuperset(map(type, value)) or all(map(_written_alike, value))
-    if kind is dict:
-        return all(type(key) is str and key.isascii() for key in value) and all(map(_written_alike, value.values()))
-    return False
+    return kind is dict and _fields_written_alike(value)
+
+
+def _fields_written_alike(value: dict[Any, Any]) -> bool:
+    for key, item in value.items():
+        if type(key) is not str or not key.isascii() or not (type(item) in _PLAIN or _written_alike(item)):
+            return False
+    return True
 
 
 def canonical_bytes(value: Any) -> bytes:

@@ -28,6 +28,7 @@ LOG_FILE = "mcp-audit.jsonl"
 NAMED = 200
 """Longest name of a tool, prompt or resource in a line."""
 _NO_TRACE = "0" * 32
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class CallLog:
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append one line in a single write, so that the lines of several processes never mix."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            handle = os.open(self._file, _APPEND, 0o600)
+        except FileNotFoundError:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self._file, _APPEND, 0o600)
         try:
             os.write(handle, orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         finally:

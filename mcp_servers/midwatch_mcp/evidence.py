@@ -7,7 +7,6 @@ an id rather than a database, since several servers and the supervisor write at 
 import hashlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +19,12 @@ from midwatch_contracts.canonical import canonical_bytes
 from midwatch_contracts.evidence import EvidenceRef, evidence_id
 from midwatch_contracts.model import Model
 from midwatch_contracts.times import rfc3339
+from midwatch_mcp.drafts import Drafts
 from midwatch_mcp.errors import EvidenceError
 
 PAGE_BYTES = 16_000
 """What one page of `evidence_read` holds at most, in bytes of JSON."""
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _ID = re.compile(r"ev-[0-9a-f]{16}")
 
 
@@ -64,6 +63,7 @@ class EvidenceStore:
     def __init__(self, state: Path) -> None:
         self._blobs = state / "blobs"
         self._index = state / "evidence"
+        self._new_blobs, self._new_index = Drafts(self._blobs), Drafts(self._index)
 
     def put(
         self,
@@ -88,17 +88,17 @@ class EvidenceStore:
             truncated=truncated,
             cursor=cursor,
         )
-        entry = EvidenceEntry(
-            id=ref.id,
-            server=server,
-            tool=tool,
-            arguments=dict(arguments),
-            sha256=digest,
-            bytes=len(content),
-            at=rfc3339(time.time()),
-        )
-        _write_once(self._blobs / digest, content)
-        _write_once(self._index / f"{ref.id}.json", canonical_bytes(entry))
+        entry = {
+            "id": ref.id,
+            "server": server,
+            "tool": tool,
+            "arguments": arguments,
+            "sha256": digest,
+            "bytes": len(content),
+            "at": rfc3339(time.time()),
+        }
+        self._new_blobs.write(digest, content)
+        self._new_index.write(f"{ref.id}.json", canonical_bytes(entry))
         return ref
 
     def entry(self, evidence: str) -> EvidenceEntry:
@@ -253,22 +253,3 @@ def _short(item: Any) -> Any:
     """Return `item`, or a note of its size where it alone would fill the page: its own path reads it."""
     size = len(orjson.dumps(item))
     return item if size <= PAGE_BYTES // 2 else f"[{_type(item)} of {size} bytes: read its own path]"
-
-
-def _write_once(file: Path, content: bytes) -> None:
-    """Write a file whose name fixes its content; 0600, whole or not at all, and left alone if it is there."""
-    if file.exists():
-        return
-    draft = file.with_name(f".{secrets.token_hex(8)}")
-    try:
-        handle = os.open(draft, _NEW, 0o600)
-    except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(draft, _NEW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise

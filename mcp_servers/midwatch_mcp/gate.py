@@ -9,7 +9,8 @@ the server's middleware, with the same bounds.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -172,13 +173,9 @@ class Gate(Extension):
     ) -> tuple[Outcome, HandlerResult]:
         declaration = self._tools[params.name].declaration
         result: HandlerResult = None
-        beat = asyncio.create_task(_beat(ctx, declaration))
-        try:
+        async with _beating(ctx, declaration):
             with anyio.move_on_after(declaration.timeout_s) as limit:
                 result = await call_next(ctx)
-        finally:
-            beat.cancel()
-            await asyncio.wait({beat})
         if limit.cancelled_caught:
             text = f"{params.name} was stopped after {declaration.timeout_s:g} s: ask for less, or try again"
             return "timeout", failure(text)
@@ -196,15 +193,32 @@ class Gate(Extension):
         return "ok", result
 
 
-async def _beat(ctx: ServerRequestContext[Any, Any], declaration: ToolDeclaration) -> None:
-    """Tell a client that asked for progress how long its call has run; cancelled when the call ends."""
-    total = declaration.timeout_s
+@asynccontextmanager
+async def _beating(ctx: ServerRequestContext[Any, Any], declaration: ToolDeclaration) -> AsyncGenerator[None]:
+    """Tell a client that asked for progress how long its call has run; most calls end before the first time."""
     started = time.monotonic()
+    beats: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        beats.append(asyncio.create_task(_beat(ctx, declaration, started)))
+
+    timer = asyncio.get_running_loop().call_later(BEAT_S, begin)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for beat in beats:
+            beat.cancel()
+            await asyncio.wait({beat})
+
+
+async def _beat(ctx: ServerRequestContext[Any, Any], declaration: ToolDeclaration, started: float) -> None:
+    total = declaration.timeout_s
     while True:
-        await asyncio.sleep(BEAT_S)
         passed = time.monotonic() - started
         message = f"{declaration.name} has run for {passed:.0f} s; it is stopped after {total:g}"
         await ctx.session.report_progress(passed, total, message)
+        await asyncio.sleep(BEAT_S)
 
 
 def _name(params: Mapping[str, Any] | None) -> str:

@@ -6,12 +6,12 @@ speaks, and would refuse that handshake for good, so here it begins the connecti
 The probe may then stay without an answer, for which nobody waits.
 """
 
-from collections.abc import AsyncIterable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Protocol, cast
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest
@@ -19,11 +19,6 @@ from mcp.types import JSONRPCRequest
 from midwatch_mcp.wire import wire
 
 Incoming = SessionMessage | Exception
-Serve = Callable[
-    [MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]], Coroutine[Any, Any, None]
-]
-"""Serves one connection until its input ends."""
-
 _PROBE = "server/discover"
 _HANDSHAKE = "initialize"
 
@@ -36,52 +31,102 @@ class Outgoing(Protocol):
         ...
 
 
+class _Stream:
+    """What the SDK asks of both directions; closing one leaves what is behind it open, for a connection begun anew."""
+
+    async def aclose(self) -> None:
+        """Let go of nothing."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class Asked(_Stream):
+    """The messages of one connection. They are read where the SDK reads them: a task between costs each call a turn."""
+
+    def __init__(self, incoming: AsyncIterator[Incoming], handshake: Incoming | None) -> None:
+        self._incoming = incoming
+        self._first = handshake
+        self._probed, self._decided = False, handshake is not None
+        self.handshake: Incoming | None = None
+        """Set when the connection ended since a handshake came after nothing but probes."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Incoming:
+        if self._first is not None:
+            item, self._first = self._first, None
+            return item
+        if self.handshake is not None:
+            raise StopAsyncIteration
+        item = await anext(self._incoming)
+        if self._decided:
+            return item
+        method = _method(item)
+        if method == _HANDSHAKE and self._probed:
+            self.handshake = item
+            raise StopAsyncIteration
+        self._probed = self._probed or method == _PROBE
+        self._decided = method not in {None, _PROBE}
+        return item
+
+    async def receive(self) -> Incoming:
+        """Return the next message.
+
+        Raises:
+            EndOfStream: there are no more.
+        """
+        try:
+            return await anext(self)
+        except StopAsyncIteration:
+            raise anyio.EndOfStream from None
+
+
+class Answers(_Stream):
+    """Where the answers of one connection go."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send one.
+
+        Raises:
+            BrokenResourceError: the client is gone, which the SDK takes for the end.
+        """
+        await self._outgoing.send(item)
+
+
+Serve = Callable[[Asked, Answers], Coroutine[Any, Any, None]]
+"""Serves one connection until its input ends."""
+
+
 async def serve_stdio(serve: Serve) -> None:
     """Serve standard input and output until the input ends."""
     async with wire() as ends:
-        given = (None, None) if ends is None else cast("tuple[Any, Any]", ends)
-        async with stdio_server(*given) as (incoming, outgoing), outgoing:
-            await serve_messages(serve, incoming, outgoing)
+        if ends is not None:
+            async with aclosing(ends[0].messages()) as incoming:
+                await serve_messages(serve, incoming, ends[1])
+            return
+        async with stdio_server() as (incoming, outgoing), outgoing:
+            await serve_messages(serve, cast("AsyncIterator[Incoming]", incoming), outgoing)
 
 
-async def serve_messages(serve: Serve, incoming: AsyncIterable[Incoming], outgoing: Outgoing) -> None:
+async def serve_messages(serve: Serve, incoming: AsyncIterator[Incoming], outgoing: Outgoing) -> None:
     """Serve messages until they end; a handshake after nothing but probes begins the connection anew."""
     handshake: Incoming | None = None
     while True:
-        asked, to_serve = anyio.create_memory_object_stream[Incoming]()
-        answered, answers = anyio.create_memory_object_stream[SessionMessage]()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(serve, to_serve, answered)
-            tasks.start_soon(_pass_on, answers, outgoing)
-            async with asked:
-                handshake = await _relay(incoming, asked, handshake)
+        asked = Asked(incoming, handshake)
+        await serve(asked, Answers(outgoing))
+        handshake = asked.handshake
         if handshake is None:
             return
-
-
-async def _pass_on(answers: MemoryObjectReceiveStream[SessionMessage], outgoing: Outgoing) -> None:
-    # A client that went away is told nothing more; the end of its input ends the rest.
-    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        async with answers:
-            async for answer in answers:
-                await outgoing.send(answer)
-
-
-async def _relay(
-    incoming: AsyncIterable[Incoming], asked: MemoryObjectSendStream[Incoming], handshake: Incoming | None
-) -> Incoming | None:
-    """Pass messages on; return a handshake that came after probes alone, or None at the end."""
-    probed, decided = False, handshake is not None
-    if handshake is not None:
-        await asked.send(handshake)
-    async for item in incoming:
-        method = _method(item)
-        if method == _HANDSHAKE and probed and not decided:
-            return item
-        probed = probed or method == _PROBE
-        decided = decided or method not in {None, _PROBE}
-        await asked.send(item)
-    return None
 
 
 def _method(item: Incoming) -> str | None:

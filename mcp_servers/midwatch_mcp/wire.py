@@ -9,10 +9,15 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+import anyio
+from mcp.shared.message import SessionMessage
+from mcp.types import jsonrpc_message_adapter
+from pydantic import ValidationError
 
 LINE_BYTES = 16 * 1024 * 1024
 """What one message may measure; a longer one ends the connection."""
@@ -24,32 +29,42 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lines:
-    """What comes in, line by line."""
+    """What comes in, one message a line."""
 
     reader: asyncio.StreamReader
 
-    async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield lines until the end, or until one is too long."""
+    async def messages(self) -> AsyncGenerator[SessionMessage | Exception]:
+        """Yield messages, or why a line is none, until the end or until one is too long."""
         try:
             while line := await self.reader.readline():
-                yield line.decode("utf-8", errors="replace")
+                text = line.decode("utf-8", errors="replace")
+                try:
+                    message = jsonrpc_message_adapter.validate_json(text, by_name=False)
+                except ValidationError as error:
+                    yield error
+                else:
+                    yield SessionMessage(message)
         except ValueError:
             log.error("a message of more than %d bytes came in: the connection ends here", LINE_BYTES)  # noqa: TRY400 (the reader's own words say less)
 
 
 @dataclass(frozen=True)
 class Sink:
-    """Where answers go."""
+    """Where answers go, one a line."""
 
     writer: asyncio.StreamWriter
 
-    async def write(self, text: str) -> None:
-        """Hand text on."""
-        self.writer.write(text.encode())
+    async def send(self, item: SessionMessage, /) -> None:
+        """Hand a message on, and wait until the client reads, if it does not keep up.
 
-    async def flush(self) -> None:
-        """Wait until the client reads, if it does not keep up."""
-        await self.writer.drain()
+        Raises:
+            BrokenResourceError: the client reads no more.
+        """
+        self.writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        try:
+            await self.writer.drain()
+        except ConnectionError as error:
+            raise anyio.BrokenResourceError from error
 
     async def close(self) -> None:
         """Hand on what is left, to a client that still reads."""

@@ -9,9 +9,9 @@ from midwatch_mcp.redact import (
     REDACTED,
     harmless,
     redact_arguments,
-    redact_object,
     redact_text,
     secret_name,
+    stripped,
     walked,
 )
 
@@ -82,13 +82,13 @@ def test_both_forms_of_a_secret_flag_are_redacted() -> None:
 
 
 def test_a_list_of_secrets_is_redacted_item_by_item_though_items_carry_no_kind() -> None:
-    shown = redact_object({"kind": "SecretList", "apiVersion": "v1", "items": [{"data": {"a": "Yg=="}}]})
+    shown = stripped({"kind": "SecretList", "apiVersion": "v1", "items": [{"data": {"a": "Yg=="}}]})
     assert shown["items"] == [{"data": {"a": REDACTED}}]
 
 
 def test_the_object_itself_is_not_changed() -> None:
     secret = {"kind": "Secret", "apiVersion": "v1", "data": {"a": "Yg=="}}
-    redact_object(secret)
+    stripped(secret)
     assert secret["data"] == {"a": "Yg=="}
 
 

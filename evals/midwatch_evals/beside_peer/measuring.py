@@ -1,4 +1,4 @@
-"""`midwatch bench mcp`: the same questions to both servers over stdio, in turns, by the same client.
+"""`midwatch bench mcp`: the same questions to both servers over stdio, in turns, by the same bare client.
 
 The peer's own client allows itself five requests a second, so calls are made so far apart that this limit is not what
 is measured.
@@ -17,11 +17,12 @@ from typing import Any, Final, cast
 
 import orjson
 from mcp import Client, StdioServerParameters
-from mcp.types import CallToolResult, Tool
+from mcp.types import Tool
 
 from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.exit_codes import Exit
 from midwatch_contracts.figure import Figure
+from midwatch_evals.beside_peer.bare import Bare, bare
 from midwatch_evals.beside_peer.peer import fetched
 from midwatch_evals.beside_peer.pods import PODS, SICK, thousand
 from midwatch_lab.bench.sides import NAMESPACE
@@ -71,19 +72,19 @@ def _ours(state: Path, kubeconfig: Path, server: str) -> StdioServerParameters:
 
 async def _calls(ours: StdioServerParameters, theirs: StdioServerParameters, calls: int) -> Iterable[Figure]:
     async with AsyncExitStack() as stack:
-        us, them = [await stack.enter_async_context(Client(one)) for one in (ours, theirs)]
+        us, them = [await stack.enter_async_context(bare([one.command, *one.args])) for one in (ours, theirs)]
         listed: list[tuple[float, float]] = []
         got: list[tuple[float, float]] = []
         sizes = (0, 0)
         for number in range(_WARM_UP + calls):
             name = f"chat-{number * 17 % PODS:05}"
-            one, mine = await _timed(us, "kube_list", _LIST)
-            two, its = await _timed(them, "pods_list_in_namespace", {"namespace": NAMESPACE})
+            one, mine, my_size = await _apart(us, "kube_list", _LIST)
+            two, _, its_size = await _apart(them, "pods_list_in_namespace", {"namespace": NAMESPACE})
             listed.append((one, two))
             _check(mine)
-            sizes = (_size(mine), _size(its))
-            one, _ = await _timed(us, "kube_get", {**_LIST, "name": name})
-            two, _ = await _timed(them, "resources_get", {"apiVersion": "v1", **_LIST, "name": name})
+            sizes = (my_size, its_size)
+            one, _, _ = await _apart(us, "kube_get", {**_LIST, "name": name})
+            two, _, _ = await _apart(them, "resources_get", {"apiVersion": "v1", **_LIST, "name": name})
             got.append((one, two))
     return [
         _median("kube_list_go_time", listed[_WARM_UP:]),
@@ -92,30 +93,20 @@ async def _calls(ours: StdioServerParameters, theirs: StdioServerParameters, cal
     ]
 
 
-async def _timed(client: Client, tool: str, arguments: dict[str, Any]) -> tuple[float, CallToolResult]:
+async def _apart(server: Bare, tool: str, arguments: dict[str, Any]) -> tuple[float, dict[str, Any], int]:
     await asyncio.sleep(_APART_S)
-    began = time.perf_counter()
-    answer = await client.call_tool(tool, arguments)
-    took = (time.perf_counter() - began) * 1000
-    if answer.is_error:
-        raise CommandError(f"{tool} failed: {answer.content}")
-    return took, answer
+    return await server.call(tool, arguments)
 
 
-def _check(answer: CallToolResult) -> None:
+def _check(answer: dict[str, Any]) -> None:
     """Hold a list to what its reader needs: counts over all, every sick pod by name, a cursor for the rest."""
-    structured = cast("dict[str, Any]", answer.structured_content or {})
+    structured = cast("dict[str, Any]", answer.get("structuredContent") or {})
     data = cast("dict[str, Any]", structured.get("data") or {})
     named = {str(row[0]) for row in data.get("rows", [])}
     lost = sorted(set(SICK) - named)
     counted = sum(data.get("states", {}).values())
     if lost or counted != PODS or data.get("total") != PODS or not structured["evidence"]["cursor"]:
         raise CommandError(f"kube_list leaves something out: not named {lost}, counted {counted}", Exit.INTERNAL)
-
-
-def _size(answer: CallToolResult) -> int:
-    """Return the bytes of an answer as JSON-RPC carries it."""
-    return len(answer.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
 async def _starts(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx2
 
+from midwatch_evals.beside_peer.serving_pod import SERVING_STATUS, serving_pod
 from midwatch_lab import original
 from midwatch_lab.bench.sides import NAMESPACE, Side, fill
 
@@ -43,17 +44,23 @@ async def thousand(folder: Path) -> AsyncGenerator[Path]:
     with original.running(original.binaries(), folder) as found:
         options: dict[str, Any] = {"verify": original.unverified(), "headers": original.headers_of("admin")}
         async with httpx2.AsyncClient(base_url=found.url, trust_env=False, timeout=60, **options) as http:
-            await fill(Side("original", found.url, {}, found.pids, http), PODS)
+            await fill(Side("original", found.url, {}, found.pids, http), PODS, serving_pod, SERVING_STATUS)
             await asyncio.gather(*(_sicken(http, name, _ILLS[place % len(_ILLS)]) for place, name in enumerate(SICK)))
         yield found.kubeconfig(folder / "kubeconfig")
 
 
 async def _sicken(http: httpx2.AsyncClient, name: str, ill: dict[str, Any]) -> None:
-    container = {"name": "engine", "image": "midwatch/serving:0.1", "imageID": "", "ready": False, "restartCount": 3}
+    container = {
+        "name": "engine",
+        "image": "vllm/vllm-openai:v0.11.0",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 3,
+    }
     status = {
         **{key: value for key, value in ill.items() if key != "state"},
         "conditions": [{"type": "Ready", "status": "False"}],
-        "containerStatuses": [{**container, "state": ill["state"]}],
+        "containerStatuses": [{**container, "restartCount": 3, "state": ill["state"]}],
     }
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/status"
     media = {"Content-Type": "application/merge-patch+json"}

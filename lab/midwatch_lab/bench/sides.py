@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from midwatch_lab.process import LabProcess
 NAMESPACE: Final = "llm"
 _WRITERS: Final = 4
 _TIMEOUT_S: Final = 60.0
-_STATUS: Final = {
+_SMALL_STATUS: Final[Object] = {
     "phase": "Running",
     "podIP": "10.0.0.1",
     "podIPs": [{"ip": "10.0.0.1"}],
@@ -85,28 +85,7 @@ async def _side(name: str, url: str, headers: dict[str, str], pids: tuple[int, .
         yield Side(name, url, headers, pids, http)
 
 
-async def fill(side: Side, count: int) -> None:
-    """Make pods that no scheduler takes, and say of them that they run."""
-    await _send(side, "POST", NAMESPACES.path(""), {"metadata": {"name": NAMESPACE}})
-    numbers = iter(range(count))
-
-    async def write() -> None:
-        for number in numbers:
-            name = f"chat-{number:05}"
-            await _send(side, "POST", PODS.path(NAMESPACE), _pod(name, number))
-            await _send(side, "PATCH", PODS.path(NAMESPACE, name, "status"), {"status": _STATUS})
-
-    await asyncio.gather(*(write() for _ in range(_WRITERS)))
-
-
-async def _send(side: Side, method: str, path: str, body: Object) -> None:
-    media = "application/merge-patch+json" if method == "PATCH" else "application/json"
-    response = await side.http.request(method, path, json=body, headers={"content-type": media})
-    if response.is_error:
-        raise RuntimeError(f"{side.name}: {method} {path}: {response.status_code} {response.text}")
-
-
-def _pod(name: str, number: int) -> Object:
+def _small_pod(name: str, number: int) -> Object:
     container = {
         "name": "engine",
         "image": "midwatch/serving:0.1",
@@ -117,3 +96,26 @@ def _pod(name: str, number: int) -> Object:
     }
     labels = {"app.kubernetes.io/name": "chat", "tier": f"t{number % 10}"}
     return {"metadata": {"name": name, "labels": labels}, "spec": {"schedulerName": "none", "containers": [container]}}
+
+
+async def fill(
+    side: Side, count: int, pod: Callable[[str, int], Object] = _small_pod, status: Object = _SMALL_STATUS
+) -> None:
+    """Make pods that no scheduler takes, and say of them that they run: `pod` makes one by its name and number."""
+    await _send(side, "POST", NAMESPACES.path(""), {"metadata": {"name": NAMESPACE}})
+    numbers = iter(range(count))
+
+    async def write() -> None:
+        for number in numbers:
+            name = f"chat-{number:05}"
+            await _send(side, "POST", PODS.path(NAMESPACE), pod(name, number))
+            await _send(side, "PATCH", PODS.path(NAMESPACE, name, "status"), {"status": status})
+
+    await asyncio.gather(*(write() for _ in range(_WRITERS)))
+
+
+async def _send(side: Side, method: str, path: str, body: Object) -> None:
+    media = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    response = await side.http.request(method, path, json=body, headers={"content-type": media})
+    if response.is_error:
+        raise RuntimeError(f"{side.name}: {method} {path}: {response.status_code} {response.text}")

@@ -7,6 +7,7 @@ imported at the first call (0.7 s), never at `--help` or at the start of a serve
 
 import asyncio
 import importlib
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from urllib.parse import urlencode
 
 from midwatch_mcp.errors import KubeError, UnreachableError
 from midwatch_mcp.kubernetes.answers import KubeResponse, kube_error
-from midwatch_mcp.kubernetes.connection import Bounds, check_namespace, connect, placed
+from midwatch_mcp.kubernetes.connection import Bounds, Connection, check_namespace, connect, placed
 from midwatch_mcp.kubernetes.discovery import Discovery, Resource, from_aggregated, from_lists
 
 JSON = "application/json"
@@ -54,7 +55,7 @@ class KubeClient:
         self._context = context
         self._timeout_s = timeout_s
         self._bounds = bounds
-        self._api: Any = None
+        self._api: Connection | None = None
         self._opening = asyncio.Lock()
         self._discovery: Discovery | None = None
         self._discovered = 0.0
@@ -94,7 +95,7 @@ class KubeClient:
         async with self._exchange(method, path, body, JSON, None, "*/*", None, timeout_s) as answer:
             if answer.status >= _HTTP_ERROR:
                 raise kube_error(answer.status, cast("bytes", await answer.read()))
-            yield cast("AsyncIterator[bytes]", answer.response.content.iter_any())
+            yield cast("AsyncIterator[bytes]", answer.content.iter_any())
 
     @asynccontextmanager
     async def websocket(
@@ -108,19 +109,15 @@ class KubeClient:
         """
         await self._check_bounds(path)
         api = await self._open()
-        host = str(api.configuration.host)
-        url = f"ws{host.removeprefix('http')}{path}?{urlencode(query)}"
-        given: dict[str, str] = {}
-        await api.update_params_for_auth(given, [], ["BearerToken"], path, "GET", None)
-        http, multi = importlib.import_module("aiohttp"), importlib.import_module("multidict")
-        sent = multi.CIMultiDict([*given.items(), *self._bounds.headers()])
-        where = f"the Kubernetes API at {host}"
+        url = f"ws{api.host.removeprefix('http')}{path}?{urlencode(query)}"
+        sent = await api.headers({}, "GET", path)
+        http = importlib.import_module("aiohttp")
+        where = f"the Kubernetes API at {api.host}"
         try:
             async with asyncio.timeout(timeout_s):
-                if api.rest_client.pool_manager is None:  # it is made at the first request
-                    await self.request("GET", "/version")
-                pool = cast("Any", api.rest_client.pool_manager)
-                socket = await pool.ws_connect(url, headers=sent, protocols=protocols, autoping=True)
+                socket = await api.session.ws_connect(
+                    url, headers=sent, protocols=protocols, autoping=True, **api.proxy
+                )
         except http.WSServerHandshakeError as error:
             raise KubeError(error.status, "", f"{path} does not open a WebSocket: {error.message}") from error
         except http.ClientConnectorError as error:
@@ -150,18 +147,16 @@ class KubeClient:
         """Send a request, lend the answer, and turn what goes wrong on the way into UnreachableError."""
         await self._check_bounds(path)
         api = await self._open()
-        url = api.configuration.host + path + _encoded(query)
         given = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
-        await api.update_params_for_auth(given, [], ["BearerToken"], path, method, body)
-        http, multi = importlib.import_module("aiohttp"), importlib.import_module("multidict")
-        sent = multi.CIMultiDict([*given.items(), *self._bounds.headers()])
-        where = f"the Kubernetes API at {api.configuration.host}"
+        sent = await api.headers(given, method, path)
+        # The standard library's writer leaves a NaN a NaN, which the server refuses; orjson would write a null.
+        content = None if body is None else json.dumps(body).encode()
+        http = importlib.import_module("aiohttp")
+        where = f"the Kubernetes API at {api.host}"
         answer: Any = None
         try:
             async with asyncio.timeout(limit):
-                answer = await api.rest_client.request(
-                    method, url, headers=sent, body=body, _request_timeout=http.ClientTimeout(total=limit)
-                )
+                answer = await api.send(method, path + _encoded(query), sent, content)
                 yield answer
         except http.ClientConnectorError as error:
             raise UnreachableError(f"{where} cannot be reached: {error}", may_have_arrived=False) from error
@@ -174,7 +169,7 @@ class KubeClient:
         finally:
             if answer is not None:
                 # A body read to its end went back to the pool; one that was not must not be reused.
-                answer.response.close()
+                answer.close()
 
     async def get(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """GET one JSON object."""
@@ -238,7 +233,7 @@ class KubeClient:
         """Close the connections."""
         api, self._api = self._api, None
         if api is not None:
-            await api.close()
+            await api.aclose()
 
     async def _read_discovery(self) -> Discovery:
         roots = [(await self.request("GET", path, accept=_AGGREGATED)).json() for path in ("/api", "/apis")]
@@ -253,7 +248,7 @@ class KubeClient:
         documents = await asyncio.gather(*(self.get(path) for _, _, path in versions))
         return from_lists((group, v, found) for (group, v, _), found in zip(versions, documents, strict=True))
 
-    async def _open(self) -> Any:
+    async def _open(self) -> Connection:
         if self._api is not None:
             return self._api
         async with self._opening:

@@ -14,6 +14,10 @@ from midwatch_mcp.hosts import is_loopback
 
 CLIENT = "kubernetes.aio"
 """Takes 0.7 s to import, so it is imported when it is first needed."""
+_CONNECTIONS = 100
+_READ_BYTES = 2**21
+"""One event of a watch, which is one line, may be that large."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _OBJECTS = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<plural>[^/]+)(?:/.*)?")
 
@@ -65,8 +69,55 @@ def _listed(bounds: Bounds) -> str:
     return f"the namespace {names[0]}" if len(names) == 1 else f"the namespaces {', '.join(names)}"
 
 
-async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) -> Any:
-    """Return an open `kubernetes.aio` ApiClient.
+@dataclass(frozen=True)
+class Connection:
+    """An open way to one API server: a pool of connections to it, and credentials that renew themselves."""
+
+    host: str
+    """Scheme, name and port, and the path before the API's if there is one."""
+    session: Any
+    """An `aiohttp.ClientSession`."""
+    bounds: Bounds
+    api: Any
+    """The `kubernetes.aio` ApiClient, which has the credentials."""
+    proxy: Mapping[str, Any]
+    """What a request passes to the session of the proxy that the kubeconfig names."""
+    server_name: Mapping[str, Any]
+    """And of the name that the certificate must have, if it is not the host's."""
+
+    async def headers(self, given: Mapping[str, str], method: str, path: str) -> Any:
+        """Return the headers of a request (a `CIMultiDict`): those given, credentials, impersonation."""
+        sent = dict(given)
+        await self.api.update_params_for_auth(sent, [], ["BearerToken"], path, method, None)
+        multi = importlib.import_module("multidict")
+        return multi.CIMultiDict([*sent.items(), *self.bounds.headers()])
+
+    async def send(self, method: str, path: str, headers: Any, body: bytes | None) -> Any:
+        """Send a request and return the answer (`aiohttp.ClientResponse`) as soon as it begins.
+
+        No redirect is followed: a pod behind the proxy could lead a request, and its token, to any path of the API.
+
+        Raises:
+            KubeError: for a redirect.
+        """
+        through = {**self.proxy, **self.server_name}
+        answer = await self.session.request(
+            method, self.host + path, headers=headers, data=body, allow_redirects=False, **through
+        )
+        if answer.status in _REDIRECTS:
+            answer.close()
+            where = "answers with a redirect, which is not followed: what answers there is no API server"
+            raise KubeError(int(answer.status), "Redirect", f"{path} {where}")
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.session.close()
+        await self.api.close()
+
+
+async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) -> Connection:
+    """Open the way to a cluster.
 
     Without a kubeconfig, in a pod that has none of its own, the pod's service account is used.
 
@@ -87,26 +138,21 @@ async def connect(kubeconfig: Path | None, context: str | None, bounds: Bounds) 
             f"the kubeconfig turns the check of the certificate of {configuration.host} off: put its "
             "certificate-authority in, or give --insecure-skip-tls-verify to take whoever answers for the cluster"
         )
-    # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
-    configuration.client_session_kwargs = {
-        "trust_env": not is_loopback(urlsplit(str(configuration.host)).hostname or "")
-    }
-    tracing = importlib.import_module("aiohttp").TraceConfig()
-    tracing.on_request_redirect.append(_refuse_redirect)
-    configuration.trace_configs = [tracing]
-    return kube.client.ApiClient(configuration)
-
-
-async def _refuse_redirect(_session: Any, _context: Any, params: Any) -> None:
-    """Follow no redirect: a pod behind the proxy could lead a request, and its token, to any other path of the API.
-
-    Raises:
-        KubeError: always.
-    """
-    answer = params.response
-    answer.close()
-    message = f"{params.url.path} answers with a redirect, which is not followed: what answers there is no API server"
-    raise KubeError(int(answer.status), "Redirect", message)
+    http = importlib.import_module("aiohttp")
+    api = kube.client.ApiClient(configuration)
+    host = str(configuration.host)
+    session = http.ClientSession(
+        connector=http.TCPConnector(limit=_CONNECTIONS, ssl=api.rest_client.ssl_context),
+        # A proxy named by the environment must not see what goes to this machine (kubectl's rule as well).
+        trust_env=not is_loopback(urlsplit(host).hostname or ""),
+        timeout=http.ClientTimeout(total=None),
+        cookie_jar=http.DummyCookieJar(),
+        read_bufsize=_READ_BYTES,
+    )
+    proxy = {"proxy": configuration.proxy, "proxy_headers": configuration.proxy_headers}
+    name = {"server_hostname": configuration.tls_server_name}
+    given = [{key: value for key, value in options.items() if value} for options in (proxy, name)]
+    return Connection(host, session, bounds, api, *given)
 
 
 def _in_cluster(kubeconfig: Path | None, context: str | None, environment: Mapping[str, str]) -> bool:

@@ -113,7 +113,7 @@ async def kube_get(
     namespace: Annotated[Namespace | None, Field(description="needed for kinds that live in one")] = None,
 ) -> Answer[KubeGetData]:
     """Return the object."""
-    found = await room.read(kind, namespace or "", name)
+    found = await room.fetch(kind, namespace or "", name)
     version = str(at(found, "metadata", "resourceVersion") or "unknown")
     return Answer(f"{entity_of(found)} at resourceVersion {version}.", KubeGetData(object=found))
 

@@ -11,7 +11,7 @@ from midwatch_contracts.times import unix_seconds
 from midwatch_mcp.errors import RefusedError
 from midwatch_mcp.kubernetes.client import KubeClient
 from midwatch_mcp.kubernetes.discovery import Resource
-from midwatch_mcp.redact import redact_object
+from midwatch_mcp.redact import harmless, stripped
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
@@ -40,8 +40,12 @@ class KubeRoom:
 
     async def read(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """Return one object, redacted, without `managedFields`."""
+        return harmless(await self.fetch(kind, namespace, name))
+
+    async def fetch(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """Return one object as `read` does, for an answer that is nothing but it: texts are cleaned there."""
         resource = await self.resource(kind)
-        return presented(await self.client.get(resource.path(namespace if resource.namespaced else "", name)))
+        return _stripped(await self.client.get(resource.path(namespace if resource.namespaced else "", name)))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -54,11 +58,15 @@ class KubeRoom:
 
 def presented(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object as a reader may see it: redacted, without field owners."""
+    return harmless(_stripped(value))
+
+
+def _stripped(value: Mapping[str, Any]) -> dict[str, Any]:
     metadata = value.get("metadata")
     if isinstance(metadata, dict):
         own = cast("dict[str, Any]", metadata)
         value = {**value, "metadata": {key: item for key, item in own.items() if key != "managedFields"}}
-    return redact_object(value)
+    return stripped(value)
 
 
 def at(value: Any, *path: str) -> Any:

@@ -110,7 +110,8 @@ def redact_nothing(patch: pytest.MonkeyPatch) -> None:
         return value
 
     patch.setattr(tool_module, "harmless", as_it_is)
-    patch.setattr(room_module, "redact_object", dict)
+    patch.setattr(room_module, "harmless", as_it_is)
+    patch.setattr(room_module, "stripped", dict)
 
 
 @line(5, "no secret stands in any answer", without=redact_nothing)
@@ -133,7 +134,8 @@ def clean_nothing(patch: pytest.MonkeyPatch) -> None:
         return value
 
     patch.setattr(tool_module, "harmless", as_it_is)
-    patch.setattr(room_module, "redact_object", dict)
+    patch.setattr(room_module, "harmless", as_it_is)
+    patch.setattr(room_module, "stripped", dict)
 
 
 @line(7, "text from outside stands only where the schema says so, without hidden characters", without=clean_nothing)
