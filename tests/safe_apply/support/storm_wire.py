@@ -104,8 +104,12 @@ class Wire:
         """Listen no more, and end what is connected, `but` for one that ends by itself."""
         server, self._server = self._server, None
         if server is not None:
+            # What was taken in this turn of the loop gets to its server first: asyncio would leave its socket open.
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await asyncio.sleep(0)
             server.close()
-        for writer in self._open:
+        for writer in list(self._open):
             if writer is not but:
                 writer.transport.abort()
 
