@@ -26,37 +26,36 @@ async def risk(world: World, operation: dict[str, Any]) -> str:
     return judged.risk
 
 
+JUDGED = {
+    "note": "change",
+    "prometheus.io/port": "change",
+    "checksum/config": "change",
+    "kubectl.kubernetes.io/restartedAt": "change",
+    "reloader.stakater.com/auto": "dangerous",
+    "unheard.of/key": "dangerous",
+    "service.beta.kubernetes.io/aws-load-balancer-scheme": "dangerous",
+    "external-dns.alpha.kubernetes.io/hostname": "dangerous",
+    "nginx.ingress.kubernetes.io/rewrite-target": "dangerous",
+    "nginx.ingress.kubernetes.io/server-snippet": "forbidden",
+    "vault.hashicorp.com/agent-inject": "forbidden",
+    "iam.amazonaws.com/role": "forbidden",
+    "eks.amazonaws.com/role-arn": "forbidden",
+    "iam.gke.io/gcp-service-account": "forbidden",
+    "azure.workload.identity/use": "forbidden",
+    "linkerd.io/inject": "forbidden",
+    "config.linkerd.io/proxy-image": "forbidden",
+    "istio-injection": "forbidden",
+    "container.apparmor.security.beta.kubernetes.io/engine": "forbidden",
+    "seccomp.security.alpha.kubernetes.io/pod": "forbidden",
+    "instrumentation.opentelemetry.io/inject-python": "forbidden",
+    "unheard.of/agent-inject": "forbidden",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "forbidden",
+}
+
+
 @pytest.mark.parametrize("where", ["object", "pods"])
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ("note", "change"),
-        ("prometheus.io/port", "change"),
-        ("checksum/config", "change"),
-        ("kubectl.kubernetes.io/restartedAt", "change"),
-        ("reloader.stakater.com/auto", "dangerous"),
-        ("unheard.of/key", "dangerous"),
-        ("service.beta.kubernetes.io/aws-load-balancer-scheme", "dangerous"),
-        ("external-dns.alpha.kubernetes.io/hostname", "dangerous"),
-        ("nginx.ingress.kubernetes.io/rewrite-target", "dangerous"),
-        ("nginx.ingress.kubernetes.io/server-snippet", "forbidden"),
-        ("vault.hashicorp.com/agent-inject", "forbidden"),
-        ("iam.amazonaws.com/role", "forbidden"),
-        ("eks.amazonaws.com/role-arn", "forbidden"),
-        ("iam.gke.io/gcp-service-account", "forbidden"),
-        ("azure.workload.identity/use", "forbidden"),
-        ("linkerd.io/inject", "forbidden"),
-        ("config.linkerd.io/proxy-image", "forbidden"),
-        ("istio-injection", "forbidden"),
-        ("container.apparmor.security.beta.kubernetes.io/engine", "forbidden"),
-        ("seccomp.security.alpha.kubernetes.io/pod", "forbidden"),
-        ("instrumentation.opentelemetry.io/inject-python", "forbidden"),
-        ("unheard.of/agent-inject", "forbidden"),
-        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "forbidden"),
-    ],
-)
-async def test_a_key_is_judged_by_who_acts_on_it(world: World, key: str, expected: str, where: str) -> None:
-    assert await risk(world, annotate(key, template=where == "pods")) == expected
+async def test_a_key_is_judged_by_who_acts_on_it(world: World, where: str) -> None:
+    assert {key: await risk(world, annotate(key, template=where == "pods")) for key in JUDGED} == JUDGED
 
 
 async def test_a_label_and_a_key_that_is_taken_away_are_judged_the_same(world: World) -> None:
