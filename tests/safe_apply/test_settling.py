@@ -13,7 +13,9 @@ from midwatch_mcp import commands
 from midwatch_mcp.safe_apply.audit import audit_path, entries
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import QUERY
+from midwatch_mcp.safe_apply.holds import hold, release
 from midwatch_mcp.safe_apply.keys import approvers
+from midwatch_mcp.safe_apply.preview import held_by
 from safe_apply_desk import Desk, Terminal
 
 EVICT = {"op": "evict", "target": {"kind": "Pod", "namespace": "llm", "name": "chat-1"}, "args": {}}
@@ -95,3 +97,19 @@ def test_only_a_stuck_change_is_settled(desk: Desk, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     with pytest.raises(CommandError, match="only a stuck change is settled"):
         settle(desk, change_id)
+
+
+def test_a_stuck_change_is_not_taken_up_again_while_another_change_holds_its_object(desk: Desk) -> None:
+    change_id = stuck(desk)
+    envelope = desk.world.open()
+    plan = envelope.journal.plan(envelope.journal.record(change_id).change.plan_id)
+    with envelope.journal.transaction("another change") as db:
+        hold(db, "chg-other", held_by(plan))
+    with pytest.raises(RefusedChangeError, match="is held by chg-other"):
+        asyncio.run(envelope.recover(change_id))
+    assert envelope.journal.record(change_id).change.state == "stuck"
+    with envelope.journal.transaction("its end") as db:
+        release(db, "chg-other")
+    (again,) = asyncio.run(envelope.recover(change_id))
+    assert again.state == "stuck"
+    assert envelope.journal.rows("SELECT * FROM holds") == []

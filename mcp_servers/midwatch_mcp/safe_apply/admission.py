@@ -21,7 +21,7 @@ from midwatch_mcp.safe_apply.owed import Line
 from midwatch_mcp.safe_apply.policy import ASSIST, LEVELS, Policy
 from midwatch_mcp.safe_apply.policy_file import load, policy_path
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
-from midwatch_mcp.safe_apply.preview import Previewed, preview_plan, target_text
+from midwatch_mcp.safe_apply.preview import Previewed, held_by, preview_plan, target_text
 from midwatch_mcp.safe_apply.reading import unmet
 from midwatch_mcp.safe_apply.rehearsal.keeping import Rehearsals
 from midwatch_mcp.safe_apply.sealing import sealer
@@ -171,7 +171,7 @@ class Admission:
                 change,
                 now=self._clock.now(),
                 nonces=[approval.nonce for approval in approvals],
-                targets=[f"{'/'.join(clusters_of(plan))} {target_text(one.target)}" for one in plan.operations],
+                targets=held_by(plan),
                 expected=previewed.expected,
                 line=Line("applying", change.change_id, body),
             )

@@ -28,6 +28,7 @@ from midwatch_contracts.plan import (
 )
 from midwatch_mcp.safe_apply.errors import JournalError, RefusedChangeError, UnknownPlanError
 from midwatch_mcp.safe_apply.expected import Expected
+from midwatch_mcp.safe_apply.holds import hold, release
 from midwatch_mcp.safe_apply.owed import Line, owe, settled_line, state_line
 from midwatch_mcp.safe_apply.schema import migrate
 
@@ -161,15 +162,7 @@ class Journal:
         """
         with self.transaction("begin") as db:
             _spend(db, nonces, change.change_id, now)
-            for target in targets:
-                holder = db.execute("SELECT change_id FROM holds WHERE target = ?", (target,)).fetchone()
-                if holder is not None:
-                    raise RefusedChangeError(
-                        "busy",
-                        f"{target} is held by {holder[0]}, which has not ended: `midwatch change show` says how far it "
-                        "is, and `midwatch change recover` takes it up where its process has died",
-                    )
-                db.execute("INSERT INTO holds VALUES (?, ?)", (target, change.change_id))
+            hold(db, change.change_id, targets)
             _insert(db, change, now)
             for operation, found in expected.items():
                 row = (change.change_id, operation, found.model_dump_json())
@@ -191,23 +184,28 @@ class Journal:
             _step(db, change.change_id, now, change.state, {"note": change.note})
             owe(db, line or state_line(change), now)
 
-    def move(self, change_id: str, state: ChangeState, *, now: float, note: str | None = None) -> Change:
-        """Put a change into its next state; an end gives its objects free.
+    def move(
+        self, change_id: str, state: ChangeState, *, now: float, note: str | None = None, targets: Iterable[str] = ()
+    ) -> Change:
+        """Put a change into its next state; an end gives its objects free, and one taken up again holds `targets`.
 
         Raises:
             JournalError: that state cannot follow.
+            RefusedChangeError: another change holds one of the objects by now.
         """
         with self.transaction(f"move:{state}") as db:
             change = self.record(change_id).change
             if state not in _FOLLOWS.get(change.state, ()):
                 raise JournalError(f"{change_id} is {change.state}: {state} cannot follow")
+            if change.state in TERMINAL_STATES:
+                hold(db, change_id, targets)
             moved = change.model_copy(update={"state": state, "note": change.note if note is None else note})
             _update(db, moved)
             if state == "applied":
                 db.execute("UPDATE changes SET applied = ? WHERE change_id = ?", (now, change_id))
             if state in TERMINAL_STATES:
                 db.execute("UPDATE changes SET ended = ? WHERE change_id = ?", (now, change_id))
-                db.execute("DELETE FROM holds WHERE change_id = ?", (change_id,))
+                release(db, change_id)
             _step(db, change_id, now, state, {} if note is None else {"note": note})
             owe(db, state_line(moved), now)
         return moved

@@ -19,6 +19,7 @@ from midwatch_contracts.plan import (
     Target,
     preview_sha256,
 )
+from midwatch_mcp.safe_apply.approvals import clusters_of
 from midwatch_mcp.safe_apply.at_once import at_once
 from midwatch_mcp.safe_apply.blast import blast
 from midwatch_mcp.safe_apply.classify import Judgement, judge_operation
@@ -61,6 +62,12 @@ def target_text(target: Target) -> str:
     if isinstance(target, ServingTarget):
         return f"backend of {target.serving}"
     return f"{target.git.path} in {target.git.repo}"
+
+
+def held_by(plan: Plan) -> list[str]:
+    """Return the names by which the journal holds what a plan changes."""
+    cluster = "/".join(clusters_of(plan))
+    return [f"{cluster} {target_text(operation.target)}" for operation in plan.operations]
 
 
 def touched_sha256(operation: str, args: Mapping[str, Any], value: Mapping[str, Any]) -> str:

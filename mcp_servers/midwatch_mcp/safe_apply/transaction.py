@@ -28,7 +28,7 @@ from midwatch_mcp.safe_apply.in_flight import IN_FLIGHT_S, UNANSWERED, unanswere
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.operations import operation_kind
 from midwatch_mcp.safe_apply.ports import Snapshot, TargetApi
-from midwatch_mcp.safe_apply.preview import target_text
+from midwatch_mcp.safe_apply.preview import held_by, target_text
 from midwatch_mcp.safe_apply.reading import read_for
 from midwatch_mcp.safe_apply.steps import Step, Where, steps_of, undoing, whole
 from midwatch_mcp.safe_apply.tries import ATTEMPTS, Tries
@@ -193,7 +193,8 @@ class Transaction:
         The change ends `undone`, or `stuck` with what is known in its note.
         """
         if self._change().state != "undoing":
-            self.journal.move(self.change_id, "undoing", now=self.clock.now(), note=reason)
+            now, targets = self.clock.now(), held_by(self.plan)
+            self.journal.move(self.change_id, "undoing", now=now, note=reason, targets=targets)
             self.audit.tell(self.change_id)
         problems: list[str] = []
         for operation in reversed(self.plan.operations):
