@@ -62,7 +62,8 @@ DRAFT: dict[str, Any] = {
 }
 BEFORE: dict[str, Any] = {CHAT: "14", ROUTER: 3, REPLICA: 4, CREATED: None}
 AFTER: dict[str, Any] = {CHAT: "256", ROUTER: 4, REPLICA: 8, CREATED: {"queue": "8"}}
-ASKED_AGAIN = 5
+ASKED_UNDER_FAULTS, ASKED = 4, 30
+"""How often an apply that is refused is asked for: a controller that writes status may refuse it on a quiet wire too."""
 
 
 @dataclass
@@ -124,8 +125,8 @@ class Operator:
 
     async def _carried(self, envelope: Envelope, storm: Storm) -> Change:
         plan_id, refusal = self.proposal.plan.id, None
-        for asked in range(ASKED_AGAIN):
-            storm.raging = storm.begun or asked < ASKED_AGAIN - 1
+        for asked in range(ASKED):
+            storm.raging = storm.begun or asked < ASKED_UNDER_FAULTS
             try:
                 change = await envelope.apply(plan_id)
             except (TargetError, RefusedChangeError) as error:
