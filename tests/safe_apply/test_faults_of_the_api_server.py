@@ -63,7 +63,7 @@ DRAFT: dict[str, Any] = {
 BEFORE: dict[str, Any] = {CHAT: "14", ROUTER: 3, REPLICA: 4, CREATED: None}
 AFTER: dict[str, Any] = {CHAT: "256", ROUTER: 4, REPLICA: 8, CREATED: {"queue": "8"}}
 ASKED_UNDER_FAULTS, ASKED = 4, 30
-"""How often an apply that is refused is asked for: a controller that writes status may refuse it on a quiet wire too."""
+"""How often an apply that is refused is asked for: status writes may refuse it on a quiet wire too."""
 
 
 @dataclass
