@@ -162,15 +162,16 @@ def _in_cluster(kubeconfig: Path | None, context: str | None, environment: Mappi
 
 
 async def _load(kube: Any, configuration: Any, kubeconfig: Path | None, context: str | None) -> None:
+    # The client's own default is what the variable said when it was imported.
+    where = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
     try:
         await kube.config.load_kube_config(
-            config_file=None if kubeconfig is None else str(kubeconfig),
+            config_file=where,
             context=context,
             client_configuration=configuration,
             persist_config=False,
         )
     except (kube.config.ConfigException, OSError, ValueError) as error:
-        where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         wanted = f" (context {context})" if context else ""
         raise SettingsError(
             f"no cluster to talk to: the kubeconfig {where}{wanted} does not work: {error}; "
