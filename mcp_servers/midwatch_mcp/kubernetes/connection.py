@@ -161,10 +161,17 @@ def _in_cluster(kubeconfig: Path | None, context: str | None, environment: Mappi
     return not named and _IN_CLUSTER in environment and not Path("~/.kube/config").expanduser().is_file()
 
 
+def _is_there(where: str) -> bool:
+    """Say whether one of several files is there, as `KUBECONFIG` may name."""
+    return any(Path(file).expanduser().is_file() for file in where.split(os.pathsep))
+
+
 async def _load(kube: Any, configuration: Any, kubeconfig: Path | None, context: str | None) -> None:
     # The client's own default is what the variable said when it was imported.
     where = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
     try:
+        if not _is_there(where):
+            raise FileNotFoundError("there is no such file")
         await kube.config.load_kube_config(
             config_file=where,
             context=context,
