@@ -2,7 +2,7 @@ import pytest
 
 from midwatch_contracts.plan import Target, plan_id
 from midwatch_mcp.safe_apply.approvals import clusters_of
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.errors import BusyError, LostError, RefusedChangeError, RejectedError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, scale, set_blocks, set_flags
 from midwatch_mcp.safe_apply.ports import Snapshot, View

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from midwatch_contracts.plan import Approval
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.safe_apply.approvals import approval_folder, check_approval, put_approval, signed_approval
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import KeyFileError, Reason, RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import World, scale, set_blocks

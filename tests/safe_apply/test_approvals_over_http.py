@@ -25,7 +25,7 @@ from midwatch_mcp.http.app import build_app
 from midwatch_mcp.http.listening import Listen
 from midwatch_mcp.safe_apply.answering import dump
 from midwatch_mcp.safe_apply.approvals import approval_folder, signed_approval
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.envelope import Envelope, Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import World, set_blocks

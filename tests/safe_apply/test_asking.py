@@ -29,7 +29,7 @@ from midwatch_mcp.http.app import build_app
 from midwatch_mcp.http.listening import Listen
 from midwatch_mcp.questions import Asker, Question, Reply
 from midwatch_mcp.safe_apply import consent
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.consent import ASK_S, question_text
 from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError

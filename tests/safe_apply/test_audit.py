@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from midwatch_contracts.clock import VirtualClock
 from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
-from midwatch_mcp.safe_apply.audit import Audit, audit_path, entries, verify_log
+from midwatch_mcp.safe_apply.audit import Audit
 from midwatch_mcp.safe_apply.audit_book import AuditBook, AuditHead
+from midwatch_mcp.safe_apply.audit_log import audit_path, entries, verify_log
 from midwatch_mcp.safe_apply.errors import AuditError, JournalError
 from midwatch_mcp.safe_apply.fake_world import World, deployment, set_blocks
 from midwatch_mcp.safe_apply.journal import Journal

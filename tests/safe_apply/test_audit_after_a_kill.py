@@ -9,8 +9,8 @@ import pytest
 from midwatch_contracts.plan import TERMINAL_STATES
 from midwatch_contracts.times import rfc3339
 from midwatch_mcp.questions import Asker, Reply
-from midwatch_mcp.safe_apply.audit import entries
 from midwatch_mcp.safe_apply.audit_book import AuditBook
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.errors import AuditError, RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import QUERY, World, scale
 from midwatch_mcp.safe_apply.fuse import Fuse, Killed

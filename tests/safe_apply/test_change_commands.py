@@ -14,7 +14,7 @@ from midwatch_contracts.command import CommandError
 from midwatch_mcp import commands
 from midwatch_mcp.safe_apply import approving, plans_cli
 from midwatch_mcp.safe_apply.approvals import approval_folder
-from midwatch_mcp.safe_apply.audit import audit_path, entries
+from midwatch_mcp.safe_apply.audit_log import audit_path, entries
 from midwatch_mcp.safe_apply.envelope import Envelope
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, deployment, scale, set_blocks, set_flags

@@ -9,7 +9,7 @@ import pytest
 
 from git_desk import GitDesk, op
 from midwatch_contracts.command import CommandError
-from midwatch_mcp.safe_apply.audit import audit_path, entries
+from midwatch_mcp.safe_apply.audit_log import audit_path, entries
 
 CHAT = """\
 # Chat: the engine

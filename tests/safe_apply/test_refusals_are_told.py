@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.errors import (
     ConflictError,
     EnvelopeError,

@@ -10,7 +10,7 @@ import pytest
 from midwatch_contracts.command import CommandError
 from midwatch_contracts.plan import Change, Settlement, settlement_payload
 from midwatch_mcp import commands
-from midwatch_mcp.safe_apply.audit import audit_path, entries
+from midwatch_mcp.safe_apply.audit_log import audit_path, entries
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import QUERY
 from midwatch_mcp.safe_apply.holds import hold, release

@@ -7,7 +7,7 @@ from mcp import Client
 
 from midwatch_contracts.surface import surface
 from midwatch_mcp.evidence import EvidenceStore
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.envelope import Proposal
 from midwatch_mcp.safe_apply.errors import RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, World, scale, set_blocks

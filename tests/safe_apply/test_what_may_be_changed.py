@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from midwatch_mcp.errors import ServersError
-from midwatch_mcp.safe_apply.audit import entries
+from midwatch_mcp.safe_apply.audit_log import entries
 from midwatch_mcp.safe_apply.errors import Reason, RefusedChangeError
 from midwatch_mcp.safe_apply.fake_world import EXPECT, World, deployment, scale, set_blocks, set_flags
 from midwatch_mcp.safe_apply.fakes import GROUPS

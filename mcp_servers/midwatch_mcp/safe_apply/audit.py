@@ -10,8 +10,8 @@ against that, keep the last hash elsewhere.
 import contextlib
 import hashlib
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from midwatch_mcp.errors import ServersError
 from midwatch_mcp.files import locked
 from midwatch_mcp.redact import harmless
 from midwatch_mcp.safe_apply.audit_book import AuditBook, AuditHead
+from midwatch_mcp.safe_apply.audit_log import Verified, audit_path, head_of, verify_log
 from midwatch_mcp.safe_apply.errors import AuditError, reason_of
 from midwatch_mcp.safe_apply.journal import Journal
 from midwatch_mcp.safe_apply.owed import Line, Owed
@@ -34,26 +35,6 @@ _TAIL_BYTES = 1 << 20
 _BODY_BYTES = 1 << 16
 _KEPT_BYTES = 2_000
 _WHAT_TO_DO = "`midwatch audit verify` says what is wrong; `midwatch audit restart REASON` keeps both and begins anew"
-
-
-def audit_path(state: Path) -> Path:
-    """Return where the log is."""
-    return state / "audit.jsonl"
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A log that holds."""
-
-    entries: int
-    sha256: str
-    """Hash of the last line; keep it elsewhere to hold a later log against."""
-    beyond: bool = False
-    """Whether a crash left one line that the journal does not know of yet."""
-    known: bool = True
-    """Whether the journal knows how long the log is: not yet, where both are from an earlier Midwatch."""
-    owed: int = 0
-    """Lines of steps that the journal made and that a crash kept out of the log; the next entry brings them."""
 
 
 class Audit:
@@ -141,12 +122,12 @@ class Audit:
             os.lseek(descriptor, end, os.SEEK_SET)
             _write_all(descriptor, canonical_bytes(entry) + b"\n")
             os.fsync(descriptor)
-        self._book.keep(_head(entry), paid)
+        self._book.keep(head_of(entry), paid)
         return entry
 
     def _take_in(self, last: LedgerEntry | None) -> None:
         """Make the journal know the last line of the log, if that is what a crash or an older Midwatch left."""
-        head, found = self._book.head(), _head(last)
+        head, found = self._book.head(), head_of(last)
         if head == found:
             return
         if head is not None and (last is None or not _follows(last, head)):
@@ -225,10 +206,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
         content = content[os.write(descriptor, content) :]
 
 
-def _head(last: LedgerEntry | None) -> AuditHead:
-    return AuditHead(0, GENESIS) if last is None else AuditHead(last.seq + 1, last.sha256)
-
-
 def _follows(entry: LedgerEntry, head: AuditHead) -> bool:
     return (entry.seq, entry.prev_sha256) == head and sha256_hex(entry.model_dump(exclude={"sha256"})) == entry.sha256
 
@@ -248,86 +225,3 @@ def _last(descriptor: int, path: Path) -> tuple[LedgerEntry | None, int]:
         return LedgerEntry.model_validate_json(line), start + end
     except ValidationError as error:
         raise AuditError(f"the last line of {path} is no entry, so nothing is done: {_WHAT_TO_DO}") from error
-
-
-def numbered(path: Path, size: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yield (number from 1, line without its end) of the whole lines of a log, of its first `size` bytes if given."""
-    if not path.exists():
-        return
-    left = path.stat().st_size if size is None else size
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            left -= len(line)
-            if left < 0 or not line.endswith(b"\n"):
-                return  # a crash in the middle of a line that nobody was told of; the next append cuts it off
-            yield number, line[:-1]
-
-
-def entries(path: Path) -> Iterator[LedgerEntry]:
-    """Yield the entries of an audit log.
-
-    Raises:
-        AuditError: names the first line that is no entry.
-    """
-    for number, line in numbered(path):
-        yield _entry(path, number, line)
-
-
-def _entry(path: Path, number: int, line: bytes) -> LedgerEntry:
-    """Return a line as an entry. It must be the very bytes that were written: other JSON of the same value is not."""
-    try:
-        entry = LedgerEntry.model_validate_json(line)
-    except ValidationError as error:
-        raise AuditError(f"line {number} of {path} was changed: it is no entry", line=number) from error
-    if canonical_bytes(entry) != line or sha256_hex(entry.model_dump(exclude={"sha256"})) != entry.sha256:
-        raise AuditError(f"line {number} of {path} was changed: its hash does not match its content", line=number)
-    return entry
-
-
-def verify_alone(path: Path) -> int:
-    """Check the chain of a log without its journal, and return its length; whether its tail is whole stays unknown.
-
-    Raises:
-        AuditError: names the first line that does not fit, and what is wrong with it.
-    """
-    return verify_log(path, None, path.stat().st_size).entries
-
-
-def verify_log(path: Path, head: AuditHead | None, size: int) -> Verified:
-    """Check the first `size` bytes of a log against its own chain, and its length against what the journal knows.
-
-    Raises:
-        AuditError: names the first line that does not fit, and what is wrong with it.
-    """
-    previous: LedgerEntry | None = None
-    for number, line in numbered(path, size):
-        entry = _entry(path, number, line)
-        if (entry.seq, entry.prev_sha256) != _head(previous):
-            where = f"it holds entry {entry.seq + 1}" if entry.seq != number - 1 else "it names another line before it"
-            raise AuditError(
-                f"line {number} of {path} does not follow the line before it ({where}): lines were moved, put in or "
-                "taken out",
-                line=number,
-            )
-        if head is not None and number == head.entries and entry.sha256 != head.sha256:
-            raise AuditError(
-                f"line {number} of {path} is not the line that the journal knows as its number {number}: the log was "
-                "written anew",
-                line=number,
-            )
-        previous = entry
-    found = _head(previous)
-    if head is None:
-        return Verified(found.entries, found.sha256, known=False)
-    if found.entries < head.entries:
-        why = "its tail was cut off" if found.entries else f"{path.name} was removed or emptied"
-        raise AuditError(
-            f"{path} has {found.entries} lines, and the journal knows of {head.entries}: {why}", line=found.entries + 1
-        )
-    if found.entries > head.entries + 1:
-        raise AuditError(
-            f"{path} has {found.entries} lines, and the journal knows of {head.entries}: lines were added, or the "
-            "journal is not the one that belongs to it (was changes.sqlite removed, or an old copy put back?)",
-            line=head.entries + 1,
-        )
-    return Verified(found.entries, found.sha256, beyond=found.entries > head.entries)

@@ -8,7 +8,8 @@ from midwatch_contracts.command import CommandError, Settings
 from midwatch_contracts.evidence import GENESIS
 from midwatch_contracts.exit_codes import Exit
 from midwatch_mcp.safe_apply.answering import answer, dump, open_journal, run_verb
-from midwatch_mcp.safe_apply.audit import Audit, Verified, audit_path, entries, verify_alone
+from midwatch_mcp.safe_apply.audit import Audit
+from midwatch_mcp.safe_apply.audit_log import Verified, audit_path, entries, verify_alone
 from midwatch_mcp.safe_apply.errors import AuditError
 from midwatch_mcp.safe_apply.render import one_line
 
