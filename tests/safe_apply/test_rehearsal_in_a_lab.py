@@ -16,6 +16,7 @@ import yaml
 
 from midwatch_agents.cli import main
 from midwatch_evals.processes import MARK, marked
+from midwatch_mcp.safe_apply.pods import is_ready
 from safe_apply_lab import running_lab
 from safe_apply_original import Original
 
@@ -91,7 +92,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
     manifests.write_text(yaml.safe_dump_all([NAMESPACE, workload("web", "web:1"), workload("stuck", "web:broken")]))
     plays = ("--play", "web:broken=missing", "--play", "web:*=stand-in")
     with running_lab(folder, "--from", str(manifests), *plays) as info:
+        wait_for_a_ready_pod(info, "web")
         yield info
+
+
+def wait_for_a_ready_pod(lab: dict[str, Any], app: str) -> None:
+    path = f"/api/v1/namespaces/shop/pods?watch=true&timeoutSeconds={WITHIN_S}&labelSelector=app%3D{app}"
+    request = urllib.request.Request(lab["url"] + path, headers={"Authorization": f"Bearer {lab['tokens']['admin']}"})
+    with urllib.request.urlopen(request) as events:
+        assert any(is_ready(json.loads(event)["object"]) for event in events), f"no pod of {app} gets ready"
 
 
 def writes(live: dict[str, Any]) -> list[Any]:
