@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import httpx2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,6 +176,7 @@ async def answers(sent: list[tuple[str, str, Any, str, dict[str, str]]]) -> Cont
     return plane
 
 
+@pytest.mark.slow
 @given(st.lists(requests(), min_size=1, max_size=6))
 def test_junk_is_refused_or_taken_and_what_is_stored_can_be_read_and_decoded(
     sent: list[tuple[str, str, Any, str, dict[str, str]]],

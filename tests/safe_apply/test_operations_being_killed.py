@@ -22,7 +22,7 @@ from midwatch_mcp.safe_apply.fuse import Fuse, Killed
 from midwatch_mcp.safe_apply.operations import OPERATIONS
 from safe_apply_furniture import FINAL, REVERSIBLE, State, furnish, state_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 Drafts = tuple[dict[str, Any], ...]
 

@@ -230,6 +230,7 @@ SCHEDULE = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(requests=st.lists(REQUEST, min_size=1, max_size=7), schedule=SCHEDULE)
 def test_answers_are_equal_over_two_hundred_random_schedules(
