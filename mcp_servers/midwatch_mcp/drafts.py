@@ -43,7 +43,7 @@ class Drafts:
         self._make_later()
 
     def _draft(self) -> int | None:
-        """Return an open file without a name; None where the filesystem has none."""
+        """Return an open file without a name; None where there is no folder, or its filesystem has none."""
         if not self._ready:
             self._make()
         return self._ready.pop() if self._ready else None
@@ -53,9 +53,8 @@ class Drafts:
             return
         try:
             self._ready.append(os.open(self._folder, _UNNAMED, _MODE))
-        except FileNotFoundError:
-            Path(self._folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._make()
+        except FileNotFoundError:  # no folder yet, or none any more: a write makes it, a timer does not
+            return
         except OSError:
             self._unnamed = False
 
